@@ -1,0 +1,1 @@
+//! Prefill, batched decode and sampling over token ids.

@@ -1,0 +1,1 @@
+//! Weights (GGUF, safetensors) and one decoder stack over them.

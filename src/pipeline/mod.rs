@@ -1,0 +1,1 @@
+//! document + template + generator → summary. Knows no tensors and no PDF library.

@@ -1,0 +1,1 @@
+//! RoPE frequencies and tables, in f64, once for all models.
