@@ -1,1 +1,25 @@
+//! ronbun's kernels for the CPU: plain slices in, slices out. Every `unsafe` line of the project lives in this crate.
+//!
+//! | module | what it is for |
+//! |---|---|
+//! | [`isa`] | which instruction set is used, and how to force one (`RONBUN_CPU`) |
+//! | [`mapping`] | a file as a slice of memory |
+//! | [`blocks`] | GGUF's tensor types: bytes → f32 |
+//! | [`linear`] | `y = x · Wᵀ` from weights as they lie in the file |
+//! | [`attention`] | keys and values in blocks, attention over them with an online softmax |
+//! | [`elementwise`] | norms, rotary embedding, gated activation |
+//! | [`reference`](mod@reference) | the same in naive f64: what the tests hold every kernel to |
+//!
+//! Each kernel is written once over a small SIMD trait and compiled for AVX-512, AVX2 with FMA, and portable code.
 
+pub mod attention;
+pub mod blocks;
+pub mod elementwise;
+mod gemm;
+pub mod isa;
+pub mod linear;
+pub mod mapping;
+pub mod reference;
+mod simd;
+
+pub use isa::Isa;

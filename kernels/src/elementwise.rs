@@ -1,0 +1,87 @@
+//! Norms, rotary embedding and gated activation: small work per element, spread over threads by rows.
+
+use crate::{
+    Isa,
+    simd::{self, Simd, kernel},
+};
+use rayon::prelude::*;
+
+/// `y = x / sqrt(mean(x²) + eps) · weight` for each row of `weight.len()` elements. The mean is taken in f64.
+pub fn rms_norm(x: &[f32], weight: &[f32], eps: f64, y: &mut [f32]) {
+    assert_eq!(x.len(), y.len(), "lengths of x and y");
+    let width = weight.len();
+    x.par_chunks(width).zip(y.par_chunks_mut(width)).with_min_len(8).for_each(|(x, y)| {
+        let squares: f64 = x.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
+        let factor = (1.0 / (squares / width as f64 + eps).sqrt()) as f32;
+        for ((y, x), w) in y.iter_mut().zip(x).zip(weight) {
+            *y = x * factor * w;
+        }
+    });
+}
+
+/// `gate = silu(gate) · up`, where silu(x) = x / (1 + e⁻ˣ).
+pub fn silu_mul(isa: Isa, gate: &mut [f32], up: &[f32]) {
+    assert_eq!(gate.len(), up.len(), "lengths of gate and up");
+    gate.par_chunks_mut(4096).zip(up.par_chunks(4096)).for_each(|(gate, up)| silu_mul_part(isa, gate, up));
+}
+
+kernel! {
+    fn silu_mul_part = silu_mul_body(gate: &mut [f32], up: &[f32])
+}
+
+#[inline(always)]
+unsafe fn silu_mul_body<S: Simd>(gate: &mut [f32], up: &[f32]) {
+    let whole = gate.len() / S::LANES * S::LANES;
+    for at in (0..whole).step_by(S::LANES) {
+        // SAFETY: at + LANES is within both slices.
+        unsafe {
+            let p = gate.as_mut_ptr().add(at);
+            let x = S::load(p);
+            let denominator = S::add(S::splat(1.0), simd::exp::<S>(S::mul(x, S::splat(-1.0))));
+            S::store(p, S::div(S::mul(x, S::load(up.as_ptr().add(at))), denominator));
+        }
+    }
+    for at in whole..gate.len() {
+        gate[at] = gate[at] / (1.0 + (-gate[at]).exp()) * up[at];
+    }
+}
+
+/// Which elements of a head are rotated together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pairing {
+    /// (i, i + d/2): checkpoints of Hugging Face, and most GGUF architectures.
+    HalfSplit,
+    /// (2i, 2i + 1): GGUF of the `llama` architecture.
+    Interleaved,
+}
+
+/// Rotates the first `2 · cos_row.len()` elements of every head of `x` (rows, heads, head_dim) in place.
+/// `cos` and `sin` are (rows, rotary_dim / 2).
+pub fn rotate(x: &mut [f32], cos: &[f32], sin: &[f32], rows: usize, head_dim: usize, pairing: Pairing) {
+    assert_eq!(cos.len(), sin.len(), "lengths of cos and sin");
+    if rows == 0 {
+        return;
+    }
+    let half = cos.len() / rows;
+    assert!(2 * half <= head_dim, "rotary dimension within the head");
+    let width = x.len() / rows;
+    x.par_chunks_mut(width).enumerate().with_min_len(16).for_each(|(row, x)| {
+        let (cos, sin) = (&cos[row * half..(row + 1) * half], &sin[row * half..(row + 1) * half]);
+        for head in x.chunks_exact_mut(head_dim) {
+            match pairing {
+                Pairing::HalfSplit => {
+                    let (first, second) = head.split_at_mut(half);
+                    for i in 0..half {
+                        (first[i], second[i]) =
+                            (first[i] * cos[i] - second[i] * sin[i], second[i] * cos[i] + first[i] * sin[i]);
+                    }
+                }
+                Pairing::Interleaved => {
+                    for (i, [a, b]) in head[..2 * half].as_chunks_mut::<2>().0.iter_mut().enumerate() {
+                        (*a, *b) = (*a * cos[i] - *b * sin[i], *b * cos[i] + *a * sin[i]);
+                    }
+                }
+            }
+        }
+    });
+}

@@ -1,0 +1,80 @@
+//! Which instruction set the kernels use.
+
+use std::{fmt, str::FromStr, sync::OnceLock};
+
+/// Instruction sets that kernels are compiled for, best first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Isa {
+    /// AVX-512 F, BW, DQ and VL.
+    Avx512,
+    /// AVX2, FMA and F16C.
+    Avx2,
+    /// What the compiler's baseline for the target gives (SSE2 on x86-64, NEON on aarch64).
+    Portable,
+}
+
+impl Isa {
+    /// Every instruction set that this machine can run.
+    pub fn available() -> Vec<Isa> {
+        [Isa::Avx512, Isa::Avx2, Isa::Portable].into_iter().filter(|isa| isa.is_available()).collect()
+    }
+
+    /// The one in use: the best, or the one that `RONBUN_CPU` (`avx512`, `avx2`, `portable`) asks for if it is available.
+    pub fn current() -> Isa {
+        static CURRENT: OnceLock<Isa> = OnceLock::new();
+        *CURRENT.get_or_init(|| {
+            let forced = std::env::var("RONBUN_CPU").ok().and_then(|name| name.parse::<Isa>().ok());
+            match forced {
+                Some(isa) if isa.is_available() => isa,
+                _ => Isa::available()[0],
+            }
+        })
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn is_available(self) -> bool {
+        match self {
+            Isa::Avx512 => {
+                is_x86_feature_detected!("avx512f")
+                    && is_x86_feature_detected!("avx512bw")
+                    && is_x86_feature_detected!("avx512dq")
+                    && is_x86_feature_detected!("avx512vl")
+                    && Isa::Avx2.is_available()
+            }
+            Isa::Avx2 => {
+                is_x86_feature_detected!("avx2")
+                    && is_x86_feature_detected!("fma")
+                    && is_x86_feature_detected!("f16c")
+            }
+            Isa::Portable => true,
+        }
+    }
+
+    #[cfg(not(target_arch = "x86_64"))]
+    fn is_available(self) -> bool {
+        self == Isa::Portable
+    }
+}
+
+impl FromStr for Isa {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "avx512" => Ok(Isa::Avx512),
+            "avx2" => Ok(Isa::Avx2),
+            "portable" => Ok(Isa::Portable),
+            other => Err(format!("unknown instruction set '{other}' (avx512, avx2, portable)")),
+        }
+    }
+}
+
+impl fmt::Display for Isa {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Isa::Avx512 => "avx512",
+            Isa::Avx2 => "avx2",
+            Isa::Portable => "portable",
+        })
+    }
+}

@@ -1,0 +1,202 @@
+//! `y = x · Wᵀ` from weights as they lie in the file, dequantised a panel at a time.
+//!
+//! Two shapes of the same product. Long prompts (many rows): a panel of output columns is dequantised and transposed once
+//! and multiplied with all rows, so that the work is that of a dense product. Decoding (few rows): each weight row is
+//! dequantised into the first-level cache and its dot products with all rows of x are taken there.
+
+use crate::{
+    Isa,
+    blocks::{self, BlockType},
+    gemm::{self, Rows},
+    simd::{Simd, kernel},
+};
+use rayon::prelude::*;
+
+/// A weight matrix of `rows` outputs by `columns` inputs, row-major.
+#[derive(Clone, Copy)]
+pub struct Weights<'a> {
+    pub kind: BlockType,
+    pub bytes: &'a [u8],
+    pub rows: usize,
+    pub columns: usize,
+}
+
+impl Weights<'_> {
+    fn row_bytes(&self) -> usize {
+        self.kind.size_of(self.columns)
+    }
+
+    fn check(&self) {
+        assert!(self.columns.is_multiple_of(self.kind.elements()), "{:?}: {} columns", self.kind, self.columns);
+        assert_eq!(self.bytes.len(), self.rows * self.row_bytes(), "{:?}: bytes of the weights", self.kind);
+    }
+}
+
+/// From this many rows of x on, the panel shape is the faster one.
+const PANEL_FROM_ROWS: usize = 24;
+/// Output columns of a panel.
+const PANEL: usize = 64;
+/// Input columns dequantised at a time; a multiple of every block's size.
+const DEPTH: usize = 1024;
+
+/// `y[m × rows] = x[m × columns] · Wᵀ`, plus `bias` to each row of y where there is one. Panics on wrong lengths.
+pub fn linear(isa: Isa, x: &[f32], weights: Weights, bias: Option<&[f32]>, y: &mut [f32]) {
+    weights.check();
+    let m = x.len() / weights.columns;
+    assert_eq!(x.len(), m * weights.columns, "length of x");
+    assert_eq!(y.len(), m * weights.rows, "length of y");
+    if let Some(bias) = bias {
+        assert_eq!(bias.len(), weights.rows, "length of the bias");
+    }
+    let target = Output { start: y.as_mut_ptr(), stride: weights.rows };
+    if m >= PANEL_FROM_ROWS {
+        let panels = weights.rows.div_ceil(PANEL);
+        (0..panels).into_par_iter().for_each(|panel| {
+            let first = panel * PANEL;
+            let columns = PANEL.min(weights.rows - first);
+            panel_product(isa, x, m, weights, bias, first, columns, target);
+        });
+    } else if m > 0 {
+        let step = weights.rows.div_ceil(8 * rayon::current_num_threads()).max(8);
+        (0..weights.rows.div_ceil(step)).into_par_iter().for_each(|part| {
+            let first = part * step;
+            let rows = step.min(weights.rows - first);
+            row_products(isa, x, m, weights, bias, first, rows, target);
+        });
+    }
+}
+
+/// Where results go: every task writes columns of its own.
+#[derive(Clone, Copy)]
+struct Output {
+    start: *mut f32,
+    stride: usize,
+}
+
+// SAFETY: tasks write disjoint columns of the same matrix.
+unsafe impl Send for Output {}
+// SAFETY: as above.
+unsafe impl Sync for Output {}
+
+kernel! {
+    fn panel_product = panel_body(x: &[f32], m: usize, weights: Weights, bias: Option<&[f32]>, first: usize, columns: usize, y: Output)
+}
+
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+unsafe fn panel_body<S: Simd>(
+    x: &[f32],
+    m: usize,
+    weights: Weights,
+    bias: Option<&[f32]>,
+    first: usize,
+    columns: usize,
+    y: Output,
+) {
+    let depth = weights.columns;
+    // The panel, transposed: (depth, PANEL); columns past the last stay zero.
+    let mut panel = vec![0f32; DEPTH.min(depth) * PANEL];
+    let mut row = vec![0f32; DEPTH.min(depth)];
+    let mut sums = vec![0f32; m * PANEL];
+    for start in (0..depth).step_by(DEPTH) {
+        let length = DEPTH.min(depth - start);
+        for column in 0..columns {
+            dequantize_part(S::ISA, weights, first + column, start, &mut row[..length]);
+            for (i, &w) in row[..length].iter().enumerate() {
+                panel[i * PANEL + column] = w;
+            }
+        }
+        // SAFETY: x holds m rows of `depth`, the panel `length` rows of PANEL, sums m rows of PANEL.
+        unsafe {
+            let a = Rows { start: x.as_ptr().add(start), stride: depth };
+            let b = Rows { start: panel.as_ptr(), stride: PANEL };
+            gemm::multiply::<S>(a, b, sums.as_mut_ptr(), PANEL, (m, length, PANEL), start > 0);
+        }
+    }
+    for (i, sums) in sums.as_chunks::<PANEL>().0.iter().enumerate() {
+        for (j, sum) in sums[..columns].iter().enumerate() {
+            let bias = bias.map_or(0.0, |bias| bias[first + j]);
+            // SAFETY: i < m and first + j < weights.rows; no other task writes these columns.
+            unsafe { *y.start.add(i * y.stride + first + j) = sum + bias };
+        }
+    }
+}
+
+kernel! {
+    fn row_products = rows_body(x: &[f32], m: usize, weights: Weights, bias: Option<&[f32]>, first: usize, rows: usize, y: Output)
+}
+
+#[inline(always)]
+#[allow(clippy::too_many_arguments)]
+unsafe fn rows_body<S: Simd>(
+    x: &[f32],
+    m: usize,
+    weights: Weights,
+    bias: Option<&[f32]>,
+    first: usize,
+    rows: usize,
+    y: Output,
+) {
+    let depth = weights.columns;
+    // Two weight rows at a time: each value of x that is loaded serves both.
+    let mut pair = vec![0f32; 2 * depth];
+    for row in (first..first + rows).step_by(2) {
+        let count = 2.min(first + rows - row);
+        for (i, out) in pair.chunks_exact_mut(depth).take(count).enumerate() {
+            dequantize_part(S::ISA, weights, row + i, 0, out);
+        }
+        for (i, x) in x.chunks_exact(depth).enumerate() {
+            // SAFETY: both slices of the pair and x hold `depth` elements.
+            let dots = unsafe { two_dots::<S>(x, &pair) };
+            for (j, dot) in dots.iter().enumerate().take(count) {
+                let bias = bias.map_or(0.0, |bias| bias[row + j]);
+                debug_assert!(i < m);
+                // SAFETY: i < m and row + j < weights.rows; no other task writes these columns.
+                unsafe { *y.start.add(i * y.stride + row + j) = dot + bias };
+            }
+        }
+    }
+}
+
+/// The dot products of `x` with the two halves of `pair`.
+#[inline(always)]
+unsafe fn two_dots<S: Simd>(x: &[f32], pair: &[f32]) -> [f32; 2] {
+    let depth = x.len();
+    let (first, second) = pair.split_at(depth);
+    unsafe {
+        let mut sums = [[S::splat(0.0); 2]; 2];
+        let mut i = 0;
+        while i + 2 * S::LANES <= depth {
+            for half in 0..2 {
+                let at = i + half * S::LANES;
+                let v = S::load(x.as_ptr().add(at));
+                sums[half][0] = S::fma(v, S::load(first.as_ptr().add(at)), sums[half][0]);
+                sums[half][1] = S::fma(v, S::load(second.as_ptr().add(at)), sums[half][1]);
+            }
+            i += 2 * S::LANES;
+        }
+        let mut dots = [S::sum(S::add(sums[0][0], sums[1][0])), S::sum(S::add(sums[0][1], sums[1][1]))];
+        for at in i..depth {
+            dots[0] += x[at] * first[at];
+            dots[1] += x[at] * second[at];
+        }
+        dots
+    }
+}
+
+/// Elements `start..start + out.len()` of weight row `row`.
+#[inline(always)]
+fn dequantize_part(isa: Isa, weights: Weights, row: usize, start: usize, out: &mut [f32]) {
+    let at = row * weights.row_bytes() + weights.kind.size_of(start);
+    blocks::dequantize(isa, weights.kind, &weights.bytes[at..at + weights.kind.size_of(out.len())], out);
+}
+
+/// Rows of the matrix by number, as f32: `out[ids.len() × columns]`. Panics on an id past the last row.
+pub fn rows(isa: Isa, weights: Weights, ids: &[u32], out: &mut [f32]) {
+    weights.check();
+    assert_eq!(out.len(), ids.len() * weights.columns, "length of the output");
+    for (&id, out) in ids.iter().zip(out.chunks_exact_mut(weights.columns)) {
+        assert!((id as usize) < weights.rows, "row {id} of {}", weights.rows);
+        dequantize_part(isa, weights, id as usize, 0, out);
+    }
+}

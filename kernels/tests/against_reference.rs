@@ -1,0 +1,268 @@
+//! One test body for every instruction set, held to the naive f64 reference.
+
+use ronbun_kernels::{
+    Isa,
+    attention::{self, KvBlocks, KvType, Shape, Visible},
+    blocks::{self, BlockType},
+    elementwise::{self, Pairing},
+    linear::{self, Weights},
+    reference,
+};
+
+/// Pseudo-random numbers in (-1, 1); xorshift64*.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> f32 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        let bits = self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 40;
+        bits as f32 / (1u64 << 23) as f32 - 1.0
+    }
+
+    fn vec(&mut self, len: usize) -> Vec<f32> {
+        (0..len).map(|_| self.next()).collect()
+    }
+}
+
+#[track_caller]
+fn assert_close(got: &[f32], expected: &[f64], tolerance: f64, what: &str) {
+    assert_eq!(got.len(), expected.len(), "{what}: length");
+    let scale = expected.iter().fold(1e-30, |a: f64, b| a.max(b.abs()));
+    for (i, (&got, &expected)) in got.iter().zip(expected).enumerate() {
+        let error = (f64::from(got) - expected).abs();
+        assert!(error <= tolerance * scale, "{what}: element {i} is {got}, expected {expected}");
+    }
+}
+
+fn candle_type(kind: BlockType) -> candle_core::quantized::GgmlDType {
+    use candle_core::quantized::GgmlDType as G;
+    match kind {
+        BlockType::F32 => G::F32,
+        BlockType::F16 => G::F16,
+        BlockType::BF16 => G::BF16,
+        BlockType::Q4_0 => G::Q4_0,
+        BlockType::Q4_1 => G::Q4_1,
+        BlockType::Q5_0 => G::Q5_0,
+        BlockType::Q5_1 => G::Q5_1,
+        BlockType::Q8_0 => G::Q8_0,
+        BlockType::Q2K => G::Q2K,
+        BlockType::Q3K => G::Q3K,
+        BlockType::Q4K => G::Q4K,
+        BlockType::Q5K => G::Q5K,
+        BlockType::Q6K => G::Q6K,
+    }
+}
+
+/// Random weights quantised by candle: their bytes, and what candle makes of them.
+fn quantised(kind: BlockType, rows: usize, columns: usize, random: &mut Random) -> (Vec<u8>, Vec<f32>) {
+    let device = candle_core::Device::Cpu;
+    let tensor = candle_core::Tensor::from_vec(random.vec(rows * columns), (rows, columns), &device).unwrap();
+    let tensor = candle_core::quantized::QTensor::quantize(&tensor, candle_type(kind)).unwrap();
+    let values = tensor.dequantize(&device).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    (tensor.data().unwrap().to_vec(), values)
+}
+
+#[test]
+fn every_block_type_dequantises_as_candle_does() {
+    let mut random = Random(1);
+    for kind in BlockType::ALL {
+        let (bytes, expected) = quantised(kind, 3, 768, &mut random);
+        assert_eq!(bytes.len(), kind.size_of(3 * 768), "{kind:?}");
+        for isa in Isa::available() {
+            let mut got = vec![0f32; expected.len()];
+            blocks::dequantize(isa, kind, &bytes, &mut got);
+            for (i, (got, expected)) in got.iter().zip(&expected).enumerate() {
+                let error = (got - expected).abs();
+                assert!(error <= 1e-6 * expected.abs().max(0.01), "{kind:?} on {isa}: {i} is {got}, not {expected}");
+            }
+        }
+    }
+}
+
+#[test]
+fn linear_of_every_type_and_shape() {
+    let mut random = Random(2);
+    for kind in BlockType::ALL {
+        for (m, n, k) in [(1, 5, 256), (2, 1, 512), (7, 33, 256), (23, 64, 256), (24, 65, 256), (61, 130, 1280)] {
+            let (bytes, values) = quantised(kind, n, k, &mut random);
+            let (x, bias) = (random.vec(m * k), random.vec(n));
+            for bias in [None, Some(&bias[..])] {
+                let expected = reference::linear(&x, &values, k, bias);
+                for isa in Isa::available() {
+                    let weights = Weights { kind, bytes: &bytes, rows: n, columns: k };
+                    let mut y = vec![f32::NAN; m * n];
+                    linear::linear(isa, &x, weights, bias, &mut y);
+                    assert_close(&y, &expected, 2e-6, &format!("{kind:?} ({m}, {n}, {k}) on {isa}"));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn rows_of_a_matrix() {
+    let (bytes, values) = quantised(BlockType::Q5_0, 9, 64, &mut Random(3));
+    let weights = Weights { kind: BlockType::Q5_0, bytes: &bytes, rows: 9, columns: 64 };
+    let mut got = vec![0f32; 3 * 64];
+    linear::rows(Isa::current(), weights, &[8, 0, 8], &mut got);
+    assert_eq!(got, [&values[512..], &values[..64], &values[512..]].concat());
+}
+
+fn cache(kind: KvType, shape: Shape, keys: &[f32], values: &[f32]) -> KvBlocks {
+    let mut cache = KvBlocks::new(kind, shape.kv_heads, shape.head_dim);
+    // In uneven pieces, as a chunked prefill and then a decode append them.
+    let row = shape.kv_heads * shape.head_dim;
+    let mut at = 0;
+    for piece in [50, 1, 1, 77].into_iter().cycle() {
+        let end = (at + piece * row).min(keys.len());
+        cache.append(&keys[at..end], &values[at..end]);
+        at = end;
+        if at == keys.len() {
+            break;
+        }
+    }
+    cache
+}
+
+#[test]
+fn attention_of_every_shape() {
+    let mut random = Random(4);
+    let shapes = [(1, 1, 16), (4, 2, 24), (6, 2, 64), (9, 3, 64), (16, 1, 128), (2, 2, 80), (8, 1, 256)];
+    for (heads, kv_heads, head_dim) in shapes {
+        let shape = Shape { heads, kv_heads, head_dim, scale: 1.0 / (head_dim as f32).sqrt() };
+        for (rows, tokens) in [(1, 1), (1, 63), (3, 64), (5, 65), (40, 40), (33, 300), (1, 1100)] {
+            let q: Vec<f32> = random.vec(rows * heads * head_dim).iter().map(|x| 4.0 * x).collect();
+            let keys = random.vec(tokens * kv_heads * head_dim);
+            let values = random.vec(tokens * kv_heads * head_dim);
+            for visible in [Visible::All, Visible::Causal { first: tokens - rows.min(tokens) }] {
+                let (expected, expected_lse) = reference::attention(shape, &q, &keys, &values, visible);
+                for (kind, tolerance) in [(KvType::F32, 3e-6), (KvType::F16, 3e-3)] {
+                    let cache = cache(kind, shape, &keys, &values);
+                    for isa in Isa::available() {
+                        let what = format!("{shape:?} {rows} rows, {tokens} tokens, {visible:?}, {kind:?}, {isa}");
+                        let got = attention::attend(isa, shape, &q, &cache, visible);
+                        assert_close(&got.out, &expected, tolerance, &what);
+                        assert_close(&got.lse, &expected_lse, tolerance, &what);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn attention_at_long_distances() {
+    let mut random = Random(5);
+    let shape = Shape { heads: 2, kv_heads: 1, head_dim: 64, scale: 0.125 };
+    let tokens = 70_001;
+    let (q, keys, values) = (random.vec(3 * 128), random.vec(tokens * 64), random.vec(tokens * 64));
+    let visible = Visible::Causal { first: tokens - 3 };
+    let (expected, _) = reference::attention(shape, &q, &keys, &values, visible);
+    let cache = cache(KvType::F32, shape, &keys, &values);
+    for isa in Isa::available() {
+        assert_close(&attention::attend(isa, shape, &q, &cache, visible).out, &expected, 2e-5, &isa.to_string());
+    }
+}
+
+#[test]
+fn disjoint_keys_merge_to_the_whole() {
+    // The test vector of methods.md §6.2.
+    let shape = Shape { heads: 1, kv_heads: 1, head_dim: 2, scale: 0.5f32.sqrt() };
+    let (keys, values) = ([1.0, 0.0, 0.0, 1.0, 1.0, 1.0, -1.0, 2.0], [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]);
+    let of = |range: std::ops::Range<usize>| {
+        let mut cache = KvBlocks::new(KvType::F32, 1, 2);
+        cache.append(&keys[range.clone()], &values[range]);
+        attention::attend(Isa::current(), shape, &[1.0, 0.5], &cache, Visible::All)
+    };
+    let (mut prefix, suffix, whole) = (of(0..4), of(4..8), of(0..8));
+    assert_close(&prefix.out, &[1.825042, 2.825042], 1e-6, "prefix");
+    assert_close(&suffix.out, &[5.514367, 6.514367], 1e-6, "suffix");
+    assert_close(&prefix.lse, &[1.239021558], 1e-6, "prefix");
+    prefix.merge(&suffix);
+    assert_close(&prefix.out, &[3.779281, 4.779281], 1e-6, "merged");
+    assert_close(&prefix.lse, &[1.993408475], 1e-6, "merged");
+    assert_close(&whole.out, &[3.779281, 4.779281], 1e-6, "whole");
+    let empty = of(0..0);
+    assert_eq!(empty.lse, [f32::NEG_INFINITY]);
+    let before = prefix.clone();
+    prefix.merge(&empty);
+    assert_eq!(prefix, before, "nothing merged in changes nothing");
+    let mut from_nothing = empty;
+    from_nothing.merge(&whole);
+    assert_close(&from_nothing.out, &[3.779281, 4.779281], 1e-6, "merged into nothing");
+}
+
+#[test]
+fn a_truncated_cache_is_the_shorter_cache() {
+    let mut random = Random(6);
+    let shape = Shape { heads: 4, kv_heads: 2, head_dim: 32, scale: 0.2 };
+    let (keys, values, q) = (random.vec(200 * 64), random.vec(200 * 64), random.vec(128));
+    for len in [1, 64, 100, 128, 199] {
+        let mut long = cache(KvType::F16, shape, &keys, &values);
+        long.truncate(len);
+        let short = cache(KvType::F16, shape, &keys[..len * 64], &values[..len * 64]);
+        let attend = |cache: &KvBlocks| attention::attend(Isa::current(), shape, &q, cache, Visible::All);
+        assert_eq!(attend(&long), attend(&short), "{len} tokens");
+        // What is appended after a truncation replaces what was there.
+        long.append(&keys[len * 64..], &values[len * 64..]);
+        assert_eq!(attend(&long), attend(&cache(KvType::F16, shape, &keys, &values)), "{len} tokens and the rest");
+    }
+}
+
+#[test]
+fn rms_norm_and_gated_activation() {
+    let mut random = Random(7);
+    let (x, weight) = (random.vec(5 * 100), random.vec(100));
+    let mut y = vec![0f32; 500];
+    elementwise::rms_norm(&x, &weight, 1e-5, &mut y);
+    let expected: Vec<f64> = x
+        .chunks(100)
+        .flat_map(|x| {
+            let mean = x.iter().map(|&x| f64::from(x).powi(2)).sum::<f64>() / 100.0;
+            x.iter().zip(&weight).map(move |(&x, &w)| f64::from(x) / (mean + 1e-5).sqrt() * f64::from(w))
+        })
+        .collect();
+    assert_close(&y, &expected, 1e-6, "rms_norm");
+
+    let mut gate: Vec<f32> = random.vec(4097 + 5).iter().map(|x| 40.0 * x).collect();
+    gate[..6].copy_from_slice(&[0.0, -200.0, 200.0, 1e-6, -88.5, 88.5]);
+    let up = random.vec(gate.len());
+    let silu = |x: f64| x / (1.0 + (-x).exp());
+    let expected: Vec<f64> = gate.iter().zip(&up).map(|(&g, &u)| silu(f64::from(g)) * f64::from(u)).collect();
+    for isa in Isa::available() {
+        let mut got = gate.clone();
+        elementwise::silu_mul(isa, &mut got, &up);
+        assert_close(&got, &expected, 1e-6, &format!("silu_mul on {isa}"));
+    }
+}
+
+#[test]
+fn rotation_in_both_pairings() {
+    // The test vector of methods.md §1.7, T6: d = 8, base 10,000, position 3.
+    let angles: Vec<f64> = (0..4).map(|i| 3.0 * 10_000f64.powf(-f64::from(i) / 4.0)).collect();
+    let cos: Vec<f32> = angles.iter().map(|a| a.cos() as f32).collect();
+    let sin: Vec<f32> = angles.iter().map(|a| a.sin() as f32).collect();
+    let x: Vec<f32> = (1..=8).map(|x| x as f32).collect();
+    let expected = [
+        (
+            Pairing::HalfSplit,
+            [-1.695592537, 0.137551738, 2.7886816, 3.975982036, -4.808842475, 6.323059348, 7.086836737, 8.011963982],
+        ),
+        (
+            Pairing::Interleaved,
+            [-1.272232513, -1.838864985, 1.683928641, 4.707906576, 4.817777168, 6.147277704, 6.975968536, 8.020963969],
+        ),
+    ];
+    for (pairing, expected) in expected {
+        let mut got = x.clone();
+        elementwise::rotate(&mut got, &cos, &sin, 1, 8, pairing);
+        assert_close(&got, &expected, 1e-6, &format!("{pairing:?}"));
+    }
+    // Only the first elements of a wider head turn.
+    let mut got = [x.clone(), vec![9.0, 10.0]].concat();
+    elementwise::rotate(&mut got, &cos, &sin, 1, 10, Pairing::HalfSplit);
+    assert_close(&got[..8], &expected[0].1, 1e-6, "partial rotation");
+    assert_eq!(got[8..], [9.0, 10.0]);
+}
