@@ -1,1 +1,83 @@
-//! The KV cache and attention over it.
+//! The KV cache, and attention over it: a shared prefix that every sequence sees whole, and each sequence's own tail.
+
+use ronbun_kernels::{
+    Isa,
+    attention::{self as kernel, KvBlocks, Partial, Visible},
+};
+pub use ronbun_kernels::attention::{KvType, Shape};
+
+use rayon::prelude::*;
+
+/// Keys and values of one sequence in all layers. Positions are the holder's business: a tail's first token stands right
+/// after the prefix that it is used with.
+#[derive(Debug, Clone)]
+pub struct KvCache {
+    layers: Vec<KvBlocks>,
+}
+
+impl KvCache {
+    pub fn new(kind: KvType, layers: usize, kv_heads: usize, head_dim: usize) -> Self {
+        KvCache { layers: vec![KvBlocks::new(kind, kv_heads, head_dim); layers] }
+    }
+
+    /// Tokens held by all layers.
+    pub fn len(&self) -> usize {
+        self.layers.last().map_or(0, KvBlocks::len)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Keeps the first `len` tokens.
+    pub fn truncate(&mut self, len: usize) {
+        self.layers.iter_mut().for_each(|layer| layer.truncate(len));
+    }
+
+    /// Bytes that `tokens` tokens take in all layers.
+    pub fn bytes_for(kind: KvType, layers: usize, kv_heads: usize, head_dim: usize, tokens: usize) -> u64 {
+        layers as u64 * KvBlocks::bytes_for(kind, kv_heads, head_dim, tokens) as u64
+    }
+}
+
+/// The rows of one sequence in a batch, in order, and the cache they are appended to.
+pub struct Tail<'a> {
+    pub rows: usize,
+    pub cache: &'a mut KvCache,
+}
+
+/// Appends `k` and `v` (rows, kv_heads, head_dim) of every tail to its cache, then attends from `q`
+/// (rows, heads, head_dim): each row sees the whole prefix and its own tail up to itself. All slices hold the tails' rows
+/// one after the other; keys and queries are already rotated. Returns (rows, heads, head_dim).
+pub fn attend(
+    shape: Shape,
+    layer: usize,
+    (q, k, v): (&[f32], &[f32], &[f32]),
+    prefix: Option<&KvCache>,
+    tails: &mut [Tail],
+) -> Vec<f32> {
+    let isa = Isa::current();
+    let (q_row, kv_row) = (shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim);
+    let mut first = 0;
+    let mut starts = Vec::with_capacity(tails.len());
+    for tail in tails.iter_mut() {
+        let rows = first * kv_row..(first + tail.rows) * kv_row;
+        tail.cache.layers[layer].append(&k[rows.clone()], &v[rows]);
+        starts.push(first);
+        first += tail.rows;
+    }
+    let own = |(tail, &start): (&Tail, &usize)| {
+        let kv = &tail.cache.layers[layer];
+        let q = &q[start * q_row..(start + tail.rows) * q_row];
+        kernel::attend(isa, shape, q, kv, Visible::Causal { first: kv.len() - tail.rows })
+    };
+    let parts: Vec<Partial> = tails.par_iter().zip(&starts).map(own).collect();
+    let mut whole = Partial {
+        out: parts.iter().flat_map(|part| part.out.iter().copied()).collect(),
+        lse: parts.iter().flat_map(|part| part.lse.iter().copied()).collect(),
+    };
+    if let Some(prefix) = prefix.filter(|prefix| !prefix.is_empty()) {
+        whole.merge(&kernel::attend(isa, shape, q, &prefix.layers[layer], Visible::All));
+    }
+    whole.out
+}

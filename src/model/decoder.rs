@@ -1,0 +1,197 @@
+//! The decoder stack: embedding, layers of attention and gated MLP, final norm, head.
+
+use super::{
+    Checkpoint, Config, Family, internal,
+    ops::{self, Linear, RmsNorm},
+};
+use crate::{
+    Result,
+    attention::{self, KvCache, KvType, Shape, Tail},
+};
+use candle_core::Tensor;
+use ronbun_kernels::{blocks, elementwise};
+
+/// A model that can be run.
+pub struct Decoder {
+    pub config: Config,
+    embed_tokens: Linear,
+    layers: Vec<Layer>,
+    norm: RmsNorm,
+    /// The embedding itself where the two are tied.
+    lm_head: Linear,
+}
+
+struct Layer {
+    input_layernorm: RmsNorm,
+    q_proj: Linear,
+    k_proj: Linear,
+    v_proj: Linear,
+    o_proj: Linear,
+    post_attention_layernorm: RmsNorm,
+    gate_proj: Linear,
+    up_proj: Linear,
+    down_proj: Linear,
+}
+
+/// New tokens of one sequence, and the cache that holds what came before them (after the prefix, if there is one).
+pub struct Sequence<'a> {
+    pub ids: &'a [u32],
+    pub cache: &'a mut KvCache,
+}
+
+impl Decoder {
+    /// Takes every tensor that the configuration calls for; one that is missing or of another shape is named.
+    pub fn new(checkpoint: &Checkpoint) -> Result<Decoder> {
+        let config = checkpoint.config.clone();
+        let tensors = Tensors { checkpoint };
+        let hidden = config.hidden_size;
+        let embed_tokens = tensors.linear("model.embed_tokens", config.vocab_size, hidden)?;
+        let lm_head = match checkpoint.tensors.contains_key("lm_head.weight") {
+            true => tensors.linear("lm_head", config.vocab_size, hidden)?,
+            false => embed_tokens.clone(),
+        };
+        let layers = (0..config.num_hidden_layers).map(|number| tensors.layer(number)).collect::<Result<_>>()?;
+        let norm = tensors.norm("model.norm")?;
+        Ok(Decoder { config, embed_tokens, layers, norm, lm_head })
+    }
+
+    pub fn new_cache(&self, kind: KvType) -> KvCache {
+        let Config { num_hidden_layers, num_key_value_heads, head_dim, .. } = self.config;
+        KvCache::new(kind, num_hidden_layers, num_key_value_heads, head_dim)
+    }
+
+    /// Bytes of a cache for `tokens` tokens.
+    pub fn cache_bytes(&self, kind: KvType, tokens: usize) -> u64 {
+        let Config { num_hidden_layers, num_key_value_heads, head_dim, .. } = self.config;
+        KvCache::bytes_for(kind, num_hidden_layers, num_key_value_heads, head_dim, tokens)
+    }
+
+    /// Runs the new tokens of all sequences, which all stand behind `prefix`, and appends them to their caches.
+    /// Returns the last hidden states (all new tokens, hidden), the sequences' rows one after the other.
+    pub fn forward(&self, prefix: Option<&KvCache>, sequences: &mut [Sequence]) -> Result<Tensor> {
+        let ids: Vec<u32> = sequences.iter().flat_map(|sequence| sequence.ids).copied().collect();
+        if let Some(bad) = ids.iter().find(|id| **id as usize >= self.config.vocab_size) {
+            let problem = format!("token id {bad} is past the vocabulary of {}", self.config.vocab_size);
+            return Err(crate::Error::new(crate::Kind::Usage, "token ids", problem));
+        }
+        let behind = prefix.map_or(0, KvCache::len);
+        let positions = sequences.iter().flat_map(|sequence| {
+            let first = behind + sequence.cache.len();
+            first..first + sequence.ids.len()
+        });
+        let table = self.config.rope.table(positions);
+        let mut tails: Vec<Tail> =
+            sequences.iter_mut().map(|s| Tail { rows: s.ids.len(), cache: &mut *s.cache }).collect();
+
+        let mut x = self.embed_tokens.rows(&ids)?; // (rows, hidden)
+        for (number, layer) in self.layers.iter().enumerate() {
+            let normed = layer.input_layernorm.forward(&x)?;
+            let attended = self.attend(number, layer, &normed, &table, prefix, &mut tails)?;
+            x = (x + layer.o_proj.forward(&attended)?).map_err(internal)?;
+            let normed = layer.post_attention_layernorm.forward(&x)?;
+            let gated = ops::silu_mul(&layer.gate_proj.forward(&normed)?, &layer.up_proj.forward(&normed)?)?;
+            x = (x + layer.down_proj.forward(&gated)?).map_err(internal)?;
+        }
+        Ok(x)
+    }
+
+    /// (rows, hidden) → (rows, heads · head_dim)
+    fn attend(
+        &self,
+        number: usize,
+        layer: &Layer,
+        x: &Tensor,
+        (cos, sin): &(Vec<f32>, Vec<f32>),
+        prefix: Option<&KvCache>,
+        tails: &mut [Tail],
+    ) -> Result<Tensor> {
+        let Config { num_attention_heads, num_key_value_heads, head_dim, pairing, .. } = self.config;
+        let rows = x.dim(0).map_err(internal)?;
+        let mut q = ops::with_slice(&layer.q_proj.forward(x)?, <[f32]>::to_vec)?;
+        let mut k = ops::with_slice(&layer.k_proj.forward(x)?, <[f32]>::to_vec)?;
+        elementwise::rotate(&mut q, cos, sin, rows, head_dim, pairing);
+        elementwise::rotate(&mut k, cos, sin, rows, head_dim, pairing);
+        let shape = Shape {
+            heads: num_attention_heads,
+            kv_heads: num_key_value_heads,
+            head_dim,
+            scale: 1.0 / (head_dim as f32).sqrt(),
+        };
+        let v = layer.v_proj.forward(x)?;
+        let out = ops::with_slice(&v, |v| attention::attend(shape, number, (&q, &k, v), prefix, tails))?;
+        ops::tensor(out, (rows, num_attention_heads * head_dim))
+    }
+
+    /// Logits of some rows of [`Self::forward`]'s result: for each its (vocabulary).
+    pub fn logits(&self, hidden: &Tensor, rows: &[usize]) -> Result<Vec<Vec<f32>>> {
+        let rows: Vec<u32> = rows.iter().map(|&row| row as u32).collect();
+        let index = Tensor::new(rows.as_slice(), hidden.device()).map_err(internal)?;
+        let chosen = hidden.index_select(&index, 0).map_err(internal)?;
+        let logits = self.lm_head.forward(&self.norm.forward(&chosen)?)?;
+        logits.to_vec2().map_err(internal)
+    }
+}
+
+/// Takes tensors out of a checkpoint, checking their shapes.
+struct Tensors<'a> {
+    checkpoint: &'a Checkpoint,
+}
+
+impl Tensors<'_> {
+    fn view(&self, name: &str, shape: &[usize]) -> Result<super::TensorView> {
+        let view = self.checkpoint.tensors.get(name);
+        let view = view.ok_or_else(|| self.checkpoint.error(format!("has no tensor {name}")))?;
+        if view.shape != shape {
+            let problem = format!("tensor {name} has the shape {:?}, not {shape:?}", view.shape);
+            return Err(self.checkpoint.error(problem));
+        }
+        Ok(view.clone())
+    }
+
+    fn vector(&self, name: &str, len: usize) -> Result<Vec<f32>> {
+        let view = self.view(name, &[len])?;
+        let mut values = vec![0f32; len];
+        blocks::dequantize(ronbun_kernels::Isa::current(), view.kind, view.bytes(), &mut values);
+        Ok(values)
+    }
+
+    /// A matrix, with its bias where there is one.
+    fn linear(&self, name: &str, outputs: usize, inputs: usize) -> Result<Linear> {
+        let view = self.view(&format!("{name}.weight"), &[outputs, inputs])?;
+        let bias = format!("{name}.bias");
+        let bias = match self.checkpoint.tensors.contains_key(&bias) {
+            true => Some(self.vector(&bias, outputs)?),
+            false => None,
+        };
+        Ok(Linear::new(view, bias))
+    }
+
+    fn norm(&self, name: &str) -> Result<RmsNorm> {
+        let config = &self.checkpoint.config;
+        let weight = self.vector(&format!("{name}.weight"), config.hidden_size)?;
+        Ok(RmsNorm { weight, eps: config.rms_norm_eps })
+    }
+
+    fn layer(&self, number: usize) -> Result<Layer> {
+        let config = &self.checkpoint.config;
+        let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+        let queries = config.num_attention_heads * config.head_dim;
+        let keys = config.num_key_value_heads * config.head_dim;
+        let name = |part: &str| format!("model.layers.{number}.{part}");
+        let q_bias = name("self_attn.q_proj.bias");
+        if config.family == Family::Qwen2 && !self.checkpoint.tensors.contains_key(&q_bias) {
+            return Err(self.checkpoint.error(format!("has no tensor {q_bias}, which every qwen2 has")));
+        }
+        Ok(Layer {
+            input_layernorm: self.norm(&name("input_layernorm"))?,
+            q_proj: self.linear(&name("self_attn.q_proj"), queries, hidden)?,
+            k_proj: self.linear(&name("self_attn.k_proj"), keys, hidden)?,
+            v_proj: self.linear(&name("self_attn.v_proj"), keys, hidden)?,
+            o_proj: self.linear(&name("self_attn.o_proj"), hidden, queries)?,
+            post_attention_layernorm: self.norm(&name("post_attention_layernorm"))?,
+            gate_proj: self.linear(&name("mlp.gate_proj"), inner, hidden)?,
+            up_proj: self.linear(&name("mlp.up_proj"), inner, hidden)?,
+            down_proj: self.linear(&name("mlp.down_proj"), hidden, inner)?,
+        })
+    }
+}
