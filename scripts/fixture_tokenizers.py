@@ -138,3 +138,67 @@ def add_to_gguf(writer, tokenizer, pre, vocab_size):
     writer.add_eos_token_id(tokenizer.token_to_id("<|im_end|>"))
     writer.add_add_bos_token(False)
     writer.add_chat_template(CHAT_TEMPLATE)
+
+
+def sentencepiece(vocab_size):
+    """A SentencePiece-style BPE: "▁" for spaces, byte fallback, every token's score its rank below zero.
+
+    Every pair of tokens that makes a token is a merge, ranked as that token, so that merging by scores (GGUF) and by
+    merges (tokenizer.json) is the same thing."""
+    trained = Tokenizer(models.BPE())
+    trained.normalizer = normalizers.Replace(" ", "▁")
+    trained.pre_tokenizer = pre_tokenizers.Split("▁", behavior="merged_with_next")
+    trainer = trainers.BpeTrainer(vocab_size=vocab_size - 259, show_progress=False)
+    trained.train_from_iterator([" " + line for line in CORPUS.splitlines()], trainer)
+
+    ranked = sorted(trained.get_vocab(), key=lambda text: trained.token_to_id(text))
+    pieces = [text for text in ranked if len(text) > 1] + [text for text in ranked if len(text) == 1]
+    tokens = ["<unk>", "<s>", "</s>"] + [f"<0x{byte:02X}>" for byte in range(256)] + pieces
+    vocab = {text: id for id, text in enumerate(tokens)}
+    merges = [
+        (text[:cut], text[cut:])
+        for text in pieces
+        for cut in range(1, len(text))
+        if text[:cut] in pieces and text[cut:] in pieces
+    ]
+    tokenizer = Tokenizer(models.BPE(vocab, merges, unk_token="<unk>", fuse_unk=True, byte_fallback=True))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(content=" ", left=1)]
+    )
+    tokenizer.add_special_tokens([special(text) for text in tokens[:3]])
+    return tokenizer
+
+
+def write_sentencepiece(tokenizer, folder):
+    """tokenizer.json, a GGUF file of metadata only, and the reference ids."""
+    from gguf import GGUFWriter, TokenType
+
+    names = {id: text for text, id in tokenizer.get_vocab().items()}
+    tokens = [names[id] for id in range(len(names))]
+    kinds = [TokenType.UNKNOWN, TokenType.CONTROL, TokenType.CONTROL] + [TokenType.BYTE] * 256
+    kinds += [TokenType.NORMAL] * (len(tokens) - len(kinds))
+    scores = [0.0] * 259 + [-float(rank) for rank in range(len(tokens) - 259)]
+
+    writer = GGUFWriter(folder / "vocabulary.gguf", "llama")
+    writer.add_tokenizer_model("llama")
+    writer.add_tokenizer_pre("default")
+    writer.add_token_list(tokens)
+    writer.add_token_scores(scores)
+    writer.add_token_types(kinds)
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    writer.add_unk_token_id(0)
+    writer.add_add_bos_token(True)
+    writer.add_add_space_prefix(True)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+    tokenizer.save(str(folder / "tokenizer.json"))
+    strings = [text for text in STRINGS if "<|" not in text]
+    encoded = [{"text": text, "ids": tokenizer.encode(text, add_special_tokens=False).ids} for text in strings]
+    reference = {"strings": [{**each, "decoded": tokenizer.decode(each["ids"])} for each in encoded]}
+    text = json.dumps(reference, ensure_ascii=False, indent=1)
+    (folder / "tokens.json").write_text(text + "\n", encoding="utf-8")

@@ -272,5 +272,6 @@ if __name__ == "__main__":
     torch.set_num_threads(1)
     safetensors_and_their_gguf()
     quantised()
+    fixture_tokenizers.write_sentencepiece(fixture_tokenizers.sentencepiece(400), fresh("tokenizer-spm"))
     for file in sorted(ROOT.rglob("*.*")):
         print(f"{file.stat().st_size:>8}  {file.relative_to(ROOT)}")
