@@ -1,0 +1,155 @@
+//! The engine against Hugging Face transformers, on the tiny checkpoints of `tests/fixtures/models`.
+
+use ronbun::engine::{Branch, Engine, SamplingParams, eval};
+use ronbun::{attention::KvType, model::Checkpoint, model::Decoder};
+use serde_json::Value;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models")
+}
+
+/// Every checkpoint with a reference: its path as `eval` takes it, and the reference.
+fn checkpoints() -> Vec<(PathBuf, Value)> {
+    let mut found: Vec<(PathBuf, Value)> = fs::read_dir(fixtures())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|folder| folder.join("reference.json").exists())
+        .map(|folder| {
+            let reference = serde_json::from_slice(&fs::read(folder.join("reference.json")).unwrap()).unwrap();
+            let gguf = folder.join("model.gguf");
+            (if gguf.exists() { gguf } else { folder }, reference)
+        })
+        .collect();
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    assert!(found.len() >= 10, "the fixtures are there");
+    found
+}
+
+fn numbers<T: serde::de::DeserializeOwned>(value: &Value) -> Vec<T> {
+    serde_json::from_value(value.clone()).unwrap()
+}
+
+#[test]
+fn logits_equal_those_of_transformers() {
+    for (path, reference) in checkpoints() {
+        for prompt in reference["prompts"].as_array().unwrap() {
+            let ids: Vec<u32> = numbers(&prompt["ids"]);
+            let expected: Vec<f64> = numbers(&prompt["logits"]);
+            let (low, high) = expected.iter().fold((f64::MAX, f64::MIN), |(l, h), &x| (l.min(x), h.max(x)));
+            for chunk in [None, Some(1), Some(64), Some(100)] {
+                if chunk == Some(1) && ids.len() > 40 {
+                    continue;
+                }
+                let got = eval::logits(&path, &ids, chunk).unwrap();
+                assert_eq!(got.len(), expected.len(), "{}", path.display());
+                let worst = got.iter().zip(&expected).map(|(&a, b)| (f64::from(a) - b).abs()).fold(0.0, f64::max);
+                assert!(
+                    worst < 1e-4 * (high - low),
+                    "{}: {} ids, chunk {chunk:?}: off by {worst} of {}",
+                    path.display(),
+                    ids.len(),
+                    high - low
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn greedy_ids_equal_those_of_transformers() {
+    let mut compared = 0;
+    for (path, reference) in checkpoints() {
+        for prompt in reference["prompts"].as_array().unwrap().iter().filter(|prompt| prompt.get("greedy").is_some()) {
+            let expected: Vec<u32> = numbers(&prompt["greedy"]);
+            let got = eval::greedy(&path, &numbers::<u32>(&prompt["ids"]), expected.len(), Some(50)).unwrap();
+            let got: Vec<u32> = got.iter().map(|step| step.id).collect();
+            assert_eq!(got, expected, "{}", path.display());
+            compared += 1;
+        }
+    }
+    assert!(compared >= 20, "{compared} continuations compared");
+}
+
+fn engine(path: &Path) -> Engine {
+    Engine::new(Decoder::new(&Checkpoint::open(path).unwrap()).unwrap(), KvType::F16)
+}
+
+fn branch(ids: &[u32], max_tokens: usize, sampling: SamplingParams) -> Branch {
+    Branch { ids: ids.to_vec(), max_tokens, sampling }
+}
+
+#[test]
+fn branches_continue_as_if_they_were_alone() {
+    for (path, reference) in checkpoints().into_iter().filter(|(_, reference)| reference["prompts"][0].get("greedy").is_some()) {
+        let prompt = &reference["prompts"][4];
+        let ids: Vec<u32> = numbers(&prompt["ids"]);
+        let expected: Vec<u32> = numbers(&prompt["greedy"]);
+        let mut engine = engine(&path);
+        let (prefix, rest) = ids.split_at(ids.len() - 20);
+        engine.prefill(prefix, |_, _| {}).unwrap();
+        let sampled = |seed| SamplingParams { temperature: 1.5, seed, ..SamplingParams::greedy() };
+        let greedy = branch(rest, 16, SamplingParams::greedy());
+        let others = [branch(&ids[..1], 5, sampled(1)), branch(&ids[..70], 40, sampled(2)), branch(&rest[..3], 12, sampled(3))];
+        let batch = [others[0].clone(), greedy.clone(), others[1].clone(), others[2].clone()];
+        let together = engine.decode(&batch, &[], |_, _| {}, |_, _| {}).unwrap();
+        assert_eq!(together[1].ids, expected, "{}: continued as transformers does", path.display());
+        for (branch, together) in batch.iter().zip(&together) {
+            let alone = engine.decode(std::slice::from_ref(branch), &[], |_, _| {}, |_, _| {}).unwrap();
+            assert_eq!(alone[0].ids, together.ids, "{}", path.display());
+        }
+    }
+}
+
+#[test]
+fn a_held_prefix_is_not_computed_again_and_changes_nothing() {
+    let (path, reference) = checkpoints().into_iter().find(|(path, _)| path.ends_with("qwen2-untied-f32")).unwrap();
+    let ids: Vec<u32> = numbers(&reference["prompts"][4]["ids"]);
+    let greedy = [branch(&ids[290..], 16, SamplingParams::greedy())];
+    let decode = |engine: &Engine| engine.decode(&greedy, &[], |_, _| {}, |_, _| {}).unwrap();
+
+    let mut fresh = engine(&path);
+    fresh.prefill(&ids[..290], |_, _| {}).unwrap();
+    let expected = decode(&fresh);
+
+    let mut reused = engine(&path);
+    let mut other = ids[..200].to_vec();
+    other.extend([3; 60]);
+    reused.prefill(&other, |_, _| {}).unwrap();
+    assert_eq!(reused.held(&ids[..290]), 200);
+    let mut computed = 0;
+    reused.prefill(&ids[..290], |done, total| (computed, _) = (done, assert_eq!(total, 90))).unwrap();
+    assert_eq!(computed, 90);
+    assert_eq!(decode(&reused), expected);
+}
+
+#[test]
+fn stop_tokens_and_limits_end_branches() {
+    let (path, reference) = checkpoints().into_iter().find(|(path, _)| path.ends_with("llama-tied-f32")).unwrap();
+    let prompt = &reference["prompts"][1];
+    let ids: Vec<u32> = numbers(&prompt["ids"]);
+    let expected: Vec<u32> = numbers(&prompt["greedy"]);
+    let engine = engine(&path);
+    let stop = expected[5];
+    let first = expected.iter().position(|&id| id == stop).unwrap();
+    let mut heard = Vec::new();
+    let batch = [branch(&ids, 16, SamplingParams::greedy()), branch(&ids, 2, SamplingParams::greedy())];
+    let done = engine.decode(&batch, &[stop], |index, id| heard.push((index, id)), |_, _| {}).unwrap();
+    assert_eq!(done[0].ids, expected[..first]);
+    assert_eq!(done[0].finish, ronbun::engine::Finish::Stop);
+    assert_eq!(done[1].ids, expected[..2]);
+    assert_eq!(done[1].finish, ronbun::engine::Finish::Length);
+    let of_first: Vec<u32> = heard.iter().filter(|(index, _)| *index == 0).map(|(_, id)| *id).collect();
+    assert_eq!(of_first, done[0].ids);
+}
+
+#[test]
+fn ids_past_the_vocabulary_are_refused() {
+    let (path, _) = checkpoints().remove(0);
+    let error = eval::logits(&path, &[1, 5_000_000], None).unwrap_err();
+    assert!(error.problem.contains("5000000"), "{error}");
+    assert!(eval::logits(&path, &[], None).is_err());
+}
