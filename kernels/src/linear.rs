@@ -38,6 +38,8 @@ const PANEL_FROM_ROWS: usize = 24;
 const PANEL: usize = 64;
 /// Input columns dequantised at a time; a multiple of every block's size.
 const DEPTH: usize = 1024;
+/// Output columns transposed at a time; divides [`PANEL`].
+const STRIP: usize = 16;
 
 /// `y[m × rows] = x[m × columns] · Wᵀ`, plus `bias` to each row of y where there is one. Panics on wrong lengths.
 pub fn linear(isa: Isa, x: &[f32], weights: Weights, bias: Option<&[f32]>, y: &mut [f32]) {
@@ -94,16 +96,22 @@ unsafe fn panel_body<S: Simd>(
     y: Output,
 ) {
     let depth = weights.columns;
-    // The panel, transposed: (depth, PANEL); columns past the last stay zero.
+    // The panel, transposed: (depth, PANEL). Columns past the last hold numbers that nobody reads.
     let mut panel = vec![0f32; DEPTH.min(depth) * PANEL];
-    let mut row = vec![0f32; DEPTH.min(depth)];
+    let mut strip = vec![0f32; STRIP * DEPTH];
     let mut sums = vec![0f32; m * PANEL];
     for start in (0..depth).step_by(DEPTH) {
         let length = DEPTH.min(depth - start);
-        for column in 0..columns {
-            dequantize_part(S::ISA, weights, first + column, start, &mut row[..length]);
-            for (i, &w) in row[..length].iter().enumerate() {
-                panel[i * PANEL + column] = w;
+        for column in (0..columns).step_by(STRIP) {
+            let count = STRIP.min(columns - column);
+            for (j, row) in strip.chunks_exact_mut(DEPTH).take(count).enumerate() {
+                dequantize_part(S::ISA, weights, first + column + j, start, &mut row[..length]);
+            }
+            for (i, out) in panel.chunks_exact_mut(PANEL).take(length).enumerate() {
+                let out: &mut [f32; STRIP] = out[column..].first_chunk_mut().expect("STRIP divides PANEL");
+                for (j, out) in out.iter_mut().enumerate() {
+                    *out = strip[j * DEPTH + i];
+                }
             }
         }
         // SAFETY: x holds m rows of `depth`, the panel `length` rows of PANEL, sums m rows of PANEL.
@@ -138,50 +146,77 @@ unsafe fn rows_body<S: Simd>(
     y: Output,
 ) {
     let depth = weights.columns;
-    // Two weight rows at a time: each value of x that is loaded serves both.
-    let mut pair = vec![0f32; 2 * depth];
-    for row in (first..first + rows).step_by(2) {
-        let count = 2.min(first + rows - row);
-        for (i, out) in pair.chunks_exact_mut(depth).take(count).enumerate() {
+    // (WEIGHT_ROWS, depth): what is dequantised once serves all rows of x.
+    let mut block = vec![0f32; WEIGHT_ROWS * depth];
+    for row in (first..first + rows).step_by(WEIGHT_ROWS) {
+        let count = WEIGHT_ROWS.min(first + rows - row);
+        for (i, out) in block.chunks_exact_mut(depth).take(count).enumerate() {
             dequantize_part(S::ISA, weights, row + i, 0, out);
         }
-        for (i, x) in x.chunks_exact(depth).enumerate() {
-            // SAFETY: both slices of the pair and x hold `depth` elements.
-            let dots = unsafe { two_dots::<S>(x, &pair) };
-            for (j, dot) in dots.iter().enumerate().take(count) {
-                let bias = bias.map_or(0.0, |bias| bias[row + j]);
-                debug_assert!(i < m);
-                // SAFETY: i < m and row + j < weights.rows; no other task writes these columns.
-                unsafe { *y.start.add(i * y.stride + row + j) = dot + bias };
+        let mut i = 0;
+        while i < m {
+            // SAFETY: x holds m rows of `depth` elements, the block WEIGHT_ROWS; rows past `count` hold old numbers, whose
+            // products are not used.
+            let (dots, taken) = unsafe {
+                let x = &x[i * depth..];
+                match m - i {
+                    4.. => (dots::<S, 4>(x, &block, depth), 4),
+                    2.. => (widen(dots::<S, 2>(x, &block, depth)), 2),
+                    _ => (widen(dots::<S, 1>(x, &block, depth)), 1),
+                }
+            };
+            for (k, dots) in dots.iter().enumerate().take(taken) {
+                for (j, dot) in dots.iter().enumerate().take(count) {
+                    let bias = bias.map_or(0.0, |bias| bias[row + j]);
+                    // SAFETY: i + k < m and row + j < weights.rows; no other task writes these columns.
+                    unsafe { *y.start.add((i + k) * y.stride + row + j) = dot + bias };
+                }
             }
+            i += taken;
         }
     }
 }
 
-/// The dot products of `x` with the two halves of `pair`.
+/// Weight rows dequantised together in the few-rows shape.
+const WEIGHT_ROWS: usize = 4;
+
 #[inline(always)]
-unsafe fn two_dots<S: Simd>(x: &[f32], pair: &[f32]) -> [f32; 2] {
-    let depth = x.len();
-    let (first, second) = pair.split_at(depth);
+fn widen<const N: usize>(dots: [[f32; WEIGHT_ROWS]; N]) -> [[f32; WEIGHT_ROWS]; 4] {
+    let mut wide = [[0.0; WEIGHT_ROWS]; 4];
+    wide[..N].copy_from_slice(&dots);
+    wide
+}
+
+/// The dot products of the first N rows of `x` with the rows of `block`, each `depth` long.
+#[inline(always)]
+unsafe fn dots<S: Simd, const N: usize>(x: &[f32], block: &[f32], depth: usize) -> [[f32; WEIGHT_ROWS]; N] {
+    debug_assert!(x.len() >= N * depth && block.len() >= WEIGHT_ROWS * depth);
+    let mut dots = [[0f32; WEIGHT_ROWS]; N];
     unsafe {
-        let mut sums = [[S::splat(0.0); 2]; 2];
-        let mut i = 0;
-        while i + 2 * S::LANES <= depth {
-            for half in 0..2 {
-                let at = i + half * S::LANES;
-                let v = S::load(x.as_ptr().add(at));
-                sums[half][0] = S::fma(v, S::load(first.as_ptr().add(at)), sums[half][0]);
-                sums[half][1] = S::fma(v, S::load(second.as_ptr().add(at)), sums[half][1]);
+        let mut sums = [[S::splat(0.0); WEIGHT_ROWS]; N];
+        let whole = depth / S::LANES * S::LANES;
+        for at in (0..whole).step_by(S::LANES) {
+            let mut w = [S::splat(0.0); WEIGHT_ROWS];
+            for (j, w) in w.iter_mut().enumerate() {
+                *w = S::load(block.as_ptr().add(j * depth + at));
             }
-            i += 2 * S::LANES;
+            for (i, sums) in sums.iter_mut().enumerate() {
+                let v = S::load(x.as_ptr().add(i * depth + at));
+                for (sum, &w) in sums.iter_mut().zip(&w) {
+                    *sum = S::fma(v, w, *sum);
+                }
+            }
         }
-        let mut dots = [S::sum(S::add(sums[0][0], sums[1][0])), S::sum(S::add(sums[0][1], sums[1][1]))];
-        for at in i..depth {
-            dots[0] += x[at] * first[at];
-            dots[1] += x[at] * second[at];
+        for (i, (dots, sums)) in dots.iter_mut().zip(&sums).enumerate() {
+            for (j, (dot, &sum)) in dots.iter_mut().zip(sums).enumerate() {
+                *dot = S::sum(sum);
+                for at in whole..depth {
+                    *dot += x[i * depth + at] * block[j * depth + at];
+                }
+            }
         }
-        dots
     }
+    dots
 }
 
 /// Elements `start..start + out.len()` of weight row `row`.
