@@ -84,7 +84,9 @@ fn branch(ids: &[u32], max_tokens: usize, sampling: SamplingParams) -> Branch {
 
 #[test]
 fn branches_continue_as_if_they_were_alone() {
-    for (path, reference) in checkpoints().into_iter().filter(|(_, reference)| reference["prompts"][0].get("greedy").is_some()) {
+    for (path, reference) in
+        checkpoints().into_iter().filter(|(_, reference)| reference["prompts"][0].get("greedy").is_some())
+    {
         let prompt = &reference["prompts"][4];
         let ids: Vec<u32> = numbers(&prompt["ids"]);
         let expected: Vec<u32> = numbers(&prompt["greedy"]);
@@ -93,7 +95,8 @@ fn branches_continue_as_if_they_were_alone() {
         engine.prefill(prefix, |_, _| {}).unwrap();
         let sampled = |seed| SamplingParams { temperature: 1.5, seed, ..SamplingParams::greedy() };
         let greedy = branch(rest, 16, SamplingParams::greedy());
-        let others = [branch(&ids[..1], 5, sampled(1)), branch(&ids[..70], 40, sampled(2)), branch(&rest[..3], 12, sampled(3))];
+        let others =
+            [branch(&ids[..1], 5, sampled(1)), branch(&ids[..70], 40, sampled(2)), branch(&rest[..3], 12, sampled(3))];
         let batch = [others[0].clone(), greedy.clone(), others[1].clone(), others[2].clone()];
         let together = engine.decode(&batch, &[], |_, _| {}, |_, _| {}).unwrap();
         assert_eq!(together[1].ids, expected, "{}: continued as transformers does", path.display());

@@ -311,7 +311,8 @@ unsafe fn task_body<S: Simd>(shape: Shape, q: &[f32], kv: &KvBlocks, visible: Vi
         if sum[row] > 0.0 {
             partial.lse[row] = top[row] + sum[row].ln();
             let inverse = 1.0 / sum[row];
-            for (to, from) in partial.out[row * head_dim..(row + 1) * head_dim].iter_mut().zip(&out[row * value_dim..]) {
+            for (to, from) in partial.out[row * head_dim..(row + 1) * head_dim].iter_mut().zip(&out[row * value_dim..])
+            {
                 *to = from * inverse;
             }
         }

@@ -1,10 +1,10 @@
 //! The KV cache, and attention over it: a shared prefix that every sequence sees whole, and each sequence's own tail.
 
+pub use ronbun_kernels::attention::{KvType, Shape};
 use ronbun_kernels::{
     Isa,
     attention::{self as kernel, KvBlocks, Partial, Visible},
 };
-pub use ronbun_kernels::attention::{KvType, Shape};
 
 use rayon::prelude::*;
 

@@ -1,1 +1,9 @@
 //! Tokenizer and chat template: text ↔ token ids.
+
+mod template;
+mod tokenizer;
+mod vocabulary;
+
+pub use template::{CHATML, ChatTemplate, Message};
+pub use tokenizer::Tokenizer;
+pub use vocabulary::Vocabulary;

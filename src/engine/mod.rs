@@ -92,7 +92,8 @@ impl Engine {
         mut on_token: impl FnMut(usize, u32),
         mut on_end: impl FnMut(usize, Finish),
     ) -> Result<Vec<Completion>> {
-        let mut states: Vec<State> = branches.iter().map(|branch| State::new(branch, &self.decoder, self.kv_type)).collect();
+        let mut states: Vec<State> =
+            branches.iter().map(|branch| State::new(branch, &self.decoder, self.kv_type)).collect();
         let mut active: Vec<usize> = (0..branches.len()).collect();
         let mut logits = self.prefill_branches(branches, &mut states)?;
         while !active.is_empty() {
@@ -120,11 +121,14 @@ impl Engine {
         while !rest.is_empty() {
             interrupt::check()?;
             let mut rows = 0;
-            let take = rest.iter().take_while(|(branch, _)| (rows == 0 || rows < PREFILL_CHUNK, rows += branch.ids.len()).0);
+            let take =
+                rest.iter().take_while(|(branch, _)| (rows == 0 || rows < PREFILL_CHUNK, rows += branch.ids.len()).0);
             let take = take.count();
             let mut batch: Vec<_> = rest.drain(..take).collect();
-            let mut sequences: Vec<Sequence> =
-                batch.iter_mut().map(|(branch, state)| Sequence { ids: &branch.ids, cache: &mut state.cache }).collect();
+            let mut sequences: Vec<Sequence> = batch
+                .iter_mut()
+                .map(|(branch, state)| Sequence { ids: &branch.ids, cache: &mut state.cache })
+                .collect();
             let hidden = self.decoder.forward(Some(&self.cache), &mut sequences)?;
             let mut end = 0;
             let last: Vec<usize> = batch.iter().map(|(branch, _)| (end += branch.ids.len(), end - 1).1).collect();

@@ -64,8 +64,9 @@ impl Checkpoint {
     }
 
     pub(super) fn error(&self, problem: impl std::fmt::Display) -> Error {
-        Error::new(Kind::Model, &self.name, problem)
-            .hint("the file is not a complete model of its family; fetch it again (ronbun models verify tells which files)")
+        Error::new(Kind::Model, &self.name, problem).hint(
+            "the file is not a complete model of its family; fetch it again (ronbun models verify tells which files)",
+        )
     }
 }
 

@@ -124,7 +124,11 @@ impl Config {
     }
 
     /// The scaling of a GGUF file: `rope_freqs.weight` if there, else the scaling keys.
-    pub fn gguf_scaling(kind: Option<&str>, factor: Option<f64>, divisors: Option<Vec<f64>>) -> Result<Scaling, String> {
+    pub fn gguf_scaling(
+        kind: Option<&str>,
+        factor: Option<f64>,
+        divisors: Option<Vec<f64>>,
+    ) -> Result<Scaling, String> {
         match (divisors, kind.unwrap_or("none")) {
             (Some(divisors), "none") => Ok(Scaling::Divisors(divisors)),
             (None, "none") => Ok(Scaling::None),

@@ -14,6 +14,11 @@ use std::{collections::HashMap, io::Cursor, path::Path, sync::Arc};
 pub struct Metadata(HashMap<String, Value>);
 
 impl Metadata {
+    /// Of the file at `path`, whatever tensors it holds.
+    pub fn of_file(path: &Path) -> Result<Metadata> {
+        read(path).map(|(_, content)| Metadata(content.metadata))
+    }
+
     pub fn string(&self, key: &str) -> Option<&str> {
         self.0.get(key).and_then(|value| value.to_string().ok()).map(String::as_str)
     }
@@ -71,16 +76,7 @@ impl Metadata {
 pub(super) fn open(path: &Path) -> Result<Checkpoint> {
     let name = path.display().to_string();
     let fail = |problem: String| Error::new(Kind::Model, &name, problem);
-    let file = Arc::new(Mapping::open(path).map_err(|error| fail(error.to_string()))?);
-    if !file.starts_with(b"GGUF") {
-        let found = String::from_utf8_lossy(&file[..file.len().min(4)]).escape_default().to_string();
-        return Err(fail(format!("is not a GGUF file (it begins with '{found}')"))
-            .hint("--model takes a GGUF file, a folder with config.json and safetensors, a hub repository, or an id of `ronbun models list`"));
-    }
-    let content = Content::read(&mut Cursor::new(&file[..])).map_err(|error| {
-        fail(format!("cannot be read as GGUF: {}", first_line(&error)))
-            .hint("the file is cut short or damaged, or holds a tensor type that is not known (F32, F16, BF16, Q4_0 to Q8_0, Q2_K to Q6_K are)")
-    })?;
+    let (file, content) = read(path)?;
     let tensors = tensors(&content, &file).map_err(|problem| fail(problem).hint("fetch the file again"))?;
     let metadata = Metadata(content.metadata);
     let config = config(&metadata, &tensors).map_err(|problem| match problem.contains("rope") {
@@ -88,6 +84,24 @@ pub(super) fn open(path: &Path) -> Result<Checkpoint> {
         false => fail(problem),
     })?;
     Ok(Checkpoint { name, config, tensors, metadata: Some(metadata) })
+}
+
+/// The file, and its header parsed.
+fn read(path: &Path) -> Result<(Arc<Mapping>, Content)> {
+    let fail = |problem: String| Error::new(Kind::Model, path.display(), problem);
+    let file = Arc::new(Mapping::open(path).map_err(|error| fail(error.to_string()))?);
+    if !file.starts_with(b"GGUF") {
+        let found = file[..file.len().min(4)].escape_ascii();
+        return Err(fail(format!("is not a GGUF file (it begins with '{found}')")).hint(
+            "--model takes a GGUF file, a folder with config.json and safetensors, a hub repository, or an id of `ronbun models list`",
+        ));
+    }
+    let content = Content::read(&mut Cursor::new(&file[..])).map_err(|error| {
+        fail(format!("cannot be read as GGUF: {}", first_line(&error))).hint(
+            "the file is cut short or damaged, or holds a tensor type that is not known (F32, F16, BF16, Q4_0 to Q8_0, Q2_K to Q6_K are)",
+        )
+    })?;
+    Ok((file, content))
 }
 
 /// candle's errors carry a backtrace after the first line.
@@ -98,7 +112,8 @@ fn first_line(error: &candle_core::Error) -> String {
 fn tensors(content: &Content, file: &Arc<Mapping>) -> Result<HashMap<String, TensorView>, String> {
     let mut tensors = HashMap::new();
     for (name, info) in &content.tensor_infos {
-        let kind = block_type(info.ggml_dtype).ok_or_else(|| format!("tensor {name} is of unknown type {:?}", info.ggml_dtype))?;
+        let kind = block_type(info.ggml_dtype)
+            .ok_or_else(|| format!("tensor {name} is of unknown type {:?}", info.ggml_dtype))?;
         let shape = info.shape.dims().to_vec();
         let count = shape.iter().try_fold(1usize, |a, &b| a.checked_mul(b)).ok_or("a tensor's shape overflows")?;
         if !shape.last().unwrap_or(&0).is_multiple_of(kind.elements()) {

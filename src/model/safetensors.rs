@@ -50,7 +50,8 @@ fn weight_files(folder: &Path) -> Result<Vec<PathBuf>> {
 
 fn read_json(path: &Path) -> Result<Value> {
     let bytes = fs::read(path).map_err(|error| Error::new(Kind::Model, path.display(), error))?;
-    serde_json::from_slice(&bytes).map_err(|error| Error::new(Kind::Model, path.display(), format!("is not JSON: {error}")))
+    serde_json::from_slice(&bytes)
+        .map_err(|error| Error::new(Kind::Model, path.display(), format!("is not JSON: {error}")))
 }
 
 fn read_tensors(path: &Path, tensors: &mut HashMap<String, TensorView>) -> Result<()> {
@@ -58,7 +59,8 @@ fn read_tensors(path: &Path, tensors: &mut HashMap<String, TensorView>) -> Resul
         Error::new(Kind::Model, path.display(), problem).hint("the file is damaged or cut short; fetch it again")
     };
     let file = Arc::new(Mapping::open(path).map_err(|error| fail(error.to_string()))?);
-    let parsed = SafeTensors::deserialize(&file).map_err(|error| fail(format!("is no valid safetensors file: {error}")))?;
+    let parsed =
+        SafeTensors::deserialize(&file).map_err(|error| fail(format!("is no valid safetensors file: {error}")))?;
     let base = file.as_ptr() as usize;
     for (name, view) in parsed.iter() {
         let kind = match view.dtype() {

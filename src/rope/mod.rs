@@ -57,7 +57,9 @@ impl RopePlan {
             Scaling::Llama3 { factor, low_freq_factor, high_freq_factor, original_context } => {
                 require_at_least_one("factor", *factor)?;
                 if high_freq_factor <= low_freq_factor || *original_context <= 0.0 {
-                    return Err("llama3 needs high_freq_factor > low_freq_factor and a positive original context".into());
+                    return Err(
+                        "llama3 needs high_freq_factor > low_freq_factor and a positive original context".into()
+                    );
                 }
                 for f in &mut inv_freq {
                     *f = llama3_frequency(*f, *factor, *low_freq_factor, *high_freq_factor, *original_context);
@@ -81,9 +83,11 @@ impl RopePlan {
     /// The scaling that a config.json asks for under `rope_scaling` (transformers 4) or `rope_parameters` (5).
     /// A type that is not known is an error that quotes it.
     pub fn scaling_of_config(config: &Value) -> Result<Scaling, String> {
-        let settings = ["rope_scaling", "rope_parameters"].iter().filter_map(|key| config.get(key)).find(|v| !v.is_null());
+        let settings =
+            ["rope_scaling", "rope_parameters"].iter().filter_map(|key| config.get(key)).find(|v| !v.is_null());
         let Some(settings) = settings else { return Ok(Scaling::None) };
-        let kind = settings.get("rope_type").or_else(|| settings.get("type")).and_then(Value::as_str).unwrap_or("default");
+        let kind =
+            settings.get("rope_type").or_else(|| settings.get("type")).and_then(Value::as_str).unwrap_or("default");
         let number = |key: &str| {
             settings.get(key).and_then(Value::as_f64).ok_or_else(|| format!("rope scaling '{kind}' without {key}"))
         };
@@ -196,7 +200,10 @@ mod tests {
         assert_eq!(scaling(json!({})), Ok(Scaling::None));
         assert_eq!(scaling(json!({"rope_scaling": null})), Ok(Scaling::None));
         assert_eq!(scaling(json!({"rope_parameters": {"rope_type": "default", "rope_theta": 1e4}})), Ok(Scaling::None));
-        assert_eq!(scaling(json!({"rope_scaling": {"type": "linear", "factor": 2}})), Ok(Scaling::Linear { factor: 2.0 }));
+        assert_eq!(
+            scaling(json!({"rope_scaling": {"type": "linear", "factor": 2}})),
+            Ok(Scaling::Linear { factor: 2.0 })
+        );
         assert!(scaling(json!({"rope_scaling": {"rope_type": "spiral"}})).unwrap_err().contains("'spiral'"));
         assert!(scaling(json!({"rope_scaling": {"rope_type": "linear"}})).unwrap_err().contains("without factor"));
         assert!(RopePlan::new(8, 1e4, &Scaling::Linear { factor: 0.5 }).is_err());

@@ -1,0 +1,154 @@
+//! The vocabulary inside a GGUF file, turned into the description that the tokenizers crate reads.
+
+use serde_json::{Value, json};
+use std::collections::{HashMap, HashSet};
+
+/// What a GGUF file says under `tokenizer.ggml.*`.
+#[derive(Debug, Clone, Default)]
+pub struct Vocabulary {
+    /// `gpt2` (byte-level BPE) or `llama` (SentencePiece).
+    pub model: String,
+    /// The rule that cuts text before BPE.
+    pub pre: String,
+    pub tokens: Vec<String>,
+    /// 1 normal, 2 unknown, 3 control, 4 user-defined, 5 unused, 6 byte.
+    pub token_types: Vec<u32>,
+    pub merges: Vec<String>,
+    pub scores: Vec<f64>,
+    pub unknown: Option<u32>,
+    pub add_space_prefix: bool,
+}
+
+const CONTROL: u32 = 3;
+const USER_DEFINED: u32 = 4;
+
+impl Vocabulary {
+    /// A tokenizer.json. The error says what is malformed or not known.
+    pub(super) fn to_tokenizer_json(&self) -> Result<Value, String> {
+        if self.tokens.is_empty() {
+            return Err("the GGUF file holds no vocabulary (tokenizer.ggml.tokens)".into());
+        }
+        if self.token_types.len() != self.tokens.len() && !self.token_types.is_empty() {
+            return Err(format!("{} tokens, but {} token types", self.tokens.len(), self.token_types.len()));
+        }
+        if let Some(bad) = self.unknown.filter(|id| *id as usize >= self.tokens.len()) {
+            return Err(format!("the unknown token {bad} is past the vocabulary of {}", self.tokens.len()));
+        }
+        let mut json = match self.model.as_str() {
+            "gpt2" => self.byte_level()?,
+            "llama" => self.sentence_piece()?,
+            other => return Err(format!("unknown tokenizer model '{other}' (known: gpt2, llama)")),
+        };
+        json["version"] = json!("1.0");
+        json["added_tokens"] = self.added_tokens();
+        Ok(json)
+    }
+
+    /// Control tokens are special: never written into an answer's text. User-defined ones are matched whole.
+    fn added_tokens(&self) -> Value {
+        let kinds = self.token_types.iter().enumerate().filter(|(_, kind)| matches!(**kind, CONTROL | USER_DEFINED));
+        kinds
+            .map(|(id, kind)| {
+                json!({
+                    "id": id, "content": self.tokens[id], "single_word": false, "lstrip": false, "rstrip": false,
+                    "normalized": false, "special": *kind == CONTROL,
+                })
+            })
+            .collect()
+    }
+
+    fn vocab(&self) -> Value {
+        // Of tokens that are written alike the first counts.
+        let mut map = serde_json::Map::new();
+        for (id, token) in self.tokens.iter().enumerate() {
+            map.entry(token.clone()).or_insert_with(|| json!(id));
+        }
+        Value::Object(map)
+    }
+
+    fn byte_level(&self) -> Result<Value, String> {
+        let merges: Option<Vec<[&str; 2]>> =
+            self.merges.iter().map(|merge| merge.split_once(' ').map(|(a, b)| [a, b])).collect();
+        let merges = merges.ok_or("a merge of the vocabulary is not two tokens")?;
+        let known: HashSet<&str> = self.tokens.iter().map(String::as_str).collect();
+        if let Some([a, b]) = merges.iter().find(|[a, b]| !known.contains(a) || !known.contains(b)) {
+            return Err(format!("a merge joins '{a}' and '{b}', which are not both in the vocabulary"));
+        }
+        let (normalizer, cut) = pre_tokenizer(&self.pre)?;
+        Ok(json!({
+            "normalizer": normalizer,
+            "pre_tokenizer": {"type": "Sequence", "pretokenizers": cut},
+            "post_processor": null,
+            "decoder": {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true},
+            "model": {"type": "BPE", "vocab": self.vocab(), "merges": merges, "ignore_merges": self.pre == "llama-bpe"},
+        }))
+    }
+
+    /// SentencePiece keeps a score per piece; a pair is merged in the order of its whole's score.
+    fn sentence_piece(&self) -> Result<Value, String> {
+        if self.scores.len() != self.tokens.len() {
+            return Err(format!("{} tokens, but {} scores", self.tokens.len(), self.scores.len()));
+        }
+        let ids: HashMap<&str, usize> =
+            self.tokens.iter().enumerate().map(|(id, token)| (token.as_str(), id)).collect();
+        let mut merges: Vec<(usize, usize, usize, [&str; 2])> = Vec::new();
+        for (id, token) in self.tokens.iter().enumerate() {
+            if self.token_types.get(id).is_some_and(|kind| *kind != 1 && *kind != USER_DEFINED) {
+                continue;
+            }
+            for (at, _) in token.char_indices().skip(1) {
+                let (left, right) = token.split_at(at);
+                if let (Some(&l), Some(&r)) = (ids.get(left), ids.get(right)) {
+                    merges.push((id, l, r, [left, right]));
+                }
+            }
+        }
+        merges
+            .sort_by(|a, b| self.scores[b.0].total_cmp(&self.scores[a.0]).then((a.0, a.1, a.2).cmp(&(b.0, b.1, b.2))));
+        let merges: Vec<[&str; 2]> = merges.into_iter().map(|(.., pair)| pair).collect();
+        let prepend = json!({"type": "Prepend", "prepend": "▁"});
+        let replace = json!({"type": "Replace", "pattern": {"String": " "}, "content": "▁"});
+        let normalizers = if self.add_space_prefix { vec![prepend, replace] } else { vec![replace] };
+        let mut decoders = vec![
+            json!({"type": "Replace", "pattern": {"String": "▁"}, "content": " "}),
+            json!({"type": "ByteFallback"}),
+            json!({"type": "Fuse"}),
+        ];
+        if self.add_space_prefix {
+            decoders.push(json!({"type": "Strip", "content": " ", "start": 1, "stop": 0}));
+        }
+        Ok(json!({
+            "normalizer": {"type": "Sequence", "normalizers": normalizers},
+            "pre_tokenizer": null,
+            "post_processor": null,
+            "decoder": {"type": "Sequence", "decoders": decoders},
+            "model": {
+                "type": "BPE", "vocab": self.vocab(), "merges": merges, "fuse_unk": true, "byte_fallback": true,
+                "unk_token": self.unknown.map(|id| self.tokens[id as usize].clone()),
+            },
+        }))
+    }
+}
+
+/// Normaliser and pre-tokenizers by the name that GGUF gives the rule.
+fn pre_tokenizer(name: &str) -> Result<(Value, Vec<Value>), String> {
+    let split = |digits: &str| {
+        let regex = format!(
+            r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|{digits}| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+        );
+        json!({"type": "Split", "pattern": {"Regex": regex}, "behavior": "Isolated", "invert": false})
+    };
+    let bytes = |use_regex: bool| json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": use_regex});
+    let digits = || json!({"type": "Digits", "individual_digits": true});
+    match name {
+        "qwen2" => Ok((json!({"type": "NFC"}), vec![split(r"\p{N}"), bytes(false)])),
+        "llama-bpe" | "llama3" | "llama-v3" | "smaug-bpe" => {
+            Ok((Value::Null, vec![split(r"\p{N}{1,3}"), bytes(false)]))
+        }
+        "smollm" | "starcoder" | "refact" | "command-r" => Ok((Value::Null, vec![digits(), bytes(true)])),
+        "gpt-2" => Ok((Value::Null, vec![bytes(true)])),
+        other => Err(format!(
+            "unknown pre-tokenizer '{other}' (known: qwen2, llama-bpe, smollm, starcoder, refact, command-r, gpt-2)"
+        )),
+    }
+}

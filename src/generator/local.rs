@@ -1,0 +1,272 @@
+//! The local engine as a generator: chat template, token ids, one prefilled prefix, branches decoded together.
+
+use super::{Event, FileFact, FinishReason, Generator, ModelFacts, Plan, Prompt, Question, Reply, Sampling, Usage};
+use crate::{
+    Error, Kind, Result,
+    attention::KvType,
+    chat::{CHATML, ChatTemplate, Message, Tokenizer, Vocabulary},
+    engine::{self, Branch, Engine, Finish, SamplingParams},
+    model::{Checkpoint, Decoder, Metadata},
+};
+use std::{
+    path::{Path, PathBuf},
+    time::Instant,
+};
+
+/// A model on this machine, as somebody found it.
+#[derive(Debug, Clone, Default)]
+pub struct ModelSource {
+    pub id: String,
+    /// A GGUF file, or a folder with config.json and safetensors.
+    pub path: PathBuf,
+    /// A tokenizer.json that counts more than the GGUF file's own vocabulary.
+    pub tokenizer: Option<PathBuf>,
+    /// A chat template that counts more than the model's own.
+    pub chat_template: Option<String>,
+    pub files: Vec<FileFact>,
+}
+
+pub struct LocalGenerator {
+    facts: ModelFacts,
+    engine: Engine,
+    tokenizer: Tokenizer,
+    template: ChatTemplate,
+    stop: Vec<u32>,
+    weight_bytes: u64,
+}
+
+/// Keys and values are kept in half precision.
+const KV_TYPE: KvType = KvType::F16;
+
+/// Tokens that end a turn in one family or another; those that the model's vocabulary has as special tokens stop it.
+const TURN_ENDS: [&str; 8] =
+    ["<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "<end_of_turn>", "<|end|>", "</s>", "<|eom_id|>"];
+
+impl LocalGenerator {
+    /// Opens and checks the model; nothing is computed yet.
+    pub fn load(source: ModelSource) -> Result<Self> {
+        let checkpoint = Checkpoint::open(&source.path)?;
+        let tokenizer = load_tokenizer(&source, &checkpoint)?;
+        let template = load_template(&source, &checkpoint, &tokenizer)?;
+        let mut stop = checkpoint.config.eos_token_ids.clone();
+        stop.extend(TURN_ENDS.iter().filter_map(|text| tokenizer.id(text)).filter(|&id| tokenizer.is_special(id)));
+        let decoder = Decoder::new(&checkpoint)?;
+        let facts = ModelFacts {
+            id: source.id,
+            files: source.files,
+            architecture: decoder.config.family.name().to_string(),
+            quantization: checkpoint.quantization(),
+            parameters: checkpoint.parameters(),
+            context_length: decoder.config.context_length,
+            rope: decoder.config.rope.describe(),
+            device: format!("cpu ({})", ronbun_kernels::Isa::current()),
+            threads: rayon::current_num_threads(),
+        };
+        let weight_bytes = checkpoint.weight_bytes();
+        Ok(LocalGenerator { facts, engine: Engine::new(decoder, KV_TYPE), tokenizer, template, stop, weight_bytes })
+    }
+
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// Token ids of each question's conversation.
+    fn conversations(&self, prompt: &Prompt, questions: &[Question]) -> Result<Vec<Vec<u32>>> {
+        let system = self.tokenizer.defuse(&prompt.system);
+        let paper = self.tokenizer.defuse(&prompt.paper);
+        let conversation = |question: &Question| {
+            let user = format!("{paper}{}", self.tokenizer.defuse(&question.text));
+            let text = self.template.render(&[Message::new("system", system.clone()), Message::new("user", user)])?;
+            self.tokenizer.encode(&text)
+        };
+        questions.iter().map(conversation).collect()
+    }
+}
+
+fn load_tokenizer(source: &ModelSource, checkpoint: &Checkpoint) -> Result<Tokenizer> {
+    let beside = match source.path.is_dir() {
+        true => source.path.join("tokenizer.json"),
+        false => source.path.with_file_name("tokenizer.json"),
+    };
+    match (&source.tokenizer, &checkpoint.metadata) {
+        (Some(path), _) => Tokenizer::from_file(path),
+        (None, Some(metadata)) => match Tokenizer::from_vocabulary(&vocabulary(metadata), &checkpoint.name) {
+            Err(_) if beside.exists() => Tokenizer::from_file(&beside),
+            result => result,
+        },
+        (None, None) if beside.exists() => Tokenizer::from_file(&beside),
+        (None, None) => Err(Error::new(Kind::Model, &checkpoint.name, "has no tokenizer.json")
+            .hint("fetch the model's tokenizer.json into the folder")),
+    }
+}
+
+/// The tokenizer of a GGUF file, whatever else the file holds.
+pub fn tokenizer_of_gguf(path: &Path) -> Result<Tokenizer> {
+    Tokenizer::from_vocabulary(&vocabulary(&Metadata::of_file(path)?), &path.display().to_string())
+}
+
+fn vocabulary(metadata: &Metadata) -> Vocabulary {
+    let key = |name: &str| format!("tokenizer.ggml.{name}");
+    let numbers = |name: &str| metadata.numbers(&key(name)).unwrap_or_default();
+    let model = metadata.string(&key("model")).unwrap_or("none").to_string();
+    Vocabulary {
+        pre: metadata.string(&key("pre")).unwrap_or("none").to_string(),
+        tokens: metadata.strings(&key("tokens")).unwrap_or_default(),
+        token_types: numbers("token_type").into_iter().map(|kind| kind as u32).collect(),
+        merges: metadata.strings(&key("merges")).unwrap_or_default(),
+        scores: numbers("scores"),
+        unknown: metadata.integer(&key("unknown_token_id")).map(|id| id as u32),
+        add_space_prefix: metadata.boolean(&key("add_space_prefix")).unwrap_or(model == "llama"),
+        model,
+    }
+}
+
+/// The card's, the file's, the folder's; ChatML for a model that has its tokens and no template.
+fn load_template(source: &ModelSource, checkpoint: &Checkpoint, tokenizer: &Tokenizer) -> Result<ChatTemplate> {
+    let metadata = checkpoint.metadata.as_ref();
+    let token = |name: &str| {
+        let id = metadata?.integer(&format!("tokenizer.ggml.{name}_token_id"))?;
+        tokenizer.token(id as u32)
+    };
+    let (bos, eos) = (token("bos").unwrap_or_default(), token("eos").unwrap_or_default());
+    let name = &checkpoint.name;
+    if let Some(template) = &source.chat_template {
+        return ChatTemplate::new(template, &bos, &eos, name);
+    }
+    if let Some(template) = metadata.and_then(|metadata| metadata.string("tokenizer.chat_template")) {
+        return ChatTemplate::new(template, &bos, &eos, name);
+    }
+    let folder = if source.path.is_dir() { Some(source.path.as_path()) } else { source.path.parent() };
+    if let Some(template) = ChatTemplate::of_folder(folder.unwrap_or(Path::new(".")), name)? {
+        return Ok(template);
+    }
+    if tokenizer.id("<|im_start|>").is_some() {
+        return ChatTemplate::new(CHATML, &bos, &eos, name);
+    }
+    Err(Error::new(Kind::Model, name, "has no chat template").hint(
+        "it may be a base model, which cannot answer questions; take its instruct version, or give a template in a model card",
+    ))
+}
+
+impl Generator for LocalGenerator {
+    fn facts(&self) -> &ModelFacts {
+        &self.facts
+    }
+
+    fn plan(&self, prompt: &Prompt, questions: &[Question]) -> Result<Plan> {
+        let conversations = self.conversations(prompt, questions)?;
+        let shared = shared_prefix(&conversations);
+        let with_answers = conversations.iter().zip(questions).map(|(ids, question)| ids.len() + question.max_tokens);
+        let longest = with_answers.clone().max().unwrap_or(0);
+        let tails: u64 =
+            with_answers.map(|tokens| self.engine.decoder.cache_bytes(KV_TYPE, tokens.saturating_sub(shared))).sum();
+        let plan = Plan {
+            shared_tokens: shared,
+            longest_tokens: longest,
+            context_length: self.facts.context_length,
+            weight_bytes: self.weight_bytes,
+            cache_bytes: self.engine.decoder.cache_bytes(KV_TYPE, shared) + tails,
+        };
+        if longest > plan.context_length {
+            let prompt_tokens = conversations.iter().map(Vec::len).max().unwrap_or(0);
+            let problem = format!(
+                "the paper does not fit: {prompt_tokens} tokens of prompt and up to {} of answer make {longest}, the model's context is {}",
+                longest - prompt_tokens,
+                plan.context_length
+            );
+            return Err(Error::new(Kind::Context, &self.facts.id, problem).hint(
+                "nothing is cut silently; take a model with a longer context (`ronbun models list` shows them)",
+            ));
+        }
+        Ok(plan)
+    }
+
+    fn answer(
+        &mut self,
+        prompt: &Prompt,
+        questions: &[Question],
+        sampling: &Sampling,
+        watch: &mut dyn FnMut(Event),
+    ) -> Result<(Vec<Reply>, Usage)> {
+        let started = Instant::now();
+        let conversations = self.conversations(prompt, questions)?;
+        let shared = shared_prefix(&conversations);
+        let Some(prefix) = conversations.first().map(|ids| &ids[..shared]) else {
+            return Ok((Vec::new(), Usage::default()));
+        };
+        let held = self.engine.held(prefix);
+        self.engine.prefill(prefix, |done, total| watch(Event::Prefill { done, total }))?;
+        let branches: Vec<Branch> = conversations
+            .iter()
+            .zip(questions)
+            .map(|(ids, question)| Branch {
+                ids: ids[shared..].to_vec(),
+                max_tokens: question.max_tokens,
+                sampling: params(sampling, &question.id),
+            })
+            .collect();
+        let prefill_seconds = started.elapsed().as_secs_f64();
+
+        let mut first_token = None;
+        let mut streams: Vec<_> = questions.iter().map(|_| self.tokenizer.stream()).collect();
+        let ends = std::cell::RefCell::new(watch);
+        let on_token = |index: usize, id| {
+            first_token.get_or_insert_with(|| started.elapsed().as_secs_f64());
+            if let Some(piece) = streams[index](id) {
+                (ends.borrow_mut())(Event::Text { index, piece: &piece });
+            }
+        };
+        let on_end = |index, finish| (ends.borrow_mut())(Event::End { index, reason: finish_reason(finish) });
+        let completions = self.engine.decode(&branches, &self.stop, on_token, on_end)?;
+
+        let reply = |completion: &engine::Completion| {
+            Ok(Reply {
+                text: self.tokenizer.decode(&completion.ids, false)?,
+                tokens: completion.written,
+                finish_reason: finish_reason(completion.finish),
+            })
+        };
+        let total = started.elapsed().as_secs_f64();
+        let time_to_first_token = first_token.unwrap_or(total);
+        let usage = Usage {
+            prompt_tokens: conversations.iter().map(Vec::len).max().unwrap_or(0),
+            prefill_tokens: shared - held + branches.iter().map(|branch| branch.ids.len()).sum::<usize>(),
+            prefill_seconds: time_to_first_token.max(prefill_seconds),
+            time_to_first_token_seconds: time_to_first_token,
+            decode_tokens: completions.iter().map(|completion| completion.written).sum(),
+            decode_seconds: total - time_to_first_token,
+        };
+        Ok((completions.iter().map(reply).collect::<Result<_>>()?, usage))
+    }
+}
+
+/// What all conversations begin with; each keeps at least one token of its own.
+fn shared_prefix(conversations: &[Vec<u32>]) -> usize {
+    let Some((first, rest)) = conversations.split_first() else { return 0 };
+    let shared = rest.iter().map(|ids| engine::common_prefix(first, ids)).min().unwrap_or(first.len());
+    let shortest = conversations.iter().map(Vec::len).min().unwrap_or(0);
+    shared.min(shortest.saturating_sub(1))
+}
+
+/// Every question draws from a stream of its own, so that its answer does not depend on which others are asked.
+fn params(sampling: &Sampling, question: &str) -> SamplingParams {
+    // FNV-1a
+    let hash = question.bytes().fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
+    SamplingParams {
+        temperature: sampling.temperature,
+        top_k: sampling.top_k,
+        top_p: sampling.top_p,
+        min_p: sampling.min_p,
+        repetition_penalty: sampling.repetition_penalty,
+        dry_multiplier: sampling.dry_multiplier,
+        seed: sampling.seed ^ hash,
+    }
+}
+
+fn finish_reason(finish: Finish) -> FinishReason {
+    match finish {
+        Finish::Stop => FinishReason::Stop,
+        Finish::Length => FinishReason::Length,
+        Finish::Loop => FinishReason::Loop,
+    }
+}
