@@ -4,6 +4,7 @@ use super::args::Cli;
 use super::output;
 use crate::{Error, Kind, Result, report};
 use clap::{Command, CommandFactory};
+use clap_mangen::Man;
 use std::path::Path;
 
 pub fn completions(shell: clap_complete::Shell) -> Result<()> {
@@ -16,24 +17,22 @@ pub fn completions(shell: clap_complete::Shell) -> Result<()> {
 pub fn man(folder: Option<&Path>) -> Result<()> {
     let mut command = Cli::command();
     command.build();
-    let Some(folder) = folder else { return output::finish(&page(&command, "ronbun")?) };
+    let Some(folder) = folder else { return output::finish(&page(&Man::new(command))?) };
     std::fs::create_dir_all(folder)
         .map_err(|error| Error::new(Kind::Output, folder.display(), format!("cannot make this folder: {error}")))?;
-    write_pages(&command, "ronbun", folder)
+    write_pages(&command, folder)
 }
 
-fn write_pages(command: &Command, name: &str, folder: &Path) -> Result<()> {
-    report::write(&folder.join(format!("{name}.1")), page(command, name)?.as_bytes())?;
-    for inner in command.get_subcommands().filter(|inner| inner.get_name() != "help") {
-        write_pages(inner, &format!("{name}-{}", inner.get_name()), folder)?;
-    }
-    Ok(())
+fn write_pages(command: &Command, folder: &Path) -> Result<()> {
+    let man = Man::new(command.clone());
+    report::write(&folder.join(man.get_filename()), page(&man)?.as_bytes())?;
+    let mut inner = command.get_subcommands().filter(|inner| inner.get_name() != "help");
+    inner.try_for_each(|inner| write_pages(inner, folder))
 }
 
-fn page(command: &Command, name: &str) -> Result<String> {
+fn page(man: &Man) -> Result<String> {
     let mut roff = Vec::new();
-    clap_mangen::Man::new(command.clone().name(name.to_string()))
-        .render(&mut roff)
-        .map_err(|error| Error::new(Kind::Internal, name, format!("its page cannot be made: {error}")))?;
+    man.render(&mut roff)
+        .map_err(|error| Error::new(Kind::Internal, man.get_filename(), format!("cannot be made: {error}")))?;
     Ok(String::from_utf8_lossy(&roff).into_owned())
 }
