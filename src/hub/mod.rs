@@ -3,9 +3,32 @@
 //! A model's files come from the first of these that has them: this machine (ronbun's cache, then the hub's), the model
 //! hub where it answers within seconds, the wheels that the card names, through the user's own pip.
 
+mod arxiv;
+mod cache;
+mod card;
+mod choose;
+mod hf;
+mod install;
+mod names;
+mod pack;
+mod pdfium;
+mod pip;
+mod receipt;
+mod unpack;
+mod verify;
+mod wheel;
+
+pub use arxiv::is_paper_address;
+pub use cache::{default_cache_dir, default_config_dir, hub_cache_dir};
+pub use card::{Card, HubFile, Licence, Memory, Piece, Source, WheelFile};
+pub use choose::{Candidate, Origin};
+pub use pack::Packed;
+pub use unpack::Unpacked;
+pub use verify::{Check, Status};
+
 use crate::{Result, progress::Progress};
 use serde::Serialize;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 /// Where files are looked for and kept.
 #[derive(Clone)]
@@ -22,6 +45,8 @@ pub struct Settings {
 pub struct Hub {
     pub settings: Settings,
     cards: Vec<Card>,
+    reach: hf::Reach,
+    pip: pip::Finder,
 }
 
 /// A model that is on this machine and was checked.
@@ -68,194 +93,40 @@ pub struct Removed {
     pub bytes: u64,
 }
 
-#[derive(Debug, Clone, Serialize)]
-pub struct Licence {
-    pub name: String,
-    pub url: String,
-    pub gated: bool,
-}
-#[derive(Debug, Clone, Serialize)]
-pub struct Memory {
-    pub weight_bytes: u64,
-    pub layers: u64,
-    pub kv_heads: u64,
-    pub head_dim: u64,
-}
-#[derive(Debug, Clone, Serialize)]
-pub struct HubFile {
-    pub name: String,
-    pub bytes: Option<u64>,
-    pub sha256: Option<String>,
-}
-#[derive(Debug, Clone, Serialize)]
-pub struct Joined {
-    pub name: String,
-    pub bytes: u64,
-    pub sha256: String,
-}
-#[derive(Debug, Clone, Serialize)]
-pub struct Piece {
-    pub name: String,
-    pub version: String,
-    pub member: String,
-    pub bytes: u64,
-    pub sha256: String,
-    pub wheel_bytes: u64,
-}
-#[derive(Debug, Clone, Serialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Source {
-    Hub { repository: String, revision: String, verified: bool, files: Vec<HubFile> },
-    Wheels { file: Joined, packages: Vec<Piece> },
-}
-#[derive(Debug, Clone, Serialize)]
-pub struct Card {
-    pub id: String,
-    pub name: String,
-    pub family: String,
-    pub supported: bool,
-    pub unsupported_reason: Option<String>,
-    pub parameters: u64,
-    pub quantization: String,
-    pub native_context: usize,
-    pub rope: String,
-    pub languages: Vec<String>,
-    pub preference: i32,
-    pub why: String,
-    pub chat_template: Option<String>,
-    pub licence: Licence,
-    pub memory: Memory,
-    pub sources: Vec<Source>,
-}
-impl Card {
-    pub fn kv_bytes(&self, tokens: u64) -> u64 {
-        tokens
-    }
-    pub fn memory_bytes(&self) -> u64 {
-        0
-    }
-}
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Origin {
-    Installed,
-    Hub,
-    Wheels,
-}
-#[derive(Debug, Clone, Serialize)]
-pub struct Candidate {
-    pub id: String,
-    pub name: String,
-    pub parameters: u64,
-    pub licence: String,
-    pub preference: i32,
-    pub supported: bool,
-    pub fits: bool,
-    pub origin: Option<Origin>,
-    pub download_bytes: Option<u64>,
-    pub memory_bytes: u64,
-    pub reason: String,
-}
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Status {
-    Ok,
-    Recorded,
-    Wrong,
-    Missing,
-}
-#[derive(Debug, Clone, Serialize)]
-pub struct Check {
-    pub id: String,
-    pub file: PathBuf,
-    pub bytes: u64,
-    pub sha256: Option<String>,
-    pub expected: Option<String>,
-    pub status: Status,
-}
-#[derive(Debug, Clone, Serialize)]
-pub struct Packed {
-    pub file: PathBuf,
-    pub bytes: u64,
-    pub models: Vec<String>,
-    pub pdfium: bool,
-}
-#[derive(Debug, Clone, Serialize)]
-pub struct Unpacked {
-    pub models: Vec<String>,
-    pub pdfium: Option<PathBuf>,
-    pub notes: Vec<String>,
-}
-impl Check {
-    pub fn ok(&self) -> bool {
-        self.status == Status::Ok
-    }
-}
-pub fn default_cache_dir() -> PathBuf {
-    PathBuf::new()
-}
-pub fn default_config_dir() -> PathBuf {
-    PathBuf::new()
-}
-pub fn hub_cache_dir() -> PathBuf {
-    PathBuf::new()
-}
-pub fn is_paper_address(_text: &str) -> bool {
-    false
-}
-fn skeleton<T>() -> Result<T> {
-    Err(crate::Error::new(crate::Kind::Internal, "hub", "skeleton"))
-}
 impl Hub {
-    pub fn new(settings: Settings) -> Result<Hub> {
-        Ok(Hub { settings, cards: Vec::new() })
+    /// Reads the built-in cards and the user's (`<cards_dir>/*.toml`; one with a built-in's id replaces it).
+    ///
+    /// # Errors
+    /// Kind `Usage` if a card of the user's does not parse, naming the file and the key.
+    pub fn new(mut settings: Settings) -> Result<Hub> {
+        settings.offline |= hf::offline_by_environment();
+        let cards = card::all(&settings.cards_dir)?;
+        Ok(Hub { settings, cards, reach: hf::Reach::default(), pip: pip::Finder::default() })
     }
+
+    /// All cards, by id.
     pub fn cards(&self) -> &[Card] {
         &self.cards
     }
+
     pub fn card(&self, id: &str) -> Option<&Card> {
         self.cards.iter().find(|card| card.id == id)
     }
-    pub fn pdfium(&self, _explicit: Option<&Path>) -> Result<PathBuf> {
-        skeleton()
-    }
-    pub fn pdfium_here(&self, _explicit: Option<&Path>) -> Result<Option<PathBuf>> {
-        skeleton()
-    }
-    pub fn model(&self, _name: &str) -> Result<LocalModel> {
-        skeleton()
-    }
-    pub fn paper(&self, _address: &str) -> Result<PathBuf> {
-        skeleton()
-    }
-    pub fn installed(&self) -> Vec<Installed> {
-        Vec::new()
-    }
-    pub fn recommend(&self) -> Vec<Candidate> {
-        Vec::new()
-    }
-    pub fn available_memory(&self) -> u64 {
-        0
-    }
-    pub fn pull(&self, _name: &str) -> Result<LocalModel> {
-        skeleton()
-    }
-    pub fn verify(&self, _id: Option<&str>) -> Result<Vec<Check>> {
-        skeleton()
-    }
-    pub fn remove(&self, _id: &str) -> Result<Removed> {
-        skeleton()
-    }
-    pub fn pack(&self, _ids: &[String], _out: &Path) -> Result<Packed> {
-        skeleton()
-    }
-    pub fn unpack(&self, _file: &Path) -> Result<Unpacked> {
-        skeleton()
-    }
-    pub fn python(&self) -> Option<String> {
-        None
-    }
-    pub fn hub_reachable(&self) -> bool {
-        false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    /// An offline hub with its folders in `home`.
+    pub fn hub(home: &Path) -> Hub {
+        let settings = Settings {
+            offline: true,
+            cache_dir: home.join("cache"),
+            cards_dir: home.join("cards"),
+            progress: Progress::silent(),
+        };
+        Hub::new(settings).unwrap()
     }
 }
