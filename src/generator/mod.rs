@@ -4,6 +4,8 @@
 //! conversation, system message then the user's message `prompt.paper + question.text`, so the long prefix is shared and
 //! an implementation may compute it once.
 
+pub mod scripted;
+
 use crate::Result;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,9 +1,12 @@
 //! The summary of a paper and its forms: Markdown, JSON, HTML, plain text.
 
+mod content;
 mod html;
 mod markdown;
+#[cfg(test)]
+mod tests;
 mod text;
-mod words;
+pub(crate) mod words;
 mod write;
 
 use crate::document::Link;

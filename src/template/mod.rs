@@ -6,6 +6,8 @@
 mod file;
 pub mod language;
 mod prompt;
+#[cfg(test)]
+mod tests;
 
 use crate::{Error, Kind, Result, generator::Sampling};
 use schemars::JsonSchema;
