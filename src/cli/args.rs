@@ -167,7 +167,8 @@ pub struct Generation {
     #[arg(long, env = "RONBUN_THREADS", value_name = "N", value_parser = positive)]
     pub threads: Option<usize>,
     /// 0 always takes the likeliest token [default: the template's]
-    #[arg(long, env = "RONBUN_TEMPERATURE", value_name = "T", value_parser = temperature)]
+    #[arg(long, env = "RONBUN_TEMPERATURE", value_name = "T", value_parser = temperature,
+        allow_negative_numbers = true)]
     pub temperature: Option<f32>,
     /// Seed of the random draws [default: the template's]
     #[arg(long, env = "RONBUN_SEED", value_name = "N")]
@@ -197,7 +198,7 @@ pub struct Output {
 Examples:
   ronbun summarize paper.pdf
   ronbun summarize papers/*.pdf --out notes --format html
-  ronbun summarize 1706.03762v7 --model qwen2.5-1.5b-instruct --lang ja")]
+  ronbun summarize 1706.03762v7 --model qwen2.5-1.5b-q4_k_m --lang ja")]
 pub struct Summarize {
     /// PDF files, folders of PDFs, globs, arXiv ids or arXiv addresses
     #[arg(required = true, value_name = "INPUT", value_hint = ValueHint::AnyPath)]
@@ -377,7 +378,18 @@ mod tests {
     fn help_tells_every_exit_code() {
         use crate::Kind::*;
         let kinds = [
-            Internal, Usage, Input, Password, Damaged, NoText, Model, Context, Memory, Unavailable, Output, Partial,
+            Internal,
+            Usage,
+            Input,
+            Password,
+            Damaged,
+            NoText,
+            Model,
+            Context,
+            Memory,
+            Unavailable,
+            Output,
+            Partial,
             Interrupted,
         ];
         for kind in kinds {

@@ -22,7 +22,9 @@ pub fn run(context: &Context, mut args: Ask) -> Result<()> {
         args.questions = questions_from_stdin()?;
     }
     if !typed && args.questions.iter().all(|question| question.trim().is_empty()) {
-        return Err(Error::new(Kind::Usage, "ask", "no question was given").hint("ronbun ask paper.pdf 'Is there code?'"));
+        return Err(
+            Error::new(Kind::Usage, "ask", "no question was given").hint("ronbun ask paper.pdf 'Is there code?'")
+        );
     }
     let hub = context.hub()?;
     let paper = read_one(context, &hub, &args.reading, input)?;

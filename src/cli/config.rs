@@ -1,6 +1,8 @@
 //! The configuration file, and how it yields to the environment and to the command line.
 
-use super::args::{AskMode, Common, Device, Format, Generation, Output, Reading, Summarize, check_temperature};
+use super::args::{
+    Ask, AskMode, Common, Device, Extract, Format, Generation, Output, Reading, Summarize, check_temperature,
+};
 use crate::hub::default_config_dir;
 use crate::{Error, Kind, Result};
 use serde::Deserialize;
@@ -52,7 +54,7 @@ impl Config {
     /// What is wrong, in one line, on failure.
     fn parse(text: &str) -> Result<Config, String> {
         let config: Config = toml::from_str(text).map_err(|error| {
-            let line = error.span().map(|span| text[..span.start.min(text.len())].lines().count().max(1));
+            let line = error.span().map(|span| text.bytes().take(span.start).filter(|&byte| byte == b'\n').count() + 1);
             let at = line.map(|line| format!("line {line}: ")).unwrap_or_default();
             format!("{at}{}", error.message())
         })?;
@@ -126,6 +128,24 @@ impl Over for Summarize {
     }
 }
 
+impl Over for Ask {
+    fn over(self, config: &Config) -> Self {
+        Ask {
+            input: self.input,
+            questions: self.questions,
+            output: self.output.over(config),
+            generation: self.generation.over(config),
+            reading: self.reading.over(config),
+        }
+    }
+}
+
+impl Over for Extract {
+    fn over(self, config: &Config) -> Self {
+        Extract { reading: self.reading.over(config), ..self }
+    }
+}
+
 /// `ja` where the user's locale is Japanese, else `en`.
 pub fn locale_language() -> &'static str {
     language_of(sys_locale::get_locale().as_deref())
@@ -187,7 +207,8 @@ mod tests {
 
     #[test]
     fn japanese_locales_ask_for_japanese() {
-        for (locale, language) in [("ja-JP", "ja"), ("ja_JP.UTF-8", "ja"), ("JA", "ja"), ("jam", "en"), ("de-DE", "en")] {
+        for (locale, language) in [("ja-JP", "ja"), ("ja_JP.UTF-8", "ja"), ("JA", "ja"), ("jam", "en"), ("de-DE", "en")]
+        {
             assert_eq!(language_of(Some(locale)), language, "{locale}");
         }
         assert_eq!(language_of(None), "en");

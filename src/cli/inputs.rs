@@ -4,8 +4,6 @@
 use crate::hub::is_paper_address;
 use crate::{Error, Kind, Result};
 use std::collections::HashSet;
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// Where a paper comes from.
@@ -67,8 +65,8 @@ fn expand_one(word: &str) -> Result<Vec<Source>> {
     if is_paper_address(word) {
         return Ok(vec![Source::Address(word.to_string())]);
     }
-    if word.contains(['*', '?', '[']) {
-        return glob(word);
+    if let Some(paths) = word.contains(['*', '?', '[']).then(|| glob::glob(word).ok()).flatten() {
+        return matches(word, paths);
     }
     // Tells a missing file from one in a folder that may not be entered.
     let problem = match path.metadata() {
@@ -96,11 +94,9 @@ fn folder(dir: &Path) -> Result<Vec<Source>> {
     Ok(files.into_iter().map(Source::File).collect())
 }
 
-fn glob(pattern: &str) -> Result<Vec<Source>> {
-    let entries = glob::glob(pattern)
-        .map_err(|error| Error::new(Kind::Input, pattern, format!("is not a pattern: {}", error.msg)))?;
+fn matches(pattern: &str, paths: glob::Paths) -> Result<Vec<Source>> {
     let mut files = Vec::new();
-    for entry in entries {
+    for entry in paths {
         let path = entry.map_err(|error| {
             Error::new(Kind::Input, error.path().display(), format!("cannot be read: {}", error.error()))
         })?;
@@ -112,23 +108,6 @@ fn glob(pattern: &str) -> Result<Vec<Source>> {
         return Err(Error::new(Kind::Input, pattern, "no file matches"));
     }
     Ok(files)
-}
-
-/// Refuses what is plainly no PDF before anything is fetched for it.
-pub fn check_pdf(path: &Path) -> Result<()> {
-    let fail = |problem: String| Err(Error::new(Kind::Input, path.display(), problem));
-    if path.is_dir() {
-        return fail("is a folder, not a PDF".into());
-    }
-    // The header may stand anywhere in the first 1024 bytes.
-    let mut head = Vec::new();
-    let read = File::open(path).and_then(|file| file.take(1024).read_to_end(&mut head));
-    match read {
-        Err(error) => fail(format!("cannot be read: {error}")),
-        Ok(0) => fail("the file is empty".into()),
-        Ok(_) if !head.windows(5).any(|window| window == b"%PDF-") => fail("is not a PDF".into()),
-        Ok(_) => Ok(()),
-    }
 }
 
 #[cfg(test)]
@@ -164,17 +143,5 @@ mod tests {
             assert_eq!(error.subject, input.name);
         }
         assert_eq!(found[3].source, Ok(Source::Address("arxiv:1706.03762v7".into())));
-    }
-
-    #[test]
-    fn only_pdfs_pass() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let path = dir.path().join("x.pdf");
-        for (content, passes) in [("", false), ("hello", false), ("%PDF-1.4\n", true), ("junk\n%PDF-1.4\n", true)] {
-            std::fs::write(&path, content).expect("written");
-            assert_eq!(check_pdf(&path).is_ok(), passes, "{content:?}");
-        }
-        assert!(check_pdf(dir.path()).is_err());
-        assert!(check_pdf(&dir.path().join("none")).is_err());
     }
 }

@@ -19,12 +19,11 @@ pub struct Machine {
 }
 
 pub fn look() -> Machine {
-    let kinds = RefreshKind::nothing()
-        .with_cpu(CpuRefreshKind::nothing())
-        .with_memory(MemoryRefreshKind::nothing().with_ram());
+    let kinds =
+        RefreshKind::nothing().with_cpu(CpuRefreshKind::nothing()).with_memory(MemoryRefreshKind::nothing().with_ram());
     let system = System::new_with_specifics(kinds);
     // A container's limit may be below the machine's memory.
-    let limit = system.cgroup_limits();
+    let limit = system.cgroup_limits().filter(|limit| limit.total_memory > 0 && limit.free_memory > 0);
     let memory_bytes = system.total_memory();
     let available = system.available_memory();
     let processor = system.cpus().first().map(|cpu| cpu.brand().trim().to_string()).filter(|brand| !brand.is_empty());

@@ -67,16 +67,8 @@ fn dispatch(cli: Cli) -> Result<()> {
     let context = Context::new(cli.common.over(&config));
     match cli.command {
         Command::Summarize(args) => summarize::run(&context, args.over(&config)),
-        Command::Ask(mut args) => {
-            args.output = args.output.over(&config);
-            args.generation = args.generation.over(&config);
-            args.reading = args.reading.over(&config);
-            ask::run(&context, args)
-        }
-        Command::Extract(mut args) => {
-            args.reading = args.reading.over(&config);
-            extract::run(&context, args)
-        }
+        Command::Ask(args) => ask::run(&context, args.over(&config)),
+        Command::Extract(args) => extract::run(&context, args.over(&config)),
         Command::Models(command) => models::run(&context, command),
         Command::Template(command) => template::run(command),
         Command::Eval(command) => eval::run(&context, command),
@@ -90,7 +82,10 @@ fn dispatch(cli: Cli) -> Result<()> {
 fn watch_for_interrupts() -> Result<()> {
     ctrlc::set_handler(|| {
         if interrupt::requested() {
-            #[allow(clippy::disallowed_methods, reason = "the user asked twice; unfinished files have temporary names")]
+            #[allow(
+                clippy::disallowed_methods,
+                reason = "the user asked twice; unfinished files have temporary names"
+            )]
             std::process::exit(i32::from(Kind::Interrupted.exit_code()));
         }
         interrupt::request();

@@ -2,7 +2,7 @@
 
 use super::args::Reading;
 use super::context::Context;
-use super::inputs::{Input, Source, check_pdf};
+use super::inputs::{Input, Source};
 use super::output;
 use crate::document::Document;
 use crate::hub::Hub;
@@ -69,7 +69,7 @@ fn locate(hub: &Hub, source: Source) -> Result<PathBuf> {
         Source::File(path) => path,
         Source::Address(address) => hub.paper(&address)?,
     };
-    check_pdf(&path)?;
+    Document::check(&path)?;
     Ok(path)
 }
 

@@ -6,11 +6,12 @@ use super::engine;
 use super::watch::Watch;
 use crate::Result;
 use crate::document::Document;
-use crate::generator::Generator;
+use crate::generator::{Generator, ModelFacts};
 use crate::hub::Hub;
 use crate::pipeline::{self, Options};
 use crate::report::Summary;
 use crate::template::{Ask, Template};
+use indicatif::HumanCount;
 use std::time::Instant;
 
 pub struct Session<'a> {
@@ -31,6 +32,7 @@ impl<'a> Session<'a> {
         let generator = engine::load(model, generation.threads, available, &context.progress)?;
         let mut options = options(generation, &template);
         options.load_seconds = start.elapsed().as_secs_f64();
+        context.progress.line(loaded(generator.facts(), options.load_seconds));
         Ok(Session { context, template, generator, options, available })
     }
 
@@ -59,6 +61,15 @@ impl<'a> Session<'a> {
         self.options.load_seconds = 0.0;
         Ok(summary)
     }
+}
+
+fn loaded(facts: &ModelFacts, seconds: f64) -> String {
+    let ModelFacts { id, architecture, quantization, context_length, device, threads, .. } = facts;
+    let context = HumanCount(*context_length as u64);
+    format!(
+        "model {id} ({architecture}, {quantization}, context of {context} tokens) loaded in {seconds:.1} s; \
+         {device}, {threads} threads"
+    )
 }
 
 /// The template's own settings, where the user named no others.

@@ -81,6 +81,11 @@ pub enum LinkKind {
 }
 
 impl Document {
+    /// Refuses what is plainly no PDF, without any PDF library.
+    pub fn check(file: &Path) -> Result<()> {
+        input::read_pdf(file).map(drop)
+    }
+
     /// Reads `file` with the PDFium library at `library`. The whole text, always: what is left out stands in
     /// [`Page::dropped`], and what could not be read in [`Document::warnings`].
     ///
