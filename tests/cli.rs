@@ -140,7 +140,17 @@ fn unknown_options_and_values_are_usage_errors() {
     machine.fails(&["summarize", "x.pdf", "--device", "cuda"], 2, &["CPU", "hint:"]);
     machine.fails(&["ask", "x.pdf", "Why?", "--device", "metal"], 2, &["CPU"]);
     machine.fails(&["summarize"], 2, &["INPUT"]);
-    machine.fails(&["extract", "x.pdf", "--out", "nowhere/x.txt"], 3, &["x.pdf: no such file"]);
+}
+
+#[test]
+fn a_result_that_could_not_be_written_is_refused_before_any_work() {
+    let machine = Machine::new();
+    machine.file("a.txt", "");
+    for command in ["extract", "summarize"] {
+        machine.fails(&[command, "x.pdf", "--out", "nowhere/x.md"], 11, &["nowhere/x.md: no folder nowhere"]);
+    }
+    machine.fails(&["summarize", "x.pdf", "y.pdf", "--out", "a.txt"], 2, &["--out a.txt", "folder"]);
+    machine.fails(&["summarize", "x.pdf", "y.pdf", "--format", "html"], 2, &["--out FOLDER"]);
 }
 
 #[test]
@@ -362,6 +372,7 @@ fn the_doctor_looks_at_an_empty_machine() {
     let json: serde_json::Value = serde_json::from_str(&machine.works(&["doctor", "--format", "json"])).expect("JSON");
     assert!(json["machine"]["memory_bytes"].as_u64().is_some_and(|bytes| bytes > 0), "{json}");
     assert!(!machine.path("cache").exists(), "the doctor changes nothing");
+    assert!(machine.works(&["doctor", "--pdfium", "none.so"]).contains("none.so"));
     machine.file("config/config.toml", "nonsense = 1\n");
     assert!(machine.works(&["doctor"]).contains("`nonsense`"));
 }

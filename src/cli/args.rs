@@ -318,6 +318,9 @@ pub enum Template {
 pub struct Doctor {
     #[arg(long, short, value_name = "FORMAT", default_value = "text")]
     pub format: PlainFormat,
+    /// PDFium library to look at instead
+    #[arg(long, env = "RONBUN_PDFIUM", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub pdfium: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]

@@ -86,10 +86,17 @@ impl Destination {
 
     /// Ends a JSON array. To be called also where work stops early, so that what was finished can be read.
     pub fn close(&self) -> Result<()> {
-        match (&self.place, self.form, self.several, self.written) {
-            (Place::Stdout, Form::Json, true, 0) => output::finish("[]\n"),
-            (Place::Stdout, Form::Json, true, _) => output::finish("\n]\n"),
+        match self.place {
+            Place::Stdout => output::finish(self.ending()),
             _ => Ok(()),
+        }
+    }
+
+    fn ending(&self) -> &'static str {
+        match (self.form, self.several, self.written) {
+            (Form::Json, true, 0) => "[]\n",
+            (Form::Json, true, _) => "\n]\n",
+            _ => "",
         }
     }
 }
@@ -190,6 +197,24 @@ mod tests {
         assert_eq!(error.kind, Kind::Usage);
         std::fs::write(out("f"), "").expect("written");
         assert_eq!(Destination::new(Some(&out("f")), None, true).err().expect("a file").kind, Kind::Usage);
+    }
+
+    #[test]
+    fn several_results_share_stdout_in_one_readable_form() {
+        let joined = |format, texts: &[&str]| {
+            let mut destination = Destination::new(None, Some(format), true).expect("stdout");
+            let mut all = String::new();
+            for text in texts {
+                all += &destination.joined(text);
+                destination.written += 1;
+            }
+            all + destination.ending()
+        };
+        for texts in [&[][..], &["{}\n"], &["{}\n", "{\"a\": 1}\n", "{}\n"]] {
+            let all: Vec<serde_json::Value> = serde_json::from_str(&joined(Format::Json, texts)).expect("an array");
+            assert_eq!(all.len(), texts.len());
+        }
+        assert_eq!(joined(Format::Md, &["# a\n", "# b\n"]), "# a\n\n---\n\n# b\n");
     }
 
     #[test]

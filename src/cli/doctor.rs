@@ -1,7 +1,7 @@
 //! `ronbun doctor`: what was found on this machine, what is missing, and how to get it. Opens no connection and changes
 //! nothing.
 
-use super::args::{Common, PlainFormat};
+use super::args::{Common, Doctor, PlainFormat};
 use super::config::{Config, Over};
 use super::context::Context;
 use super::machine::{self, Machine};
@@ -51,15 +51,15 @@ struct Finding {
     remedy: String,
 }
 
-pub fn run(common: Common, config: Result<Config>, format: PlainFormat) -> Result<()> {
-    let report = examine(common, config);
-    match format {
+pub fn run(common: Common, config: Result<Config>, args: Doctor) -> Result<()> {
+    let report = examine(common, config, args.pdfium);
+    match args.format {
         PlainFormat::Json => output::finish(&output::json("doctor", &report)?),
         PlainFormat::Text => output::finish(&in_words(&report)),
     }
 }
 
-fn examine(common: Common, config: Result<Config>) -> Report {
+fn examine(common: Common, config: Result<Config>, pdfium: Option<PathBuf>) -> Report {
     let mut findings = Vec::new();
     let config_file = Some(common.config.clone().unwrap_or_else(Config::usual_path)).filter(|path| path.is_file());
     let config = config.unwrap_or_else(|error| {
@@ -84,7 +84,7 @@ fn examine(common: Common, config: Result<Config>) -> Report {
         findings,
     };
     match context.hub() {
-        Ok(hub) => ask_hub(&mut report, &hub, config.pdfium.as_deref()),
+        Ok(hub) => ask_hub(&mut report, &hub, pdfium.or(config.pdfium).as_deref()),
         Err(error) => report.findings.push(Finding::of(&error, "correct or remove this model card")),
     }
     report

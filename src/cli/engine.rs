@@ -97,3 +97,26 @@ impl Generator for WithinMemory {
         self.inner.answer(prompt, questions, sampling, watch)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_cpu_computes_here() {
+        for device in [None, Some(Device::Auto), Some(Device::Cpu)] {
+            assert_eq!(check_device(device), Ok(()));
+        }
+        for device in [Device::Cuda, Device::Metal] {
+            assert_eq!(check_device(Some(device)).expect_err("not in this build").kind, Kind::Usage);
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_with_both_numbers() {
+        assert_eq!(check_memory("m", 10, "itself", 10), Ok(()));
+        let error = check_memory("m", 3_000_000_000, "itself", 2_000_000_000).expect_err("too large");
+        assert_eq!(error.kind, Kind::Memory);
+        assert!(error.problem.contains("3.00 GB") && error.problem.contains("2.00 GB"), "{error}");
+    }
+}

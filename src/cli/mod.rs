@@ -61,7 +61,7 @@ fn dispatch(cli: Cli) -> Result<()> {
     let config = Config::load(cli.common.config.as_deref());
     if let Command::Doctor(args) = cli.command {
         // The doctor also tells what is wrong with the configuration.
-        return doctor::run(cli.common, config, args.format);
+        return doctor::run(cli.common, config, args);
     }
     let config = config?;
     let context = Context::new(cli.common.over(&config));

@@ -67,7 +67,7 @@ fn row<const N: usize>(cells: [&str; N]) -> Vec<String> {
 fn millions(parameters: u64) -> String {
     match parameters {
         0 => "?".into(),
-        1_000_000_000.. => format!("{:.1}B", parameters as f64 / 1e9),
+        999_500_000.. => format!("{:.1}B", parameters as f64 / 1e9),
         _ => format!("{:.0}M", parameters as f64 / 1e6),
     }
 }
@@ -138,7 +138,7 @@ mod tests {
 
     #[test]
     fn parameters_in_words() {
-        for (parameters, words) in [(134_515_008, "135M"), (1_543_714_304, "1.5B"), (0, "?")] {
+        for (parameters, words) in [(134_515_008, "135M"), (999_885_952, "1.0B"), (1_543_714_304, "1.5B"), (0, "?")] {
             assert_eq!(millions(parameters), words);
         }
     }
