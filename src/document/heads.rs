@@ -20,13 +20,14 @@ pub fn drop_heads(pages: &mut [Vec<Chunk>], heights: &[f32]) -> Vec<Vec<String>>
     let mut dropped = Vec::with_capacity(pages.len());
     for (chunks, height) in pages.iter_mut().zip(heights) {
         let rows = outer_rows(chunks, *height);
-        let isolated = isolated_number(chunks, *height);
+        let number_rows = number_rows(chunks, *height);
         let mut out = Vec::new();
         for chunk in chunks.iter_mut() {
             chunk.lines.retain(|line| {
-                let outer = rows.iter().any(|row| (row - line.baseline).abs() < 3.0);
-                let head = outer && (is_repeated(&repeated, line) || is_page_number(&line.text) && is_edge(line, &rows, isolated));
-                if head || is_arxiv_stamp(&line.text) {
+                let stands_in = |rows: &[f32]| rows.iter().any(|row| (row - line.baseline).abs() < 3.0);
+                let head = stands_in(&rows) && is_repeated(&repeated, line);
+                let number = stands_in(&number_rows) && is_page_number(&line.text);
+                if head || number || is_arxiv_stamp(&line.text) {
                     out.push(line.text.clone());
                     return false;
                 }
@@ -104,19 +105,16 @@ fn is_repeated(repeated: &HashMap<String, Vec<f32>>, line: &Line) -> bool {
     baselines.iter().filter(|baseline| (**baseline - line.baseline).abs() < 6.0).count() >= 2
 }
 
-/// The baseline of a page's last row, if it stands clear of the row above.
-fn isolated_number(chunks: &[Chunk], height: f32) -> Option<f32> {
+/// Baselines at which a number is a page number: the page's first row, and the last if it stands clear of the row above.
+fn number_rows(chunks: &[Chunk], height: f32) -> Vec<f32> {
     let mut baselines: Vec<f32> = chunks.iter().flat_map(|chunk| &chunk.lines).map(|line| line.baseline).collect();
     baselines.sort_by(f32::total_cmp);
-    let last = *baselines.last()?;
-    let above = baselines.iter().rev().find(|baseline| last - **baseline > 3.0);
-    (last > (1.0 - ZONE) * height && above.is_none_or(|above| last - above > 14.0)).then_some(last)
-}
-
-/// A page number stands in the first row, or alone in the last.
-fn is_edge(line: &Line, rows: &[f32], isolated: Option<f32>) -> bool {
-    let first = rows.first().is_some_and(|row| (row - line.baseline).abs() < 3.0);
-    first || isolated.is_some_and(|row| (row - line.baseline).abs() < 3.0)
+    let first = baselines.first().copied().filter(|first| *first < ZONE * height);
+    let last = baselines.last().copied().filter(|last| {
+        let above = baselines.iter().rev().find(|baseline| *last - **baseline > 3.0);
+        *last > (1.0 - ZONE) * height && above.is_none_or(|above| last - above > 14.0)
+    });
+    first.into_iter().chain(last).collect()
 }
 
 #[cfg(test)]

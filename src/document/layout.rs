@@ -2,6 +2,7 @@
 //! bands of columns, and a table over both columns is read row by row.
 
 use super::lines::{Line, Rect, join_rows};
+use super::paragraphs::is_heading_line;
 
 /// Height of the rows in which evidence for a gutter is counted, in points.
 const BIN: f32 = 4.0;
@@ -64,7 +65,7 @@ impl Evidence {
             let first = ((run.baseline - 0.7 * run.size - area.top).max(0.0) / BIN) as usize;
             let last = (((run.baseline - area.top).max(0.0) / BIN) as usize).min(bins - 1);
             // Names and table cells show that something is there, but only longer runs are signs of prose.
-            let width = if run.chars >= 12 { run.bbox.width() } else { 0.01 };
+            let width = if run.bbox.width() >= 6.0 * run.size { run.bbox.width() } else { 0.01 };
             for bin in first.min(last)..=last {
                 if run.bbox.right <= x + 1.0 {
                     left[bin] += width;
@@ -191,7 +192,9 @@ impl Columns {
             return;
         }
         let mut parts = split_at_gaps(band);
-        let tabular = parts.iter().take_while(|part| !self.is_prose(part)).count();
+        // Headings at the columns' tops stand alone in their row, as a table's would.
+        let has_heading = |part: &[Line]| part.iter().any(is_heading_line);
+        let tabular = parts.iter().take_while(|part| !self.is_prose(part) && !has_heading(part)).count();
         let rest = parts.split_off(tabular);
         for part in parts {
             self.spanning.extend(join_rows(part));

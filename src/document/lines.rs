@@ -8,10 +8,12 @@ use std::collections::HashMap;
 const RUN_GAP: f32 = 0.9;
 /// A gap wider than this is a space even where PDFium saw none.
 const SPACE_GAP: f32 = 0.3;
+/// The same behind a sub- or superscript, where PDFium often sees none.
+const SCRIPT_GAP: f32 = 0.17;
 /// A gap wider than this lies between the cells of a table.
 const CELL_GAP: f32 = 1.5;
 /// Over this many runs a page is taken as it comes, so that hostile pages cost linear time.
-const MAX_RUNS: usize = 20_000;
+const MAX_RUNS: usize = 6_000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Rect {
@@ -54,7 +56,7 @@ pub struct Line {
     /// Pieces with wide gaps between them, as in the rows of a table.
     pub cells: usize,
     /// A space stands before it, if it is joined to a line on its left.
-    space_before: bool,
+    pub space_before: bool,
 }
 
 /// The page's frame for text of one flow.
@@ -101,7 +103,7 @@ impl Frame {
 /// The glyphs of a page by the way they run, vertical writing found out; glyphs drawn twice (fake bold) only once.
 /// The flow with most glyphs comes first.
 pub fn by_flow(glyphs: Vec<Glyph>) -> Vec<(Flow, Vec<Glyph>)> {
-    let glyphs = mend_sizes(without_doubles(glyphs));
+    let glyphs = compose_accents(mend_sizes(without_doubles(glyphs)));
     let vertical = is_vertical_writing(&glyphs);
     let mut groups: Vec<(Flow, Vec<Glyph>)> = Vec::new();
     for mut glyph in glyphs {
@@ -171,6 +173,57 @@ fn mend_sizes(mut glyphs: Vec<Glyph>) -> Vec<Glyph> {
             glyph.size = (glyph.bbox[3] - glyph.bbox[1]).clamp(1.0, 1000.0);
         }
     }
+    glyphs
+}
+
+/// An accent that stands over (or under) a letter, as LaTeX draws them, becomes one character with it.
+fn compose_accents(mut glyphs: Vec<Glyph>) -> Vec<Glyph> {
+    if !glyphs.iter().any(|glyph| is_spacing_accent(glyph.ch)) {
+        return glyphs;
+    }
+    let cell = |x: f32, y: f32| ((x / 8.0) as i32, (y / 8.0) as i32);
+    let mut letters: HashMap<(i32, i32), Vec<usize>> = HashMap::new();
+    for (index, glyph) in glyphs.iter().enumerate() {
+        if glyph.ch.is_alphabetic() && !is_spacing_accent(glyph.ch) {
+            let middle = (glyph.bbox[0] + glyph.bbox[2]) / 2.0;
+            let cell = letters.entry(cell(middle, glyph.origin.1)).or_default();
+            if cell.len() < 64 {
+                cell.push(index);
+            }
+        }
+    }
+    let mut composed = vec![false; glyphs.len()];
+    for index in 0..glyphs.len() {
+        let accent = &glyphs[index];
+        if !is_spacing_accent(accent.ch) || accent.flow != Flow::Right {
+            continue;
+        }
+        let (ch, size, y) = (accent.ch, accent.size, accent.origin.1);
+        let middle = (accent.bbox[0] + accent.bbox[2]) / 2.0;
+        let (column, row) = cell(middle, y);
+        let around = (-1..=1).flat_map(|dx| (-1..=1).map(move |dy| (column.saturating_add(dx), row.saturating_add(dy))));
+        let near = around.filter_map(|cell| letters.get(&cell)).flatten().copied().filter(|&letter| {
+            let Glyph { bbox, origin, flow, .. } = &glyphs[letter];
+            let down = origin.1 - y;
+            *flow == Flow::Right
+                && ((bbox[0] + bbox[2]) / 2.0 - middle).abs() < 0.3 * size
+                && (-0.1 * size..0.6 * size).contains(&down)
+        });
+        let distance = |letter: &usize| (glyphs[*letter].origin.1 - y).abs();
+        let letter = near.min_by(|a, b| distance(a).total_cmp(&distance(b)));
+        let Some((letter, whole)) = letter.and_then(|letter| Some((letter, with_accent(glyphs[letter].ch, ch)?))) else {
+            continue;
+        };
+        glyphs[letter].ch = whole;
+        composed[index] = true;
+        // White space before an accent that was drawn first belongs to its letter.
+        if letter == index + 1 {
+            glyphs[letter].space_before = glyphs[index].space_before;
+            glyphs[letter].break_before = glyphs[index].break_before;
+        }
+    }
+    let mut composed = composed.into_iter();
+    glyphs.retain(|_| !composed.next().unwrap_or(false));
     glyphs
 }
 
@@ -275,13 +328,9 @@ impl Run {
 
     fn push(&mut self, next: Placed) {
         let gap = next.left - self.last.right;
-        let combined = combine(&mut self.text, &self.last, &next);
-        if combined {
-            self.cover(&next);
-            self.last = Placed { ch: self.text.chars().next_back().unwrap_or(next.ch), ..next };
-            return;
-        }
-        if spaced(self.last.ch, next.ch, gap, next.size.max(self.last.size), next.space_before) {
+        let size = next.size.max(self.last.size);
+        let after_script = self.last.size < 0.85 * next.size && gap > SCRIPT_GAP * size;
+        if spaced(self.last.ch, next.ch, gap, size, next.space_before || after_script) {
             self.text.push(' ');
         }
         self.add(next);
@@ -320,24 +369,6 @@ impl Run {
             space_before: self.space_before,
         }
     }
-}
-
-/// An accent that LaTeX drew over (or under) its letter becomes one character with it.
-fn combine(text: &mut String, last: &Placed, next: &Placed) -> bool {
-    let overlap = last.right.min(next.right) - last.left.max(next.left);
-    let narrow = (last.right - last.left).min(next.right - next.left);
-    if overlap < 0.5 * narrow || narrow <= 0.0 {
-        return false;
-    }
-    let whole = match (is_spacing_accent(last.ch), is_spacing_accent(next.ch)) {
-        (true, false) => with_accent(next.ch, last.ch),
-        (false, true) => with_accent(last.ch, next.ch),
-        _ => None,
-    };
-    let Some(whole) = whole else { return false };
-    text.pop();
-    text.push(whole);
-    true
 }
 
 /// Whether a space belongs between two neighbours. Japanese and Chinese have none, however their lines are stretched.
@@ -521,7 +552,7 @@ mod tests {
     #[test]
     fn an_accent_over_its_letter_becomes_one_character() {
         let glyphs = [word("Universit", 0.0, 100.0), word("´", 45.2, 100.0), word("e", 45.0, 100.0)].concat();
-        assert_eq!(texts(&runs(&glyphs, &FRAME)), ["Université"]);
+        assert_eq!(texts(&runs(&by_flow(glyphs)[0].1, &FRAME)), ["Université"]);
     }
 
     #[test]

@@ -26,7 +26,7 @@ impl Links {
 
     /// URLs that stand in a paragraph's text.
     pub fn add_text(&mut self, text: &str, page: u32) {
-        static URL: LazyLock<Regex> = LazyLock::new(|| pattern(r#"(?i)\b(https?|ftp)://[!#-;=?-Z_a-z~\[\]@]+"#));
+        static URL: LazyLock<Regex> = LazyLock::new(|| pattern(r#"(?i)(https?|ftp)://[!#-;=?-Z_a-z~\[\]@]+"#));
         let mut rest = 0;
         for found in URL.find_iter(text) {
             self.add_bare(&text[rest..found.start()], page);

@@ -196,8 +196,10 @@ fn read_glyphs(text: &PdfPageText, place: &Placement) -> Vec<Glyph> {
 /// Whether a font's name says that it is bold: "NimbusRomNo9L-Medi", "CMBX12", "Times-Bold", "HaranoAjiGothic-Bold".
 fn is_bold(name: &str) -> bool {
     let lower = name.to_lowercase();
-    ["bold", "medi", "black", "heavy", "cmbx", "sfbx", "cmssbx", "lmbx", "-bd"].iter().any(|part| lower.contains(part))
-        && !lower.contains("medium")
+    let bold = ["bold", "medi", "black", "heavy", "cmbx", "sfbx", "cmssbx", "lmbx", "-bd"];
+    // Japanese sets its headings in Gothic, whatever the weight.
+    let gothic = lower.contains("gothic") && !["century", "franklin", "letter", "news"].iter().any(|part| lower.contains(part));
+    gothic || (bold.iter().any(|part| lower.contains(part)) && !lower.contains("medium"))
 }
 
 /// How a page's own coordinates (upwards, maybe rotated, from anywhere) become the shown page's.
@@ -305,7 +307,7 @@ mod tests {
 
     #[test]
     fn bold_fonts_by_name() {
-        for (name, bold) in [("ABCDEF+NimbusRomNo9L-Medi", true), ("CMBX12", true), ("CMR10", false), ("Inter-Medium", false)] {
+        for (name, bold) in [("ABCDEF+NimbusRomNo9L-Medi", true), ("CMBX12", true), ("HaranoAjiGothic-Medium", true), ("CMR10", false), ("Inter-Medium", false)] {
             assert_eq!(is_bold(name), bold, "{name}");
         }
     }
