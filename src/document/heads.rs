@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 /// Share of the page's height, at its top and at its bottom, in which running heads stand.
-const ZONE: f32 = 0.12;
+const ZONE: f32 = 0.1;
 /// How many rows from the outside are looked at.
 const ROWS: usize = 3;
 
@@ -47,9 +47,8 @@ pub fn drop_heads(pages: &mut [Vec<Chunk>], heights: &[f32]) -> Vec<Vec<String>>
 
 /// `arXiv:1706.03762v7 [cs.CL] 2 Aug 2023`, as arXiv prints it on the first page's margin.
 pub fn is_arxiv_stamp(text: &str) -> bool {
-    static STAMP: LazyLock<Regex> = LazyLock::new(|| {
-        pattern(r"^arXiv:\s?(\d{4}\.\d{4,5}|[a-z\-]+(\.[A-Z]{2})?/\d{7})(v\d+)?\s*\[[\w.\-]+\]")
-    });
+    static STAMP: LazyLock<Regex> =
+        LazyLock::new(|| pattern(r"^arXiv:\s?(\d{4}\.\d{4,5}|[a-z\-]+(\.[A-Z]{2})?/\d{7})(v\d+)?\s*\[[\w.\-]+\]"));
     STAMP.is_match(text)
 }
 
@@ -63,7 +62,8 @@ fn is_page_number(text: &str) -> bool {
 
 /// The text with its digits masked, so that the page number in a running head does not tell its pages apart.
 fn key(text: &str) -> String {
-    let masked: String = text.chars().filter(|c| !c.is_whitespace()).map(|c| if c.is_numeric() { '#' } else { c }).collect();
+    let masked: String =
+        text.chars().filter(|c| !c.is_whitespace()).map(|c| if c.is_numeric() { '#' } else { c }).collect();
     let mut key = String::with_capacity(masked.len());
     for c in masked.to_lowercase().chars() {
         if c != '#' || !key.ends_with('#') {
@@ -122,7 +122,12 @@ mod tests {
     use super::*;
 
     fn page(lines: &[(&str, f32)]) -> Vec<Chunk> {
-        let line = |(text, baseline): &(&str, f32)| Line { text: (*text).into(), baseline: *baseline, size: 10.0, ..Line::default() };
+        let line = |(text, baseline): &(&str, f32)| Line {
+            text: (*text).into(),
+            baseline: *baseline,
+            size: 10.0,
+            ..Line::default()
+        };
         vec![Chunk { lines: lines.iter().map(line).collect(), left: 0.0, right: 100.0 }]
     }
 
