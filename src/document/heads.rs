@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 /// Share of the page's height, at its top and at its bottom, in which running heads stand.
-const ZONE: f32 = 0.12;
+const ZONE: f32 = 0.1;
 /// How many rows from the outside are looked at.
 const ROWS: usize = 3;
 
@@ -20,13 +20,14 @@ pub fn drop_heads(pages: &mut [Vec<Chunk>], heights: &[f32]) -> Vec<Vec<String>>
     let mut dropped = Vec::with_capacity(pages.len());
     for (chunks, height) in pages.iter_mut().zip(heights) {
         let rows = outer_rows(chunks, *height);
-        let isolated = isolated_number(chunks, *height);
+        let number_rows = number_rows(chunks, *height);
         let mut out = Vec::new();
         for chunk in chunks.iter_mut() {
             chunk.lines.retain(|line| {
-                let outer = rows.iter().any(|row| (row - line.baseline).abs() < 3.0);
-                let head = outer && (is_repeated(&repeated, line) || is_page_number(&line.text) && is_edge(line, &rows, isolated));
-                if head || is_arxiv_stamp(&line.text) {
+                let stands_in = |rows: &[f32]| rows.iter().any(|row| (row - line.baseline).abs() < 3.0);
+                let head = stands_in(&rows) && is_repeated(&repeated, line);
+                let number = stands_in(&number_rows) && is_page_number(&line.text);
+                if head || number || is_arxiv_stamp(&line.text) {
                     out.push(line.text.clone());
                     return false;
                 }
@@ -46,9 +47,8 @@ pub fn drop_heads(pages: &mut [Vec<Chunk>], heights: &[f32]) -> Vec<Vec<String>>
 
 /// `arXiv:1706.03762v7 [cs.CL] 2 Aug 2023`, as arXiv prints it on the first page's margin.
 pub fn is_arxiv_stamp(text: &str) -> bool {
-    static STAMP: LazyLock<Regex> = LazyLock::new(|| {
-        pattern(r"^arXiv:\s?(\d{4}\.\d{4,5}|[a-z\-]+(\.[A-Z]{2})?/\d{7})(v\d+)?\s*\[[\w.\-]+\]")
-    });
+    static STAMP: LazyLock<Regex> =
+        LazyLock::new(|| pattern(r"^arXiv:\s?(\d{4}\.\d{4,5}|[a-z\-]+(\.[A-Z]{2})?/\d{7})(v\d+)?\s*\[[\w.\-]+\]"));
     STAMP.is_match(text)
 }
 
@@ -62,7 +62,8 @@ fn is_page_number(text: &str) -> bool {
 
 /// The text with its digits masked, so that the page number in a running head does not tell its pages apart.
 fn key(text: &str) -> String {
-    let masked: String = text.chars().filter(|c| !c.is_whitespace()).map(|c| if c.is_numeric() { '#' } else { c }).collect();
+    let masked: String =
+        text.chars().filter(|c| !c.is_whitespace()).map(|c| if c.is_numeric() { '#' } else { c }).collect();
     let mut key = String::with_capacity(masked.len());
     for c in masked.to_lowercase().chars() {
         if c != '#' || !key.ends_with('#') {
@@ -104,19 +105,16 @@ fn is_repeated(repeated: &HashMap<String, Vec<f32>>, line: &Line) -> bool {
     baselines.iter().filter(|baseline| (**baseline - line.baseline).abs() < 6.0).count() >= 2
 }
 
-/// The baseline of a page's last row, if it stands clear of the row above.
-fn isolated_number(chunks: &[Chunk], height: f32) -> Option<f32> {
+/// Baselines at which a number is a page number: the page's first row, and the last if it stands clear of the row above.
+fn number_rows(chunks: &[Chunk], height: f32) -> Vec<f32> {
     let mut baselines: Vec<f32> = chunks.iter().flat_map(|chunk| &chunk.lines).map(|line| line.baseline).collect();
     baselines.sort_by(f32::total_cmp);
-    let last = *baselines.last()?;
-    let above = baselines.iter().rev().find(|baseline| last - **baseline > 3.0);
-    (last > (1.0 - ZONE) * height && above.is_none_or(|above| last - above > 14.0)).then_some(last)
-}
-
-/// A page number stands in the first row, or alone in the last.
-fn is_edge(line: &Line, rows: &[f32], isolated: Option<f32>) -> bool {
-    let first = rows.first().is_some_and(|row| (row - line.baseline).abs() < 3.0);
-    first || isolated.is_some_and(|row| (row - line.baseline).abs() < 3.0)
+    let first = baselines.first().copied().filter(|first| *first < ZONE * height);
+    let last = baselines.last().copied().filter(|last| {
+        let above = baselines.iter().rev().find(|baseline| *last - **baseline > 3.0);
+        *last > (1.0 - ZONE) * height && above.is_none_or(|above| last - above > 14.0)
+    });
+    first.into_iter().chain(last).collect()
 }
 
 #[cfg(test)]
@@ -124,7 +122,12 @@ mod tests {
     use super::*;
 
     fn page(lines: &[(&str, f32)]) -> Vec<Chunk> {
-        let line = |(text, baseline): &(&str, f32)| Line { text: (*text).into(), baseline: *baseline, size: 10.0, ..Line::default() };
+        let line = |(text, baseline): &(&str, f32)| Line {
+            text: (*text).into(),
+            baseline: *baseline,
+            size: 10.0,
+            ..Line::default()
+        };
         vec![Chunk { lines: lines.iter().map(line).collect(), left: 0.0, right: 100.0 }]
     }
 

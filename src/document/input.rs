@@ -24,7 +24,9 @@ pub fn read_pdf(file: &Path) -> Result<Vec<u8>> {
     }
     if !has_header(&bytes) && looks_like_pdf_inside(&bytes) {
         let problem = "the PDF is damaged: its %PDF header is missing";
-        return Err(Error::new(Kind::Damaged, subject, problem).hint("fetch it again, or repair it (qpdf, mutool clean)"));
+        return Err(
+            Error::new(Kind::Damaged, subject, problem).hint("fetch it again, or repair it (qpdf, mutool clean)")
+        );
     }
     if !has_header(&bytes) {
         return Err(input(format!("is not a PDF: it {}", describe(&bytes))).hint("give the paper's PDF file"));

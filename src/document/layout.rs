@@ -2,6 +2,7 @@
 //! bands of columns, and a table over both columns is read row by row.
 
 use super::lines::{Line, Rect, join_rows};
+use super::marks::is_heading_line;
 
 /// Height of the rows in which evidence for a gutter is counted, in points.
 const BIN: f32 = 4.0;
@@ -20,7 +21,8 @@ pub struct Chunk {
 /// The middle of the gutter between two columns, if the page has them.
 pub fn gutter(runs: &[Line]) -> Option<f32> {
     let area = area(runs)?;
-    let best = candidates(area).filter_map(|x| Evidence::at(runs, area, x)).max_by(|a, b| a.score.total_cmp(&b.score))?;
+    let best =
+        candidates(area).filter_map(|x| Evidence::at(runs, area, x)).max_by(|a, b| a.score.total_cmp(&b.score))?;
     best.convinces().then(|| best.middle(runs))
 }
 
@@ -64,7 +66,7 @@ impl Evidence {
             let first = ((run.baseline - 0.7 * run.size - area.top).max(0.0) / BIN) as usize;
             let last = (((run.baseline - area.top).max(0.0) / BIN) as usize).min(bins - 1);
             // Names and table cells show that something is there, but only longer runs are signs of prose.
-            let width = if run.chars >= 12 { run.bbox.width() } else { 0.01 };
+            let width = if run.bbox.width() >= 6.0 * run.size { run.bbox.width() } else { 0.01 };
             for bin in first.min(last)..=last {
                 if run.bbox.right <= x + 1.0 {
                     left[bin] += width;
@@ -75,7 +77,8 @@ impl Evidence {
                 }
             }
         }
-        let paired: Vec<usize> = (0..bins).filter(|&bin| left[bin] > 0.0 && right[bin] > 0.0 && !crossed[bin]).collect();
+        let paired: Vec<usize> =
+            (0..bins).filter(|&bin| left[bin] > 0.0 && right[bin] > 0.0 && !crossed[bin]).collect();
         if paired.len() < 3 {
             return None;
         }
@@ -89,7 +92,8 @@ impl Evidence {
     fn convinces(&self) -> bool {
         let prose = self.left_cover > 0.6 && self.right_cover > 0.6;
         let half_prose = self.left_cover.max(self.right_cover) > 0.7 && self.left_cover.min(self.right_cover) > 0.25;
-        (prose && self.paired >= 10 && 4 * self.paired > self.crossed) || (half_prose && self.paired >= 25 && 2 * self.paired > self.crossed)
+        (prose && self.paired >= 10 && 4 * self.paired > self.crossed)
+            || (half_prose && self.paired >= 25 && 2 * self.paired > self.crossed)
     }
 
     /// The middle of the white stripe around `x`.
@@ -134,9 +138,8 @@ pub fn arrange(runs: Vec<Line>, gutter: Option<f32>) -> Vec<Chunk> {
 
 /// Runs that span both columns, with what stands beside them in their rows; and the others.
 fn split_spanning(runs: Vec<Line>, x: f32) -> (Vec<Line>, Vec<Line>) {
-    let (mut spanning, sides): (Vec<Line>, Vec<Line>) = runs
-        .into_iter()
-        .partition(|run| run.bbox.left < x - OVERHANG && run.bbox.right > x + OVERHANG);
+    let (mut spanning, sides): (Vec<Line>, Vec<Line>) =
+        runs.into_iter().partition(|run| run.bbox.left < x - OVERHANG && run.bbox.right > x + OVERHANG);
     let beside = |run: &Line| {
         spanning.iter().any(|line| {
             let gap = (run.bbox.left - line.bbox.right).max(line.bbox.left - run.bbox.right);
@@ -155,7 +158,8 @@ fn last_lines(spanning: &[Line], sides: Vec<Line>) -> (Vec<Line>, Vec<Line>) {
     let ends: Vec<bool> = sides
         .iter()
         .map(|run| {
-            let alone = || !sides.iter().any(|other| other != run && (other.baseline - run.baseline).abs() < 0.7 * run.size);
+            let alone =
+                || !sides.iter().any(|other| other != run && (other.baseline - run.baseline).abs() < 0.7 * run.size);
             let under = |line: &Line| {
                 let step = run.baseline - line.baseline;
                 step > 0.5 * run.size
@@ -191,7 +195,9 @@ impl Columns {
             return;
         }
         let mut parts = split_at_gaps(band);
-        let tabular = parts.iter().take_while(|part| !self.is_prose(part)).count();
+        // Headings at the columns' tops stand alone in their row, as a table's would.
+        let has_heading = |part: &[Line]| part.iter().any(is_heading_line);
+        let tabular = parts.iter().take_while(|part| !self.is_prose(part) && !has_heading(part)).count();
         let rest = parts.split_off(tabular);
         for part in parts {
             self.spanning.extend(join_rows(part));
@@ -310,7 +316,8 @@ mod tests {
     }
 
     fn two_columns(rows: std::ops::Range<usize>) -> Vec<Line> {
-        rows.flat_map(|row| [run(&format!("l{row}"), 72.0, 290.0, row), run(&format!("r{row}"), 307.0, 525.0, row)]).collect()
+        rows.flat_map(|row| [run(&format!("l{row}"), 72.0, 290.0, row), run(&format!("r{row}"), 307.0, 525.0, row)])
+            .collect()
     }
 
     fn read(runs: Vec<Line>) -> String {

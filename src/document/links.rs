@@ -17,7 +17,10 @@ impl Links {
     pub fn add_uri(&mut self, uri: &str, page: u32) {
         let uri: String = uri.chars().filter(|c| !c.is_whitespace() && !c.is_control()).collect();
         let lower = uri.to_lowercase();
-        if ["http://", "https://", "ftp://"].iter().any(|scheme| lower.starts_with(scheme) && lower.len() > scheme.len() + 3) {
+        if ["http://", "https://", "ftp://"]
+            .iter()
+            .any(|scheme| lower.starts_with(scheme) && lower.len() > scheme.len() + 3)
+        {
             self.add(uri, page);
         } else if without_scheme(&uri).is_some_and(|found| found.len() == uri.len()) {
             self.add(format!("https://{uri}"), page);
@@ -26,7 +29,7 @@ impl Links {
 
     /// URLs that stand in a paragraph's text.
     pub fn add_text(&mut self, text: &str, page: u32) {
-        static URL: LazyLock<Regex> = LazyLock::new(|| pattern(r#"(?i)\b(https?|ftp)://[!#-;=?-Z_a-z~\[\]@]+"#));
+        static URL: LazyLock<Regex> = LazyLock::new(|| pattern(r#"(?i)(https?|ftp)://[!#-;=?-Z_a-z~\[\]@]+"#));
         let mut rest = 0;
         for found in URL.find_iter(text) {
             self.add_bare(&text[rest..found.start()], page);
@@ -81,7 +84,9 @@ fn key(url: &str) -> String {
 /// A web address without its scheme at the start of `word`: `www.…`, or a known host with a path.
 fn without_scheme(word: &str) -> Option<&str> {
     static BARE: LazyLock<Regex> = LazyLock::new(|| {
-        pattern(r"^(www\.[\w\-]+\.[\w.\-]+(/[!#-;=?-Z_a-z~]*)?|(github\.com|gitlab\.com|huggingface\.co|bitbucket\.org|doi\.org)/[!#-;=?-Z_a-z~]+)")
+        pattern(
+            r"^(www\.[\w\-]+\.[\w.\-]+(/[!#-;=?-Z_a-z~]*)?|(github\.com|gitlab\.com|huggingface\.co|bitbucket\.org|doi\.org)/[!#-;=?-Z_a-z~]+)",
+        )
     });
     BARE.find(word).map(|found| trimmed(found.as_str()))
 }
@@ -131,7 +136,8 @@ pub fn kind(url: &str) -> LinkKind {
     ];
     let key = key(url);
     let names = |names: &[&str]| names.iter().any(|name| key.contains(name));
-    let archive = [".zip", ".tar.gz", ".tgz", ".csv", ".json", ".jsonl", ".parquet"].iter().any(|end| key.ends_with(end));
+    let archive =
+        [".zip", ".tar.gz", ".tgz", ".csv", ".json", ".jsonl", ".parquet"].iter().any(|end| key.ends_with(end));
     if names(&DATA) || (archive && !names(&CODE)) {
         LinkKind::Data
     } else if names(&CODE) {
@@ -171,7 +177,10 @@ mod tests {
     fn the_same_address_counts_once_and_the_annotation_wins_over_a_cut_text() {
         let found = urls(&["https://github.com/google-research/bert"], "https://github.com/google-research/");
         assert_eq!(found, ["https://github.com/google-research/bert"]);
-        assert_eq!(urls(&["http://www.a.org/"], "https://A.org and http://a.org/b"), ["http://www.a.org/", "http://a.org/b"]);
+        assert_eq!(
+            urls(&["http://www.a.org/"], "https://A.org and http://a.org/b"),
+            ["http://www.a.org/", "http://a.org/b"]
+        );
     }
 
     #[test]

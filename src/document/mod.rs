@@ -1,14 +1,16 @@
 //! PDF bytes → [`Document`]: the paper's text by page. Knows nothing of models.
 
 //!
-//! Glyphs come from PDFium ([`pdfium`]), become lines ([`lines`]), are put in reading order ([`layout`]), lose running heads
+//! Glyphs come from PDFium ([`pdfium`]), are set right ([`glyphs`]), become lines ([`lines`]), are put in reading order ([`layout`]), lose running heads
 //! ([`heads`]) and become paragraphs ([`paragraphs`], with [`words`] for what happens at line ends).
 
+mod glyphs;
 mod heads;
 mod input;
 mod layout;
 mod lines;
 mod links;
+mod marks;
 mod paragraphs;
 mod pdfium;
 mod title;
@@ -17,7 +19,7 @@ mod words;
 
 use crate::{Error, Kind, Result};
 use layout::Chunk;
-use lines::{Frame, Line};
+use lines::Frame;
 use links::Links;
 use paragraphs::Paragraphs;
 use pdfium::{Flow, Glyph, RawDocument};
@@ -182,7 +184,7 @@ fn assemble(raw: RawDocument, file: String, sha256: String) -> Document {
 fn lay_out(glyphs: Vec<Vec<Glyph>>, sizes: &[(f32, f32)]) -> Vec<LaidOut> {
     let mut pages = Vec::with_capacity(glyphs.len());
     for (glyphs, &(page_width, page_height)) in glyphs.into_iter().zip(sizes) {
-        let mut groups = lines::by_flow(glyphs).into_iter().map(|(flow, glyphs)| {
+        let mut groups = glyphs::by_flow(glyphs).into_iter().map(|(flow, glyphs)| {
             let frame = Frame { flow, page_width, page_height };
             (frame, lines::runs(&glyphs, &frame))
         });
@@ -193,13 +195,14 @@ fn lay_out(glyphs: Vec<Vec<Glyph>>, sizes: &[(f32, f32)]) -> Vec<LaidOut> {
     let mut certain: Vec<f32> = found.iter().flatten().copied().collect();
     certain.sort_by(f32::total_cmp);
     let usual = (certain.len() >= 2 && 2 * certain.len() >= pages.len()).then(|| certain[certain.len() / 2]);
-    let lay_out_page = |(((frame, runs), aside), found): (((Frame, Vec<Line>), Vec<(Frame, Vec<Line>)>), Option<f32>)| {
+    let mut laid_out = Vec::with_capacity(pages.len());
+    for (((frame, runs), aside), found) in pages.into_iter().zip(found) {
         let gutter = found.or_else(|| layout::gutter_near(&runs, usual?));
         let chunks = layout::arrange(runs, gutter);
         let aside = aside.into_iter().map(|(frame, runs)| (frame, layout::arrange(runs, None))).collect();
-        LaidOut { frame, chunks, aside }
-    };
-    pages.into_iter().zip(found).map(lay_out_page).collect()
+        laid_out.push(LaidOut { frame, chunks, aside });
+    }
+    laid_out
 }
 
 /// Text across the page's own direction follows the page's text; stamps are dropped.
@@ -219,7 +222,8 @@ fn add_aside(page: &mut Page, aside: Vec<(Frame, Vec<Chunk>)>, vocabulary: &Voca
             }
         }
         let drafts = paragraphs.finish(vocabulary);
-        page.paragraphs.extend(drafts.into_iter().map(|draft| Paragraph { text: draft.text, bbox: frame.on_page(draft.bbox) }));
+        page.paragraphs
+            .extend(drafts.into_iter().map(|draft| Paragraph { text: draft.text, bbox: frame.on_page(draft.bbox) }));
     }
 }
 

@@ -2,6 +2,10 @@
 
 use super::layout::Chunk;
 use super::lines::{Line, Rect};
+use super::marks::{
+    ends_sentence, is_broken_word, is_bullet, is_caption, is_heading_line, is_item, is_references_heading,
+    starts_sentence,
+};
 use super::pattern;
 use super::words::{Vocabulary, is_cjk, join};
 use regex::Regex;
@@ -21,6 +25,8 @@ pub struct Draft {
     heading: bool,
     /// It begins with a row of cells: a table, or a formula with its number.
     tabular: bool,
+    /// Its last line reaches the column's edge.
+    full: bool,
 }
 
 /// What the lines of one chunk have in common.
@@ -79,9 +85,12 @@ impl Paragraphs {
                 continue;
             }
             let size = (2.0 * draft.size).round() as i32;
-            let (chunk, page) = (draft.chunk, draft.page);
+            let (chunk, page, full) = (draft.chunk, draft.page, draft.full);
             let goes_on = |open: &Open| {
-                open.chunk != chunk && page <= open.page + 1 && continues(&done[open.index].text, &draft.text)
+                open.full
+                    && open.chunk != chunk
+                    && page <= open.page + 1
+                    && continues(&done[open.index].text, &draft.text)
             };
             let index = match open.get(&size).filter(|open| goes_on(open)) {
                 Some(open) => {
@@ -98,7 +107,7 @@ impl Paragraphs {
             if ends_sentence(text) {
                 open.remove(&size);
             } else if is_prose(text) {
-                open.insert(size, Open { index, chunk, page });
+                open.insert(size, Open { index, chunk, page, full });
             }
         }
         done
@@ -110,6 +119,7 @@ struct Open {
     index: usize,
     chunk: usize,
     page: usize,
+    full: bool,
 }
 
 /// Long enough not to be a label in a figure.
@@ -117,19 +127,21 @@ fn is_prose(text: &str) -> bool {
     text.chars().count() >= if text.chars().any(is_cjk) { 20 } else { 40 }
 }
 
-/// The lower half of a small fraction within a line stands as a line of its own between two; it goes to the upper one.
+/// The lower half of a small fraction, or exponents raised high, stand as lines of their own between two lines of prose;
+/// they go to the upper one.
 fn absorb_fractions(lines: &[Line]) -> Vec<Line> {
     let mut out: Vec<Line> = Vec::with_capacity(lines.len());
     for (index, line) in lines.iter().enumerate() {
-        let small = |above: &Line| {
-            line.chars <= 6
+        let between = |above: &Line, below: &Line| {
+            line.chars <= 12
                 && line.size < 0.85 * above.size
-                && line.baseline - above.baseline < above.size
-                && line.bbox.left > above.bbox.left
-                && line.bbox.right <= above.bbox.right
+                && (above.size - below.size).abs() < 0.05 * above.size
+                && below.baseline - above.baseline < 1.8 * above.size
+                && line.bbox.left >= above.bbox.left.min(below.bbox.left)
         };
-        match out.last_mut() {
-            Some(above) if small(above) && lines.get(index + 1).is_none_or(|next| next.size > line.size) => {
+        let below = lines[index + 1..].iter().find(|below| below.size > 1.1 * line.size);
+        match (out.last_mut(), below) {
+            (Some(above), Some(below)) if between(above, below) => {
                 above.text.push(' ');
                 above.text.push_str(&line.text);
             }
@@ -147,7 +159,7 @@ fn pitch(lines: &[Line]) -> f32 {
         .map(|pair| pair[1].baseline - pair[0].baseline)
         .filter(|step| *step > 0.5)
         .collect();
-    if steps.is_empty() {
+    if steps.len() < 3 {
         return lines.first().map_or(12.0, |line| 1.2 * line.size);
     }
     let middle = steps.len() / 2;
@@ -162,14 +174,19 @@ impl Setting<'_> {
         let last = &group[group.len() - 1];
         let step = line.baseline - last.baseline;
         let pitch = self.pitch.max(line.size).min(2.0 * line.size);
-        (last.size - line.size).abs() > 0.12 * last.size.max(line.size)
+        let same_size = (last.size - line.size).abs() <= 0.12 * last.size.max(line.size);
+        if same_size && step > 0.0 && step < 2.0 * line.size && is_broken_word(last, line) {
+            return false;
+        }
+        !same_size
             || step < -0.5 * line.size
             || step > (1.3 * pitch).max(pitch + 0.3 * line.size)
             || (last.bold != line.bold && last.chars.min(line.chars) >= 3)
             || is_heading_line(last)
             || is_heading_line(line)
             || line.marked
-            || line.text.starts_with(['•', '◦', '▪', '■', '●', '‣'])
+            || is_bullet(&line.text)
+            || self.starts_item(group, line)
             || is_caption(&line.text) && ends_sentence(&last.text)
             || if self.hanging { self.starts_entry(group, line) } else { self.indents(group, line, next) }
             || self.is_last_of_sentence(last) && starts_sentence(&line.text)
@@ -188,12 +205,24 @@ impl Setting<'_> {
             || line.bbox.left < first + 0.4 * line.size && second.is_none() && ends_sentence(&group[0].text)
     }
 
+    /// A numbered item of a list, after an item or after a line that does not fill the column.
+    fn starts_item(&self, group: &[Line], line: &Line) -> bool {
+        let last = &group[group.len() - 1];
+        let short = last.bbox.right < self.chunk.right - 2.0 * line.size;
+        let beside = (group[0].bbox.left - line.bbox.left).abs() < line.size;
+        is_item(&line.text) && (short || ends_sentence(&last.text) || (is_item(&group[0].text) && beside))
+    }
+
     /// In prose: an indented line after one that is not, or the end of an indented list item.
     fn indents(&self, group: &[Line], line: &Line, next: Option<&Line>) -> bool {
         let last = &group[group.len() - 1];
         let em = line.size;
         let indent = line.bbox.left - last.bbox.left;
         let centred = (line.bbox.left - self.chunk.left) - (self.chunk.right - line.bbox.right);
+        let in_item = is_bullet(&group[0].text) || is_item(&group[0].text);
+        if in_item && line.bbox.left > group[0].bbox.left + 0.4 * em {
+            return false;
+        }
         if indent > 0.7 * em && indent < 4.0 * em {
             let hangs = next.is_some_and(|next| {
                 next.bbox.left > line.bbox.left - 0.4 * em && next.baseline - line.baseline < 1.5 * self.pitch
@@ -214,8 +243,11 @@ impl Setting<'_> {
     fn draft(&self, page: usize, chunk: usize, lines: &[Line], vocabulary: &Vocabulary) -> Draft {
         let mut text = String::new();
         let mut bbox = lines[0].bbox;
+        let extent = lines.iter().fold(bbox, |extent, line| extent.union(line.bbox));
+        let last = lines.last().unwrap_or(&lines[0]);
+        let full = last.bbox.right > self.chunk.right - 0.15 * (self.chunk.right - self.chunk.left);
         for (index, line) in lines.iter().enumerate() {
-            if index > 0 && self.stands_alone(&lines[index - 1], line) {
+            if index > 0 && self.stands_alone(&lines[index - 1], line, &extent) {
                 text.push('\n');
                 text.push_str(&line.text);
             } else {
@@ -224,66 +256,24 @@ impl Setting<'_> {
             bbox = bbox.union(line.bbox);
         }
         let heading = lines.iter().all(|line| is_heading_line(line) || line.bold) && lines.len() <= 3;
-        Draft { page, text, bbox, size: lines[0].size, chunk, heading, tabular: lines[0].cells > 1 }
+        Draft { page, text, bbox, size: lines[0].size, chunk, heading, tabular: lines[0].cells > 1, full }
     }
 
-    /// Rows of a table, lines of an address: too short to be prose, and the next does not go on in lower case.
-    fn stands_alone(&self, line: &Line, next: &Line) -> bool {
-        let width = self.chunk.right - self.chunk.left;
-        let short = line.bbox.right < self.chunk.right - 0.25 * width;
+    /// Rows of a table, lines of an address: too short to be prose (by the paragraph's extent, or far by the column's),
+    /// and the next does not go on in lower case.
+    fn stands_alone(&self, line: &Line, next: &Line, extent: &Rect) -> bool {
+        let short = line.bbox.right < extent.right - 0.25 * extent.width()
+            || line.bbox.right < self.chunk.right - 0.45 * (self.chunk.right - self.chunk.left);
         let lower = next.text.starts_with(char::is_lowercase);
-        if line.cells > 1 || next.cells > 1 {
-            return true;
-        }
-        short && !lower && !line.bold && !line.text.ends_with('-') && !is_cjk(line.text.chars().next_back().unwrap_or(' '))
+        line.cells > 1 || next.cells > 1 || (short && !lower && !line.bold && !line.text.ends_with('-'))
     }
-}
-
-/// A line that is a section's heading whatever stands around it.
-fn is_heading_line(line: &Line) -> bool {
-    static KNOWN: LazyLock<Regex> = LazyLock::new(|| {
-        pattern(concat!(
-            r"(?i)^((\d+|[IVX]+|[A-Z])\.?\s+)?(abstract|introduction|related works?|background|references|bibliography|",
-            r"acknowledge?ments?|conclusions?|discussion|limitations|appendix|参考文献|概要|はじめに|おわりに|謝辞)[.:]?$"
-        ))
-    });
-    static NUMBERED: LazyLock<Regex> =
-        LazyLock::new(|| pattern(r"^(\d{1,2}(\.\d{1,2}){0,3}\.?|[A-Z](\.\d{1,2}){0,3}\.?|[IVX]{1,4}\.)\s+\p{L}.{0,90}$"));
-    if KNOWN.is_match(line.text.trim()) {
-        return true;
-    }
-    let capitals = line.text.chars().filter(|c| c.is_alphabetic()).all(char::is_uppercase);
-    NUMBERED.is_match(&line.text)
-        && (line.bold || (capitals && line.text.chars().filter(|c| c.is_alphabetic()).count() > 5))
-}
-
-fn is_references_heading(text: &str) -> bool {
-    static REFERENCES: LazyLock<Regex> =
-        LazyLock::new(|| pattern(r"(?i)^\W*((\d+|[IVX]+)\.?\s+)?(references|bibliography|literature cited|参\s*考\s*文\s*献)\W*$"));
-    REFERENCES.is_match(text.trim())
-}
-
-fn is_caption(text: &str) -> bool {
-    static CAPTION: LazyLock<Regex> =
-        LazyLock::new(|| pattern(r"^(Figure|Fig\.|FIG\.|FIGURE|Table|TABLE|Tab\.|Algorithm|Listing|図|表)\s*[\dA-Z]+(\.\d+)*\s*[:.|–—\s]"));
-    CAPTION.is_match(text)
-}
-
-/// Whether a sentence ends here, closing quotes and brackets aside.
-fn ends_sentence(text: &str) -> bool {
-    let text = text.trim_end_matches(['"', '\'', '”', '’', ')', ']', '」', '）']);
-    text.ends_with(['.', '?', '!', ':', '。', '．', '？', '！', '：'])
-}
-
-fn starts_sentence(text: &str) -> bool {
-    text.starts_with(|c: char| !c.is_lowercase() && !matches!(c, ',' | '.' | ';' | ')' | '，' | '、' | '。'))
 }
 
 /// Whether `next`, the first text of a column, goes on with the sentence that `text` leaves open.
 fn continues(text: &str, next: &str) -> bool {
     const OPEN_ENDS: [&str; 22] = [
-        "the", "of", "and", "in", "a", "an", "to", "with", "for", "by", "on", "is", "are", "that", "as", "from", "or", "at",
-        "our", "we", "et", "its",
+        "the", "of", "and", "in", "a", "an", "to", "with", "for", "by", "on", "is", "are", "that", "as", "from", "or",
+        "at", "our", "we", "et", "its",
     ];
     if ends_sentence(text) {
         return false;
@@ -355,11 +345,11 @@ mod tests {
         footnote.size = 8.0;
         let caption = full("Figure 2: A caption of body size.", 0);
         let texts = read(vec![
-            vec![full("The sentence is not fin-", 0), footnote],
+            vec![full("The sentence is long, but it is not yet fin-", 0), footnote],
             vec![caption, full("ished, but it is now.", 4), full("finished elsewhere", 9)],
         ]);
         let expected = [
-            "The sentence is not finished, but it is now.",
+            "The sentence is long, but it is not yet finished, but it is now.",
             "1 See the appendix.",
             "Figure 2: A caption of body size.",
             "finished elsewhere",
@@ -382,7 +372,10 @@ mod tests {
             full("Alan Turing. 1936. On computable", 4),
             hanging("numbers.", 5),
         ]]);
-        assert_eq!(texts[1..], ["Ada Lovelace. 1843. Notes on the Analytical Engine.", "Alan Turing. 1936. On computable numbers."]);
+        assert_eq!(
+            texts[1..],
+            ["Ada Lovelace. 1843. Notes on the Analytical Engine.", "Alan Turing. 1936. On computable numbers."]
+        );
         let texts = read(vec![vec![full("References", 0), full("[1] A. One", 2), full("book.", 3), full("[2] B.", 4)]]);
         assert_eq!(texts[1..], ["[1] A. One book.", "[2] B."]);
     }
@@ -391,11 +384,5 @@ mod tests {
     fn rows_of_a_table_keep_their_lines() {
         let row = |text: &str, row: usize| line(text, 100.0, 180.0, 50.0 + 12.0 * row as f32);
         assert_eq!(read(vec![vec![row("BERT 93.2", 0), row("GPT 91.0", 1)]]), ["BERT 93.2\nGPT 91.0"]);
-    }
-
-    #[test]
-    fn captions_are_known() {
-        assert!(is_caption("Figure 1: The model") && is_caption("TABLE II. Results") && is_caption("図 3 構成"));
-        assert!(!is_caption("Tables are hard") && !is_caption("Figures show"));
     }
 }

@@ -71,9 +71,8 @@ pub fn read(library: &Path, file: &Path, bytes: &[u8], password: Option<&str>) -
         return Err(Error::new(Kind::Password, file.display(), "the password holds a NUL character")
             .hint("give the right one with --password"));
     }
-    let document = pdfium
-        .load_pdf_from_byte_slice(bytes, password)
-        .map_err(|error| refused(file, bytes, password, &error))?;
+    let document =
+        pdfium.load_pdf_from_byte_slice(bytes, password).map_err(|error| refused(file, bytes, password, &error))?;
     let pages = document.pages();
     if pages.is_empty() {
         return Err(damaged(file, "PDFium finds no pages in it"));
@@ -196,8 +195,11 @@ fn read_glyphs(text: &PdfPageText, place: &Placement) -> Vec<Glyph> {
 /// Whether a font's name says that it is bold: "NimbusRomNo9L-Medi", "CMBX12", "Times-Bold", "HaranoAjiGothic-Bold".
 fn is_bold(name: &str) -> bool {
     let lower = name.to_lowercase();
-    ["bold", "medi", "black", "heavy", "cmbx", "sfbx", "cmssbx", "lmbx", "-bd"].iter().any(|part| lower.contains(part))
-        && !lower.contains("medium")
+    let bold = ["bold", "medi", "black", "heavy", "cmbx", "sfbx", "cmssbx", "lmbx", "-bd"];
+    // Japanese sets its headings in Gothic, whatever the weight.
+    let gothic =
+        lower.contains("gothic") && !["century", "franklin", "letter", "news"].iter().any(|part| lower.contains(part));
+    gothic || (bold.iter().any(|part| lower.contains(part)) && !lower.contains("medium"))
 }
 
 /// How a page's own coordinates (upwards, maybe rotated, from anywhere) become the shown page's.
@@ -212,14 +214,15 @@ struct Placement {
 
 impl Placement {
     fn of(page: &PdfPage) -> Placement {
-        let turns = match page.rotation() {
+        let turns: u8 = match page.rotation() {
             Ok(PdfPageRenderRotation::Degrees90) => 1,
             Ok(PdfPageRenderRotation::Degrees180) => 2,
             Ok(PdfPageRenderRotation::Degrees270) => 3,
             _ => 0,
         };
         let (shown_width, shown_height) = (page.width().value, page.height().value);
-        let (width, height) = if turns % 2 == 0 { (shown_width, shown_height) } else { (shown_height, shown_width) };
+        let (width, height) =
+            if turns.is_multiple_of(2) { (shown_width, shown_height) } else { (shown_height, shown_width) };
         let boundaries = page.boundaries();
         let bounds = boundaries.crop().or_else(|_| boundaries.media()).map(|boundary| boundary.bounds);
         let (left, bottom) = bounds.map_or((0.0, 0.0), |bounds| (bounds.left().value, bounds.bottom().value));
@@ -227,7 +230,7 @@ impl Placement {
     }
 
     fn shown_size(&self) -> (f32, f32) {
-        if self.turns % 2 == 0 { (self.width, self.height) } else { (self.height, self.width) }
+        if self.turns.is_multiple_of(2) { (self.width, self.height) } else { (self.height, self.width) }
     }
 
     fn shown(&self, x: f32, y: f32) -> (f32, f32) {
@@ -257,7 +260,8 @@ impl Placement {
             (None, _, Some(previous)) => (previous.bbox, previous.origin),
             (None, _, None) => ([0.0; 4], (0.0, 0.0)),
         };
-        let size = if size.is_finite() && size > 0.1 { size.min(1000.0) } else { (bbox[3] - bbox[1]).clamp(1.0, 1000.0) };
+        let size =
+            if size.is_finite() && size > 0.1 { size.min(1000.0) } else { (bbox[3] - bbox[1]).clamp(1.0, 1000.0) };
         let flow = char.angle_degrees().map_or(Flow::Right, |angle| self.flow(angle));
         Glyph { ch: UNMAPPED, bbox, origin, size, bold: false, flow, space_before: false, break_before: false }
     }
@@ -305,7 +309,13 @@ mod tests {
 
     #[test]
     fn bold_fonts_by_name() {
-        for (name, bold) in [("ABCDEF+NimbusRomNo9L-Medi", true), ("CMBX12", true), ("CMR10", false), ("Inter-Medium", false)] {
+        for (name, bold) in [
+            ("ABCDEF+NimbusRomNo9L-Medi", true),
+            ("CMBX12", true),
+            ("HaranoAjiGothic-Medium", true),
+            ("CMR10", false),
+            ("Inter-Medium", false),
+        ] {
             assert_eq!(is_bold(name), bold, "{name}");
         }
     }

@@ -22,7 +22,7 @@ fn largest(chunks: &[Chunk], body: f32, vocabulary: &Vocabulary) -> Option<Strin
     sizes.dedup_by(|b, a| *b > 0.97 * *a);
     sizes.into_iter().take(4).find_map(|size| {
         let is_of_size = |line: &&Line| line.size <= 1.01 * size && line.size > 0.96 * size;
-        let start = lines.iter().position(|line| is_of_size(line))?;
+        let start = lines.iter().position(is_of_size)?;
         let mut text = String::new();
         let mut previous: Option<&Line> = None;
         for line in lines[start..].iter().take_while(|line| is_of_size(line)) {
@@ -77,7 +77,8 @@ mod tests {
 
     #[test]
     fn the_largest_lines_are_joined() {
-        let lines = [("BERT: Pre-training of Deep", 14.0, 80.0), ("Transformers∗", 14.0, 96.0), ("Jacob Devlin", 12.0, 120.0)];
+        let lines =
+            [("BERT: Pre-training of Deep", 14.0, 80.0), ("Transformers∗", 14.0, 96.0), ("Jacob Devlin", 12.0, 120.0)];
         assert_eq!(found(&lines, None).as_deref(), Some("BERT: Pre-training of Deep Transformers"));
     }
 

@@ -24,7 +24,11 @@ pub fn of_reading(raw: &RawDocument) -> Vec<String> {
     let unmapped: usize = raw.pages.iter().flat_map(|page| &page.glyphs).filter(|glyph| glyph.ch == UNMAPPED).count();
     if unmapped > 0 {
         let on = numbers(&|page| page.glyphs.iter().any(|glyph| glyph.ch == UNMAPPED));
-        let glyphs = if unmapped == 1 { "glyph without a Unicode mapping stands" } else { "glyphs without a Unicode mapping stand" };
+        let glyphs = if unmapped == 1 {
+            "glyph without a Unicode mapping stands"
+        } else {
+            "glyphs without a Unicode mapping stand"
+        };
         warnings.push(format!("{unmapped} {glyphs} as {UNMAPPED} in the text ({})", page_list(&on)));
     }
     warnings
@@ -47,8 +51,8 @@ pub fn of_text(pages: &[Page]) -> Vec<String> {
 /// commonest words.
 fn is_garbled<'a>(texts: impl Iterator<Item = &'a str>) -> bool {
     const COMMON: [&str; 32] = [
-        "the", "of", "and", "in", "to", "a", "is", "for", "with", "we", "on", "that", "de", "la", "le", "et", "les", "en", "el",
-        "der", "die", "und", "das", "ist", "il", "di", "che", "per", "do", "da", "van", "het",
+        "the", "of", "and", "in", "to", "a", "is", "for", "with", "we", "on", "that", "de", "la", "le", "et", "les",
+        "en", "el", "der", "die", "und", "das", "ist", "il", "di", "che", "per", "do", "da", "van", "het",
     ];
     let (mut words, mut common, mut letters, mut latin) = (0_usize, 0_usize, 0_usize, 0_usize);
     let mut vowels = 0_usize;
@@ -73,7 +77,8 @@ fn page_list(numbers: &[u32]) -> String {
             _ => ranges.push((number, number)),
         }
     }
-    let ranges = ranges.into_iter().map(|(from, to)| if from == to { from.to_string() } else { format!("{from}-{to}") });
+    let ranges =
+        ranges.into_iter().map(|(from, to)| if from == to { from.to_string() } else { format!("{from}-{to}") });
     format!("page{} {}", if numbers.len() == 1 { "" } else { "s" }, ranges.collect::<Vec<_>>().join(", "))
 }
 
@@ -110,9 +115,12 @@ mod tests {
 
     #[test]
     fn a_shifted_alphabet_is_garbled_and_a_language_is_not() {
-        let plain = "Proceedings of the meeting of the association for computational linguistics in the summer ".repeat(8);
-        let shifted: String =
-            plain.chars().map(|c| if c.is_ascii_lowercase() { (((c as u8 - b'a' + 25) % 26) + b'a') as char } else { c }).collect();
+        let plain =
+            "Proceedings of the meeting of the association for computational linguistics in the summer ".repeat(8);
+        let shifted: String = plain
+            .chars()
+            .map(|c| if c.is_ascii_lowercase() { (((c as u8 - b'a' + 25) % 26) + b'a') as char } else { c })
+            .collect();
         assert!(!is_garbled([plain.as_str()].into_iter()));
         assert!(is_garbled([shifted.as_str()].into_iter()));
         assert!(!is_garbled(["日本語の論文を読む".repeat(100).as_str()].into_iter()));

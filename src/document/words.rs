@@ -135,15 +135,41 @@ impl Vocabulary {
 
 /// Second halves of words that are written with a hyphen.
 const COMPOUND_ENDS: [&str; 30] = [
-    "based", "specific", "level", "wise", "aware", "free", "like", "scale", "shot", "tuned", "tuning", "trained", "art",
-    "end", "dimensional", "driven", "oriented", "grained", "supervised", "known", "related", "quality", "of", "to", "the",
-    "purpose", "aligned", "efficient", "agnostic", "independent",
+    "based",
+    "specific",
+    "level",
+    "wise",
+    "aware",
+    "free",
+    "like",
+    "scale",
+    "shot",
+    "tuned",
+    "tuning",
+    "trained",
+    "art",
+    "end",
+    "dimensional",
+    "driven",
+    "oriented",
+    "grained",
+    "supervised",
+    "known",
+    "related",
+    "quality",
+    "of",
+    "to",
+    "the",
+    "purpose",
+    "aligned",
+    "efficient",
+    "agnostic",
+    "independent",
 ];
 
 /// First halves of words that are written as one.
-const JOINED_STARTS: [&str; 12] = [
-    "over", "under", "inter", "some", "with", "back", "every", "where", "there", "here", "data", "through",
-];
+const JOINED_STARTS: [&str; 12] =
+    ["over", "under", "inter", "some", "with", "back", "every", "where", "there", "here", "data", "through"];
 
 /// Appends `next`, the start of the following line, to `text`.
 pub fn join(text: &mut String, next: &str, vocabulary: &Vocabulary) {
@@ -159,7 +185,7 @@ pub fn join(text: &mut String, next: &str, vocabulary: &Vocabulary) {
         }
     } else if before == '\u{AD}' {
         text.pop();
-    } else if !(is_cjk(before) || is_cjk(after)) && !goes_on(text, next) {
+    } else if !(is_cjk(before) || is_cjk(after) || goes_on(text, next)) {
         text.push(' ');
     }
     text.push_str(next);
@@ -223,7 +249,10 @@ mod tests {
 
     #[test]
     fn urls_go_on_over_the_line_end() {
-        assert_eq!(joined("see https://github.com/", "tensorflow/tensor2tensor.", &[]), "see https://github.com/tensorflow/tensor2tensor.");
+        assert_eq!(
+            joined("see https://github.com/", "tensorflow/tensor2tensor.", &[]),
+            "see https://github.com/tensorflow/tensor2tensor."
+        );
         assert_eq!(joined("at https://a.org/x", "and more", &[]), "at https://a.org/x and more");
         assert_eq!(joined("at https://a.org.", "The next", &[]), "at https://a.org. The next");
         assert_eq!(joined("at https://a.org/some-", "thing", &["something"]), "at https://a.org/some-thing");
