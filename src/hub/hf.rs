@@ -4,7 +4,7 @@
 use super::{
     Card, Hub, HubFile,
     arxiv::words,
-    cache::{self, Lock},
+    cache,
     card::is_relative_path,
     hub_cache_dir,
     receipt::{Expected, wrong_hash},
@@ -29,19 +29,50 @@ use std::{
 /// How long the hub may take to answer before the wheels are taken.
 const PROBE: Duration = Duration::from_secs(5);
 
-/// Whether the hub answers, asked once.
-#[derive(Default)]
-pub(super) struct Reach(OnceLock<Result<(), String>>);
+/// The hub as the environment names it, and whether it answers, asked once.
+pub(super) struct Remote {
+    /// Without a slash at the end.
+    pub endpoint: String,
+    pub cache: PathBuf,
+    reach: OnceLock<Result<(), String>>,
+}
+
+impl Remote {
+    pub fn of_environment() -> Remote {
+        let named = env::var("HF_ENDPOINT").ok().filter(|endpoint| !endpoint.is_empty());
+        Remote::new(&named.unwrap_or_else(|| "https://huggingface.co".into()), hub_cache_dir())
+    }
+
+    pub fn new(endpoint: &str, cache: PathBuf) -> Remote {
+        Remote { endpoint: endpoint.trim_end_matches('/').into(), cache, reach: OnceLock::new() }
+    }
+
+    /// The folder of a revision in the hub's cache, if it was ever fetched. Opens no socket.
+    pub fn snapshot(&self, repository: &str, revision: &str) -> Option<PathBuf> {
+        let folder = self.cache.join(format!("models--{}", repository.replace('/', "--")));
+        let is_commit = |text: &str| text.len() == 40 && text.chars().all(|c| c.is_ascii_hexdigit());
+        let commit = match is_commit(revision) {
+            true => revision.to_string(),
+            false => fs::read_to_string(folder.join("refs").join(revision)).ok()?.trim().to_string(),
+        };
+        let snapshot = folder.join("snapshots").join(&commit);
+        (is_commit(&commit) && snapshot.is_dir()).then_some(snapshot)
+    }
+
+    fn probe(&self) -> Result<(), String> {
+        let client = reqwest::blocking::Client::builder().timeout(PROBE).build();
+        let answer = client.and_then(|client| client.head(&self.endpoint).send());
+        match answer.map_err(|error| words(&error))?.status() {
+            status if status.is_success() || status.is_redirection() => Ok(()),
+            status => Err(format!("answers {status}")),
+        }
+    }
+}
 
 /// `HF_HUB_OFFLINE` as the hub's own tools read it.
 pub(super) fn offline_by_environment() -> bool {
     let value = env::var("HF_HUB_OFFLINE").unwrap_or_default().to_lowercase();
     matches!(value.as_str(), "1" | "true" | "yes" | "on")
-}
-
-fn endpoint() -> String {
-    let named = env::var("HF_ENDPOINT").ok().filter(|endpoint| !endpoint.is_empty());
-    named.unwrap_or_else(|| "https://huggingface.co".into())
 }
 
 impl Hub {
@@ -55,7 +86,7 @@ impl Hub {
         if self.settings.offline {
             return Err("--offline".into());
         }
-        self.reach.0.get_or_init(probe).clone()
+        self.remote.reach.get_or_init(|| self.remote.probe()).clone()
     }
 
     /// Fetches files of a repository into the hub's cache and checks them; all of its checkpoint if none is named.
@@ -67,8 +98,7 @@ impl Hub {
         files: &[HubFile],
     ) -> Result<Vec<PathBuf>> {
         let Hub { settings, .. } = self;
-        let _lock = Lock::take(&settings.cache_dir, repository, &settings.progress)?;
-        let hub = Repository::open(repository, revision)?;
+        let hub = Repository::open(&self.remote, repository, revision)?;
         let listed = hub.list()?;
         let names: Vec<String> = listed.iter().map(|(name, _)| name.clone()).collect();
         let wanted = match files {
@@ -88,7 +118,7 @@ impl Hub {
             let size = cache::human(*bytes);
             settings.progress.line(format!(
                 "fetching {name}: {size} from the model hub ({}/{repository}, revision {revision}), licence {licence}",
-                endpoint().trim_end_matches('/')
+                self.remote.endpoint
             ));
             let path = hub.download(&name, settings.progress.bar(&name, *bytes, Unit::Bytes))?;
             self.check_fetched(&path, pinned)?;
@@ -120,32 +150,13 @@ impl Hub {
     }
 }
 
-/// The folder of a revision in the hub's cache, if it was ever fetched. Opens no socket.
-pub(super) fn snapshot(repository: &str, revision: &str) -> Option<PathBuf> {
-    let folder = hub_cache_dir().join(format!("models--{}", repository.replace('/', "--")));
-    let is_commit = |text: &str| text.len() == 40 && text.chars().all(|c| c.is_ascii_hexdigit());
-    let commit = match is_commit(revision) {
-        true => revision.to_string(),
-        false => fs::read_to_string(folder.join("refs").join(revision)).ok()?.trim().to_string(),
-    };
-    let snapshot = folder.join("snapshots").join(&commit);
-    (is_commit(&commit) && snapshot.is_dir()).then_some(snapshot)
-}
-
-fn probe() -> Result<(), String> {
-    let client = reqwest::blocking::Client::builder().timeout(PROBE).build();
-    let answer = client.and_then(|client| client.head(endpoint()).send());
-    match answer.map_err(|error| words(&error))?.status() {
-        status if status.is_success() || status.is_redirection() => Ok(()),
-        status => Err(format!("answers {status}")),
-    }
-}
-
 /// One repository at one revision.
 struct Repository {
     inner: HFRepositorySync<RepoTypeModel>,
     name: String,
     revision: String,
+    /// Its address for people.
+    page: String,
 }
 
 /// Shows hf-hub's events on our bar.
@@ -166,7 +177,7 @@ impl ProgressHandler for Watch {
 }
 
 impl Repository {
-    fn open(name: &str, revision: &str) -> Result<Repository> {
+    fn open(remote: &Remote, name: &str, revision: &str) -> Result<Repository> {
         let failed = |problem: String| Error::new(Kind::Unavailable, name, problem);
         // hf-hub's own client would wait for ever on a connection that went silent.
         let http = reqwest::Client::builder()
@@ -175,10 +186,12 @@ impl Repository {
             .user_agent(concat!("ronbun/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| failed(words(&error)))?;
-        let client = HFClient::builder().client(http).endpoint(endpoint()).build();
+        let client = HFClient::builder().client(http).endpoint(&remote.endpoint).cache_dir(&remote.cache).build();
         let client = client.and_then(HFClientSync::from_inner).map_err(|error| failed(error.to_string()))?;
         let (owner, repository) = split_id(name);
-        Ok(Repository { inner: client.model(owner, repository), name: name.into(), revision: revision.into() })
+        let page = format!("{}/{name}", remote.endpoint);
+        let inner = client.model(owner, repository);
+        Ok(Repository { inner, name: name.into(), revision: revision.into(), page })
     }
 
     /// Paths and sizes of its files. Paths that could leave a folder are not listed.
@@ -200,15 +213,21 @@ impl Repository {
 
     /// hf-hub's error in one line, with what to do.
     fn explain(&self, error: HFError) -> Error {
-        let page = format!("{}/{}", endpoint().trim_end_matches('/'), self.name);
+        let page = &self.page;
         let unavailable = |problem: String| Error::new(Kind::Unavailable, &self.name, problem);
+        // Listing a repository reports refusals as plain statuses.
+        let status = match &error {
+            HFError::Http { context } => context.status.as_u16(),
+            HFError::AuthRequired { .. } => 401,
+            HFError::Forbidden { .. } => 403,
+            _ => 0,
+        };
         match error {
-            HFError::AuthRequired { .. } => {
-                unavailable("the hub asks for a token, or the repository does not exist".into())
-                    .hint(format!("accept the licence at {page} if it asks for that, then set HF_TOKEN to your token"))
-            }
-            HFError::Forbidden { .. } => unavailable("the hub refuses access with this token".into())
+            _ if status == 401 => unavailable("the hub asks for a token, or the repository does not exist".into())
+                .hint(format!("accept the licence at {page} if it asks for that, then set HF_TOKEN to your token")),
+            _ if status == 403 => unavailable("the hub refuses access with this token".into())
                 .hint(format!("accept the licence at {page} with the token's account, then try again")),
+            _ if status == 404 => unavailable("the hub has no such repository or revision".into()),
             HFError::RepoNotFound { .. } => unavailable("the hub has no such repository".into())
                 .hint("check the name; a private repository needs HF_TOKEN"),
             HFError::RevisionNotFound { revision, .. } => unavailable(format!("has no revision {revision}")),

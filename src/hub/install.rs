@@ -4,7 +4,6 @@ use super::{
     Card, Hub, Installed, LocalModel, Origin, Removed, Source, Weights,
     cache::{self, Lock, model_folder, unwritable},
     card::is_relative_path,
-    hf,
     names::{self, Name},
     receipt::{Expected, Receipts},
 };
@@ -170,7 +169,7 @@ impl Hub {
         }
         sources.iter().find_map(|source| {
             let Source::Hub { repository, revision, files, .. } = source else { return None };
-            let folder = hf::snapshot(repository, revision)?;
+            let folder = self.remote.snapshot(repository, revision)?;
             let files: Vec<_> = match files.as_slice() {
                 [] => names::wanted(&file_names(&folder))?.iter().map(|name| (folder.join(name), None, None)).collect(),
                 files => files.iter().map(|file| (folder.join(&file.name), file.bytes, file.sha256.clone())).collect(),

@@ -18,6 +18,9 @@ mod unpack;
 mod verify;
 mod wheel;
 
+#[cfg(test)]
+mod tests;
+
 pub use arxiv::is_paper_address;
 pub use cache::{default_cache_dir, default_config_dir, hub_cache_dir};
 pub use card::{Card, HubFile, Licence, Memory, Piece, Source, WheelFile};
@@ -45,7 +48,7 @@ pub struct Settings {
 pub struct Hub {
     pub settings: Settings,
     cards: Vec<Card>,
-    reach: hf::Reach,
+    remote: hf::Remote,
     pip: pip::Finder,
 }
 
@@ -101,7 +104,7 @@ impl Hub {
     pub fn new(mut settings: Settings) -> Result<Hub> {
         settings.offline |= hf::offline_by_environment();
         let cards = card::all(&settings.cards_dir)?;
-        Ok(Hub { settings, cards, reach: hf::Reach::default(), pip: pip::Finder::default() })
+        Ok(Hub { settings, cards, remote: hf::Remote::of_environment(), pip: pip::Finder::default() })
     }
 
     /// All cards, by id.
@@ -111,22 +114,5 @@ impl Hub {
 
     pub fn card(&self, id: &str) -> Option<&Card> {
         self.cards.iter().find(|card| card.id == id)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::path::Path;
-
-    /// An offline hub with its folders in `home`.
-    pub fn hub(home: &Path) -> Hub {
-        let settings = Settings {
-            offline: true,
-            cache_dir: home.join("cache"),
-            cards_dir: home.join("cards"),
-            progress: Progress::silent(),
-        };
-        Hub::new(settings).unwrap()
     }
 }

@@ -25,6 +25,12 @@ pub(super) struct Wheel<'a> {
 }
 
 impl Finder {
+    /// A pip that need not be looked for.
+    #[cfg(test)]
+    pub fn of(command: &[&str]) -> Finder {
+        Finder(OnceLock::from(Some(command.iter().map(|word| word.to_string()).collect())))
+    }
+
     /// The command that starts pip here, in words; none if there is no pip.
     pub fn command(&self) -> Option<&[String]> {
         self.0.get_or_init(find).as_deref()
