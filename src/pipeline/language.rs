@@ -1,75 +1,83 @@
 //! Which language an answer is in. Papers' names, code, formulas and URLs say nothing about it and are left out.
 
-use crate::template::language::{self, Language};
+use crate::template::language;
 use regex::Regex;
 use std::sync::LazyLock;
 use whatlang::{Detector, Lang};
 
-/// Fewer letters than this do not tell a language. One ideograph or kana counts as two letters.
+/// Fewer letters than this do not tell a language. One ideograph, kana or hangul counts as two letters.
 const TELLING_LETTERS: usize = 40;
-/// Detectors of Latin-letter languages need more.
-const TELLING_LATIN_LETTERS: usize = 100;
+/// To tell two languages with the same letters apart takes more.
+const TELLING_LATIN_LETTERS: usize = 80;
 
-/// What an answer's words are written in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Found {
-    Language(&'static str),
-    /// Too short, or not clear.
-    Unclear,
+/// The language that most of `text` is in, as a tag; `None` where it is too short or not clear.
+pub(super) fn detect(text: &str) -> Option<&'static str> {
+    let shares = Shares::of(text);
+    let (tag, weight) = shares.0.iter().max_by_key(|(_, weight)| *weight)?;
+    (weight * 10 >= shares.total() * 6).then_some(*tag).flatten()
 }
 
-/// The language of `text`, of which `expected` (a tag) was asked for.
-pub(super) fn detect(text: &str, expected: &str) -> Found {
-    let prose = prose(text);
-    let lines: Vec<Letters> = prose.lines().map(Letters::count).collect();
-    let all = Letters::count(&prose);
-    if all.weight() < TELLING_LETTERS {
-        return Found::Unclear;
-    }
-    match all.script() {
-        Script::Cjk => cjk(&lines, &all),
-        Script::Hangul => Found::Language("ko"),
-        Script::Other => alphabetic(&prose, &all, expected),
-    }
-}
-
-/// The language that `text` is in, if that is clearly not the `expected` one. Unknown tags cannot be checked.
+/// The language that much of `text` is in, if it is not the `expected` one (a tag). Unknown tags cannot be checked.
 pub(super) fn wrong(text: &str, expected: &str) -> Option<&'static str> {
-    let expected = language::find(expected)?;
-    match detect(text, expected.tag) {
-        Found::Language(found) if found != expected.tag => Some(found),
-        _ => None,
+    let expected = language::find(expected)?.tag;
+    let shares = Shares::of(text);
+    let foreign = shares.0.iter().filter(|(tag, _)| tag.is_some_and(|tag| tag != expected));
+    let (tag, weight) = foreign.max_by_key(|(_, weight)| *weight)?;
+    (weight * 10 > shares.total() * 4).then_some(*tag).flatten()
+}
+
+/// How much of a text is in which language; `None` is prose whose language is not clear.
+struct Shares(Vec<(Option<&'static str>, usize)>);
+
+impl Shares {
+    /// Lines are judged one by one, since small models drift from one language into another midway.
+    fn of(text: &str) -> Shares {
+        let mut shares: Vec<(Option<&'static str>, usize)> = Vec::new();
+        let mut alphabetic = String::new();
+        for line in prose(text).lines() {
+            let letters = Letters::count(line);
+            match letters.east_asian() {
+                Some(tag) => match shares.iter_mut().find(|(found, _)| *found == Some(tag)) {
+                    Some((_, weight)) => *weight += letters.weight(),
+                    None => shares.push((Some(tag), letters.weight())),
+                },
+                None if letters.words >= 5 && !is_reference(line) => {
+                    alphabetic.push_str(line);
+                    alphabetic.push('\n');
+                }
+                None => {}
+            }
+        }
+        let weight = Letters::count(&alphabetic).weight();
+        if weight > 0 {
+            shares.push((alphabetic_language(&alphabetic, weight), weight));
+        }
+        let shares = Shares(shares);
+        if shares.total() < TELLING_LETTERS { Shares(Vec::new()) } else { shares }
+    }
+
+    fn total(&self) -> usize {
+        self.0.iter().map(|(_, weight)| weight).sum()
     }
 }
 
-/// Japanese prose has kana in every sentence, Chinese has none. Lines are judged one by one, since small models
-/// drift from one into the other midway.
-fn cjk(lines: &[Letters], all: &Letters) -> Found {
-    let telling = || lines.iter().filter(|line| line.script() == Script::Cjk && line.kana + line.han >= 12);
-    let judged: usize = telling().map(Letters::weight).sum();
-    let chinese: usize = telling().filter(|line| !line.has_kana()).map(Letters::weight).sum();
-    if judged == 0 {
-        return Found::Language(if all.has_kana() { "ja" } else { "zh" });
-    }
-    Found::Language(if chinese * 10 > judged * 3 { "zh" } else { "ja" })
-}
-
-fn alphabetic(prose: &str, all: &Letters, expected: &str) -> Found {
-    if all.weight() < TELLING_LATIN_LETTERS {
-        // Short, yet clearly not in a script of its own that was asked for.
-        let own_script = matches!(expected, "ja" | "zh" | "ko");
-        return if own_script && all.lower_words >= 8 { latin(prose) } else { Found::Unclear };
-    }
-    latin(prose)
-}
-
-fn latin(prose: &str) -> Found {
+/// A detector's word on text in an alphabet. English, which most papers are in and models fall back to, is believed
+/// even of a short text.
+fn alphabetic_language(text: &str, letters: usize) -> Option<&'static str> {
     let known = language::all().iter().filter_map(|language| Lang::from_code(language.code)).collect();
-    let Some(info) = Detector::with_allowlist(known).detect(prose) else { return Found::Unclear };
-    match language::find_code(info.lang().code()) {
-        Some(Language { tag, .. }) if info.is_reliable() => Found::Language(tag),
-        _ => Found::Unclear,
-    }
+    let info = Detector::with_allowlist(known).detect(text)?;
+    let certain = info.is_reliable() && letters >= TELLING_LATIN_LETTERS;
+    let tag = language::find_code(info.lang().code()).map(|language| language.tag);
+    if certain || info.lang() == Lang::Eng { tag } else { None }
+}
+
+/// A line of a reading list: titles and names stay in the language of the works.
+fn is_reference(line: &str) -> bool {
+    static YEAR: LazyLock<Regex> =
+        LazyLock::new(|| Regex::new(r"\b(?:19|20)\d\d[a-z]?\b").expect("a constant pattern"));
+    let line = line.trim_start();
+    let listed = line.starts_with(['-', '*', '•', '[']) || line.starts_with(|c: char| c.is_ascii_digit());
+    listed && (YEAR.is_match(line) || line.contains("et al"))
 }
 
 /// Without code, formulas, URLs and quoted or bracketed titles.
@@ -87,13 +95,7 @@ fn prose(text: &str) -> String {
     NOT_PROSE.replace_all(text, " ").into_owned()
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Script {
-    Cjk,
-    Hangul,
-    Other,
-}
-
+/// Letters of one line.
 #[derive(Debug, Clone, Copy, Default)]
 struct Letters {
     kana: usize,
@@ -101,7 +103,7 @@ struct Letters {
     hangul: usize,
     other: usize,
     /// Words of other scripts that are no names: not capitalised, no digits.
-    lower_words: usize,
+    words: usize,
 }
 
 impl Letters {
@@ -109,17 +111,14 @@ impl Letters {
         let mut letters = Letters::default();
         for c in text.chars().filter(|c| c.is_alphabetic()) {
             match c {
-                // Not the prolonged sound mark, the iteration marks and half-width forms alone: those follow a kana.
-                '\u{3041}'..='\u{309f}' | '\u{30a1}'..='\u{30ff}' | '\u{ff66}'..='\u{ff9d}' => letters.kana += 1,
-                '\u{3400}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}' | '々' => {
-                    letters.han += 1;
-                }
+                '\u{3041}'..='\u{30ff}' | '\u{ff66}'..='\u{ff9d}' => letters.kana += 1,
+                '\u{3400}'..='\u{9fff}' | '\u{f900}'..='\u{faff}' | '\u{20000}'..='\u{3ffff}' => letters.han += 1,
                 '\u{ac00}'..='\u{d7a3}' | '\u{1100}'..='\u{11ff}' => letters.hangul += 1,
                 _ => letters.other += 1,
             }
         }
         let words = text.split(|c: char| !c.is_alphanumeric() || is_cjk(c));
-        letters.lower_words = words
+        letters.words = words
             .filter(|word| word.chars().count() > 1 && word.chars().all(|c| c.is_alphabetic() && !c.is_uppercase()))
             .count();
         letters
@@ -130,17 +129,22 @@ impl Letters {
         2 * (self.kana + self.han + self.hangul) + self.other
     }
 
-    /// Names of methods and models stay in Latin letters in any language, so words count rather than letters.
-    fn script(&self) -> Script {
+    /// Japanese, Chinese or Korean, if the line is in one of them. Japanese prose has kana in every sentence, Chinese
+    /// has none. Names of methods and titles of works stay in Latin letters, so a line needs few letters of its own.
+    fn east_asian(&self) -> Option<&'static str> {
         let cjk = self.kana + self.han;
-        if self.hangul > cjk && self.hangul / 2 >= self.lower_words {
-            return Script::Hangul;
+        let own = cjk.max(self.hangul);
+        if own < 4 || own * 4 < self.words {
+            return None;
         }
-        if cjk > 0 && cjk / 2 >= self.lower_words { Script::Cjk } else { Script::Other }
-    }
-
-    fn has_kana(&self) -> bool {
-        self.kana * 10 >= self.kana + self.han
+        if self.hangul > cjk {
+            return Some("ko");
+        }
+        if self.kana * 10 >= cjk {
+            return Some("ja");
+        }
+        // A short line without kana ("評価指標") can be Japanese as well.
+        (self.han >= 12).then_some("zh")
     }
 }
 
@@ -186,7 +190,13 @@ mod tests {
         let reading = "- Vaswani et al., Attention Is All You Need, 2017：注意機構の基礎となる論文です。\n\
             - Devlin et al., BERT: Pre-training of Deep Bidirectional Transformers for Language Understanding, \
             2018：事前学習の考え方がわかります。";
-        assert_eq!(wrong(reading, "ja"), None);
+        let titles_alone = "1. Bahdanau et al., Neural machine translation by jointly learning to align and translate\n\
+            注意機構を初めて提案した論文です。\n\
+            2. Long short-term memory for sequences of any length and for any kind of task, 1997\n\
+            再帰型モデルの基礎です。";
+        for text in [reading, titles_alone] {
+            assert_eq!((wrong(text, "ja"), detect(text)), (None, Some("ja")), "{text}");
+        }
     }
 
     #[test]
@@ -194,7 +204,8 @@ mod tests {
         for text in
             ["", "28.4 BLEU", "https://github.com/tensorflow/tensor2tensor", "```python\nfor x in y: print(x)\n```"]
         {
-            assert_eq!(detect(text, "ja"), Found::Unclear, "{text}");
+            assert_eq!(detect(text), None, "{text}");
+            assert_eq!(wrong(text, "ja"), None, "{text}");
         }
         assert_eq!(wrong(ENGLISH, "tlh"), None);
     }

@@ -167,7 +167,8 @@ impl Run<'_> {
     fn finish(&self, question: Question, title: String, attempt: Attempt, known: &links::Known) -> Answer {
         let words = words::of(&self.template.language);
         let (text, removed_links) = links::keep_known(&attempt.text, known, words.link_removed);
-        let links = if question.id == "code" { links::code_links_missing(&text, self.document) } else { Vec::new() };
+        let links =
+            if self.is_about_code(&question) { links::code_links_missing(&text, self.document) } else { Vec::new() };
         let mut warnings = Vec::new();
         if attempt.text.is_empty() {
             warnings.push(words.empty(attempt.attempts));
@@ -180,10 +181,7 @@ impl Run<'_> {
             id: question.id,
             title,
             question: question.text,
-            language: match language::detect(&text, &self.template.language) {
-                language::Found::Language(tag) => Some(tag.to_string()),
-                language::Found::Unclear => None,
-            },
+            language: language::detect(&text).map(str::to_string),
             text,
             tokens: attempt.tokens,
             finish_reason: attempt.finish_reason,
@@ -193,6 +191,11 @@ impl Run<'_> {
             evidence: Vec::new(),
             warnings,
         }
+    }
+
+    fn is_about_code(&self, question: &Question) -> bool {
+        question.id == "code"
+            || self.ask == Ask::Together && self.template.questions.iter().any(|question| question.id == "code")
     }
 
     fn paper(&self, tokens: usize) -> Paper {

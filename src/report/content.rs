@@ -42,7 +42,7 @@ impl Summary {
         let words = self.words();
         let has_code = self.paper.links.iter().any(|link| link.kind == LinkKind::Code);
         match (answer.id == "code", answer.links.is_empty()) {
-            (true, false) => Some((words.code_links, &answer.links)),
+            (_, false) => Some((words.code_links, &answer.links)),
             (true, true) if !has_code => Some((words.no_code_links, &[])),
             _ => None,
         }

@@ -123,11 +123,25 @@ pub(super) fn check(subject: &str, part: &str, source: &str, extra: &[&str]) -> 
     let mut unknown: Vec<_> =
         used.iter().filter(|name| !known.contains(&name.as_str()) && !globals.contains(*name)).collect();
     unknown.sort_unstable();
-    match unknown.first() {
-        None => Ok(used),
-        Some(name) => Err(Error::new(Kind::Usage, subject, format!("{part}: unknown variable `{name}`"))
-            .hint(format!("variables known here: {}", known.join(", ")))),
+    if let Some(name) = unknown.first() {
+        return Err(Error::new(Kind::Usage, subject, format!("{part}: unknown variable `{name}`"))
+            .hint(format!("variables known here: {}", known.join(", "))));
     }
+    try_out(&parsed).map_err(|error| Error::new(Kind::Usage, subject, format!("{part}: {}", describe(&error))))?;
+    Ok(used)
+}
+
+/// Renders for a paper with links and for one without: what only shows then (an unknown filter, a first link that is
+/// not there) is better known before a paper is read.
+fn try_out(parsed: &minijinja::Template) -> Result<(), minijinja::Error> {
+    let address = "https://github.com/org/code".to_string();
+    for links in [vec![address], vec![]] {
+        parsed.render(context! {
+            file => "paper.pdf", title => "A title", pages => 1, language => "English",
+            links => &links, code_links => &links, text => "The text.", question => "What?",
+        })?;
+    }
+    Ok(())
 }
 
 fn describe(error: &minijinja::Error) -> String {
