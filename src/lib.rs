@@ -17,7 +17,7 @@
 //! | [`chat`] | tokenizer and chat template: text ↔ token ids | error |
 //! | [`generator`] | the trait `Generator` and who implements it | error, interrupt, chat, engine, model |
 //! | [`pipeline`] | document + template + generator → [`report::Summary`]; knows no tensors and no PDF library | error, interrupt, document, template, generator, report |
-//! | [`report`] | the summary and its forms: Markdown, JSON, HTML, text | error, generator |
+//! | [`report`] | the summary and its forms: Markdown, JSON, HTML, text | error, document, template, generator |
 //! | [`hub`] | model cards, downloads, packs, the cache: the only module that may open a socket | error, progress, interrupt |
 //! | [`cli`] | arguments → work → exit code; the only module that sees all others | all |
 //!

@@ -1,6 +1,7 @@
 //! What a person sees on stderr while work goes on: bars for anything over a second, and single lines.
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::io::Write;
 use std::time::Duration;
 
 /// Cheap to clone; all clones draw on the same terminal area. Bars are hidden where stderr is no terminal.
@@ -18,6 +19,7 @@ pub enum Unit {
     Tokens,
     Pages,
     Files,
+    Answers,
 }
 
 impl Progress {
@@ -35,7 +37,7 @@ impl Progress {
     /// A line for the user, unless `--quiet`.
     pub fn line(&self, text: impl AsRef<str>) {
         if !self.quiet {
-            self.bars.suspend(|| eprintln!("{}", text.as_ref()));
+            self.print(text.as_ref());
         }
     }
 
@@ -48,7 +50,12 @@ impl Progress {
 
     /// A line that `--quiet` does not silence.
     pub fn warn(&self, text: impl AsRef<str>) {
-        self.bars.suspend(|| eprintln!("warning: {}", text.as_ref()));
+        self.print(&format!("warning: {}", text.as_ref()));
+    }
+
+    /// A closed stderr is no reason to stop.
+    fn print(&self, text: &str) {
+        self.bars.suspend(|| drop(writeln!(std::io::stderr(), "{text}")));
     }
 
     /// A bar that goes to `total`; dropped bars disappear.
@@ -58,6 +65,7 @@ impl Progress {
             Unit::Tokens => "{pos}/{len} tokens {per_sec}",
             Unit::Pages => "{pos}/{len} pages",
             Unit::Files => "{pos}/{len} files",
+            Unit::Answers => "{pos}/{len} answers",
         };
         let style = ProgressStyle::with_template(&format!("{{msg}} [{{bar:30}}] {counts} {{eta}}"))
             .unwrap_or_else(|_| ProgressStyle::default_bar())
@@ -73,6 +81,11 @@ pub struct Bar(ProgressBar);
 impl Bar {
     pub fn set(&self, position: u64) {
         self.0.set_position(position);
+    }
+
+    /// Says something else in front of the bar.
+    pub fn label(&self, label: &str) {
+        self.0.set_message(label.to_string());
     }
 
     pub fn advance(&self, by: u64) {

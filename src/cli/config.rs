@@ -1,0 +1,216 @@
+//! The configuration file, and how it yields to the environment and to the command line.
+
+use super::args::{
+    Ask, AskMode, Common, Device, Extract, Format, Generation, Output, Reading, Summarize, check_temperature,
+};
+use crate::hub::default_config_dir;
+use crate::{Error, Kind, Result};
+use serde::Deserialize;
+use std::path::{Path, PathBuf};
+
+/// The keys of `config.toml`: the long options without their dashes.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Config {
+    pub model: Option<String>,
+    pub template: Option<String>,
+    pub lang: Option<String>,
+    pub format: Option<Format>,
+    pub out: Option<PathBuf>,
+    pub offline: Option<bool>,
+    pub device: Option<Device>,
+    pub threads: Option<usize>,
+    pub temperature: Option<f32>,
+    pub seed: Option<u64>,
+    pub max_tokens: Option<usize>,
+    pub ask: Option<AskMode>,
+    pub password: Option<String>,
+    pub pdfium: Option<PathBuf>,
+    pub quiet: Option<bool>,
+    pub verbose: Option<bool>,
+}
+
+impl Config {
+    /// The file that `--config` names, else the user's `config.toml`, else nothing.
+    pub fn load(explicit: Option<&Path>) -> Result<Config> {
+        if let Some(path) = explicit {
+            return Config::read(path);
+        }
+        let path = Config::usual_path();
+        if path.exists() { Config::read(&path) } else { Ok(Config::default()) }
+    }
+
+    /// Where the file is looked for unless `--config` names one.
+    pub fn usual_path() -> PathBuf {
+        default_config_dir().join("config.toml")
+    }
+
+    fn read(path: &Path) -> Result<Config> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|error| Error::new(Kind::Usage, path.display(), format!("cannot be read: {error}")))?;
+        Config::parse(&text).map_err(|problem| Error::new(Kind::Usage, path.display(), problem))
+    }
+
+    /// What is wrong, in one line, on failure.
+    fn parse(text: &str) -> Result<Config, String> {
+        let config: Config = toml::from_str(text).map_err(|error| {
+            let line = error.span().map(|span| text.bytes().take(span.start).filter(|&byte| byte == b'\n').count() + 1);
+            let at = line.map(|line| format!("line {line}: ")).unwrap_or_default();
+            format!("{at}{}", error.message())
+        })?;
+        if let Some(temperature) = config.temperature {
+            check_temperature(temperature).map_err(|problem| format!("temperature {problem}"))?;
+        }
+        for (key, value) in [("threads", config.threads), ("max-tokens", config.max_tokens)] {
+            if value == Some(0) {
+                return Err(format!("{key} must be at least 1"));
+            }
+        }
+        Ok(config)
+    }
+}
+
+/// Fills what the command line and the environment left open.
+pub trait Over {
+    fn over(self, config: &Config) -> Self;
+}
+
+impl Over for Common {
+    fn over(self, config: &Config) -> Self {
+        Common {
+            config: self.config,
+            offline: self.offline.or(config.offline),
+            quiet: self.quiet.or(config.quiet),
+            verbose: self.verbose.or(config.verbose),
+        }
+    }
+}
+
+impl Over for Reading {
+    fn over(self, config: &Config) -> Self {
+        Reading {
+            password: self.password.or_else(|| config.password.clone()),
+            pdfium: self.pdfium.or_else(|| config.pdfium.clone()),
+        }
+    }
+}
+
+impl Over for Generation {
+    fn over(self, config: &Config) -> Self {
+        Generation {
+            model: self.model.or_else(|| config.model.clone()),
+            lang: self.lang.or_else(|| config.lang.clone()),
+            device: self.device.or(config.device),
+            threads: self.threads.or(config.threads),
+            temperature: self.temperature.or(config.temperature),
+            seed: self.seed.or(config.seed),
+            max_tokens: self.max_tokens.or(config.max_tokens),
+        }
+    }
+}
+
+impl Over for Output {
+    fn over(self, config: &Config) -> Self {
+        Output { format: self.format.or(config.format), out: self.out.or_else(|| config.out.clone()) }
+    }
+}
+
+impl Over for Summarize {
+    fn over(self, config: &Config) -> Self {
+        Summarize {
+            inputs: self.inputs,
+            template: self.template.or_else(|| config.template.clone()),
+            ask: self.ask.or(config.ask),
+            output: self.output.over(config),
+            generation: self.generation.over(config),
+            reading: self.reading.over(config),
+        }
+    }
+}
+
+impl Over for Ask {
+    fn over(self, config: &Config) -> Self {
+        Ask {
+            input: self.input,
+            questions: self.questions,
+            output: self.output.over(config),
+            generation: self.generation.over(config),
+            reading: self.reading.over(config),
+        }
+    }
+}
+
+impl Over for Extract {
+    fn over(self, config: &Config) -> Self {
+        Extract { reading: self.reading.over(config), ..self }
+    }
+}
+
+/// `ja` where the user's locale is Japanese, else `en`.
+pub fn locale_language() -> &'static str {
+    language_of(sys_locale::get_locale().as_deref())
+}
+
+fn language_of(locale: Option<&str>) -> &'static str {
+    let language = locale.unwrap_or_default().split(['-', '_', '.']).next().unwrap_or_default();
+    if language.eq_ignore_ascii_case("ja") { "ja" } else { "en" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_is_read() {
+        let text = "model = 'm'\ntemplate = 't'\nlang = 'ja'\nformat = 'html'\nout = 'o'\noffline = true\n\
+            device = 'cpu'\nthreads = 2\ntemperature = 0\nseed = 7\nmax-tokens = 9\nask = 'together'\n\
+            password = 'p'\npdfium = 'f'\nquiet = true\nverbose = false\n";
+        let config = Config::parse(text).expect("parses");
+        assert_eq!(config.max_tokens, Some(9));
+        assert_eq!(config.temperature, Some(0.0));
+        assert_eq!(config.ask, Some(AskMode::Together));
+        assert_eq!(config.format, Some(Format::Html));
+        assert_eq!(config.verbose, Some(false));
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_line_and_the_known_ones() {
+        let problem = Config::parse("lang = 'ja'\nmodle = 'x'\n").expect_err("unknown key");
+        for part in ["line 2", "modle", "`model`", "`max-tokens`"] {
+            assert!(problem.contains(part), "{problem}");
+        }
+        assert!(!problem.contains('\n'), "{problem}");
+    }
+
+    #[test]
+    fn values_are_checked() {
+        for (text, part) in [
+            ("threads = 0", "threads"),
+            ("max-tokens = 0", "max-tokens"),
+            ("temperature = -1", "temperature"),
+            ("format = 'pdf'", "html"),
+            ("seed = -4", "line 1"),
+            ("= 3", "line 1"),
+        ] {
+            let problem = Config::parse(text).expect_err(text);
+            assert!(problem.contains(part), "{text}: {problem}");
+        }
+    }
+
+    #[test]
+    fn the_command_line_wins() {
+        let config = Config { offline: Some(true), quiet: Some(true), ..Config::default() };
+        let given = Common { config: None, offline: Some(false), quiet: None, verbose: None };
+        let common = given.over(&config);
+        assert_eq!((common.offline, common.quiet, common.verbose), (Some(false), Some(true), None));
+    }
+
+    #[test]
+    fn japanese_locales_ask_for_japanese() {
+        for (locale, language) in [("ja-JP", "ja"), ("ja_JP.UTF-8", "ja"), ("JA", "ja"), ("jam", "en"), ("de-DE", "en")]
+        {
+            assert_eq!(language_of(Some(locale)), language, "{locale}");
+        }
+        assert_eq!(language_of(None), "en");
+    }
+}

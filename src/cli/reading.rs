@@ -1,0 +1,89 @@
+//! Inputs → documents. Everything that can be refused is refused here, before any model is fetched or loaded.
+
+use super::args::Reading;
+use super::context::Context;
+use super::inputs::{Input, Source};
+use super::output;
+use crate::document::Document;
+use crate::hub::Hub;
+use crate::{Error, Kind, Result, interrupt};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+/// A paper that was read.
+pub struct Paper {
+    /// The PDF itself; of a fetched paper, where it is kept.
+    pub file: PathBuf,
+    pub document: Document,
+    /// From PDF to text.
+    pub seconds: f64,
+}
+
+/// Reads `inputs` in their order; each failure stays with the name of its paper. Errors are those that concern all of
+/// them: no PDFium, Ctrl-C.
+pub fn read_all(
+    context: &Context,
+    hub: &Hub,
+    reading: &Reading,
+    inputs: Vec<Input>,
+) -> Result<Vec<(String, Result<Paper>)>> {
+    let mut files = Vec::new();
+    for Input { name, source } in inputs {
+        interrupt::check()?;
+        files.push((name, unless_interrupted(source.and_then(|source| locate(hub, source)))?));
+    }
+    // Nothing is fetched for inputs that are no PDFs.
+    let library = match files.iter().any(|(_, file)| file.is_ok()) {
+        true => hub.pdfium(reading.pdfium.as_deref())?,
+        false => PathBuf::new(),
+    };
+    let mut papers = Vec::new();
+    for (name, file) in files {
+        interrupt::check()?;
+        let paper = file.and_then(|file| read(&library, file, reading));
+        if let Ok(paper) = &paper {
+            tell(context, &name, paper);
+        }
+        papers.push((name, unless_interrupted(paper)?));
+    }
+    Ok(papers)
+}
+
+/// Reads the one paper that `input` names.
+pub fn read_one(context: &Context, hub: &Hub, reading: &Reading, input: Input) -> Result<Paper> {
+    let name = input.name.clone();
+    let papers = read_all(context, hub, reading, vec![input])?;
+    let nothing = || Err(Error::new(Kind::Internal, name, "was not read"));
+    papers.into_iter().next().map_or_else(nothing, |(_, paper)| paper)
+}
+
+fn unless_interrupted<T>(result: Result<T>) -> Result<Result<T>> {
+    match result {
+        Err(error) if error.kind == Kind::Interrupted => Err(error),
+        result => Ok(result),
+    }
+}
+
+fn locate(hub: &Hub, source: Source) -> Result<PathBuf> {
+    let path = match source {
+        Source::File(path) => path,
+        Source::Address(address) => hub.paper(&address)?,
+    };
+    Document::check(&path)?;
+    Ok(path)
+}
+
+fn read(library: &Path, file: PathBuf, reading: &Reading) -> Result<Paper> {
+    let start = Instant::now();
+    let document = Document::read(library, &file, reading.password.as_deref())?;
+    Ok(Paper { file, document, seconds: start.elapsed().as_secs_f64() })
+}
+
+fn tell(context: &Context, name: &str, paper: &Paper) {
+    let (name, pages) = (output::printable(name), paper.document.pages.len());
+    let plural = if pages == 1 { "" } else { "s" };
+    context.progress.line(format!("{name}: {pages} page{plural} read in {:.1} s", paper.seconds));
+    for warning in &paper.document.warnings {
+        context.progress.line(format!("  {}", output::printable(warning)));
+    }
+}

@@ -1,0 +1,175 @@
+//! Running heads, page numbers and the arXiv stamp: lines that belong to the page and not to the text.
+
+use super::layout::Chunk;
+use super::lines::Line;
+use super::pattern;
+use regex::Regex;
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+/// Share of the page's height, at its top and at its bottom, in which running heads stand.
+const ZONE: f32 = 0.1;
+/// How many rows from the outside are looked at.
+const ROWS: usize = 3;
+
+/// Takes running heads, page numbers and stamps out of the pages' lines. `heights` are the pages' heights across their
+/// lines. Returns what was taken, by page.
+pub fn drop_heads(pages: &mut [Vec<Chunk>], heights: &[f32]) -> Vec<Vec<String>> {
+    let original = pages.to_vec();
+    let repeated = repeated(pages, heights);
+    let mut dropped = Vec::with_capacity(pages.len());
+    for (chunks, height) in pages.iter_mut().zip(heights) {
+        let rows = outer_rows(chunks, *height);
+        let number_rows = number_rows(chunks, *height);
+        let mut out = Vec::new();
+        for chunk in chunks.iter_mut() {
+            chunk.lines.retain(|line| {
+                let stands_in = |rows: &[f32]| rows.iter().any(|row| (row - line.baseline).abs() < 3.0);
+                let head = stands_in(&rows) && is_repeated(&repeated, line);
+                let number = stands_in(&number_rows) && is_page_number(&line.text);
+                if head || number || is_arxiv_stamp(&line.text) {
+                    out.push(line.text.clone());
+                    return false;
+                }
+                true
+            });
+        }
+        chunks.retain(|chunk| !chunk.lines.is_empty());
+        dropped.push(out);
+    }
+    if pages.iter().all(Vec::is_empty) {
+        // Nothing but such lines: then they are what the document has to say.
+        pages.clone_from_slice(&original);
+        return vec![Vec::new(); pages.len()];
+    }
+    dropped
+}
+
+/// `arXiv:1706.03762v7 [cs.CL] 2 Aug 2023`, as arXiv prints it on the first page's margin.
+pub fn is_arxiv_stamp(text: &str) -> bool {
+    static STAMP: LazyLock<Regex> =
+        LazyLock::new(|| pattern(r"^arXiv:\s?(\d{4}\.\d{4,5}|[a-z\-]+(\.[A-Z]{2})?/\d{7})(v\d+)?\s*\[[\w.\-]+\]"));
+    STAMP.is_match(text)
+}
+
+/// A line that is nothing but a page number: `3`, `- 3 -`, `Page 3 of 9`, `3/9`, `xii`.
+fn is_page_number(text: &str) -> bool {
+    static NUMBER: LazyLock<Regex> = LazyLock::new(|| {
+        pattern(r"^[\s\-–—−|]*(([Pp]age|p\.)\s*)?(\d{1,4}|[ivxl]{1,6})(\s*(/|of)\s*\d{1,4})?[\s\-–—−|]*$")
+    });
+    NUMBER.is_match(text)
+}
+
+/// The text with its digits masked, so that the page number in a running head does not tell its pages apart.
+fn key(text: &str) -> String {
+    let masked: String =
+        text.chars().filter(|c| !c.is_whitespace()).map(|c| if c.is_numeric() { '#' } else { c }).collect();
+    let mut key = String::with_capacity(masked.len());
+    for c in masked.to_lowercase().chars() {
+        if c != '#' || !key.ends_with('#') {
+            key.push(c);
+        }
+    }
+    key
+}
+
+/// Baselines of the outermost rows within the zones.
+fn outer_rows(chunks: &[Chunk], height: f32) -> Vec<f32> {
+    let mut baselines: Vec<f32> = chunks.iter().flat_map(|chunk| &chunk.lines).map(|line| line.baseline).collect();
+    baselines.sort_by(f32::total_cmp);
+    baselines.dedup_by(|b, a| (*b - *a).abs() < 3.0);
+    let top = baselines.iter().take(ROWS).filter(|baseline| **baseline < ZONE * height);
+    let bottom = baselines.iter().rev().take(ROWS).filter(|baseline| **baseline > (1.0 - ZONE) * height);
+    top.chain(bottom).copied().collect()
+}
+
+/// Masked texts of outer rows with the baselines of all pages on which they stand.
+fn repeated(pages: &[Vec<Chunk>], heights: &[f32]) -> HashMap<String, Vec<f32>> {
+    let mut found: HashMap<String, Vec<f32>> = HashMap::new();
+    for (chunks, height) in pages.iter().zip(heights) {
+        let rows = outer_rows(chunks, *height);
+        for line in chunks.iter().flat_map(|chunk| &chunk.lines) {
+            if rows.iter().any(|row| (row - line.baseline).abs() < 3.0) {
+                found.entry(key(&line.text)).or_default().push(line.baseline);
+            }
+        }
+    }
+    let enough = if pages.len() <= 4 { 2 } else { 3 };
+    found.retain(|key, baselines| baselines.len() >= enough && key.chars().any(|c| c != '#'));
+    found
+}
+
+fn is_repeated(repeated: &HashMap<String, Vec<f32>>, line: &Line) -> bool {
+    let Some(baselines) = repeated.get(&key(&line.text)) else { return false };
+    // Itself, and at least one more in the same place.
+    baselines.iter().filter(|baseline| (**baseline - line.baseline).abs() < 6.0).count() >= 2
+}
+
+/// Baselines at which a number is a page number: the page's first row, and the last if it stands clear of the row above.
+fn number_rows(chunks: &[Chunk], height: f32) -> Vec<f32> {
+    let mut baselines: Vec<f32> = chunks.iter().flat_map(|chunk| &chunk.lines).map(|line| line.baseline).collect();
+    baselines.sort_by(f32::total_cmp);
+    let first = baselines.first().copied().filter(|first| *first < ZONE * height);
+    let last = baselines.last().copied().filter(|last| {
+        let above = baselines.iter().rev().find(|baseline| *last - **baseline > 3.0);
+        *last > (1.0 - ZONE) * height && above.is_none_or(|above| last - above > 14.0)
+    });
+    first.into_iter().chain(last).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn page(lines: &[(&str, f32)]) -> Vec<Chunk> {
+        let line = |(text, baseline): &(&str, f32)| Line {
+            text: (*text).into(),
+            baseline: *baseline,
+            size: 10.0,
+            ..Line::default()
+        };
+        vec![Chunk { lines: lines.iter().map(line).collect(), left: 0.0, right: 100.0 }]
+    }
+
+    fn texts(chunks: &[Chunk]) -> Vec<&str> {
+        chunks.iter().flat_map(|chunk| &chunk.lines).map(|line| line.text.as_str()).collect()
+    }
+
+    #[test]
+    fn heads_that_repeat_and_page_numbers_go_and_the_text_stays() {
+        let mut pages: Vec<Vec<Chunk>> = (1..=4)
+            .map(|number| {
+                let head = format!("ICLR 2022, page {number}");
+                let text = format!("text {} of its own", ["one", "two", "three", "four"][number - 1]);
+                page(&[(&head, 30.0), (&text, 60.0), ("same in all", 400.0), (&number.to_string(), 780.0)])
+            })
+            .collect();
+        let dropped = drop_heads(&mut pages, &[800.0; 4]);
+        assert_eq!(dropped[2], ["ICLR 2022, page 3", "3"]);
+        assert_eq!(texts(&pages[2]), ["text three of its own", "same in all"]);
+    }
+
+    #[test]
+    fn a_number_that_ends_the_text_stays() {
+        let mut pages = vec![page(&[("the result was", 766.0), ("42", 778.0)])];
+        assert_eq!(drop_heads(&mut pages, &[800.0]), [Vec::<String>::new()]);
+        assert_eq!(texts(&pages[0]), ["the result was", "42"]);
+    }
+
+    #[test]
+    fn the_arxiv_stamp_is_known_and_a_citation_is_not() {
+        assert!(is_arxiv_stamp("arXiv:1706.03762v7 [cs.CL] 2 Aug 2023"));
+        assert!(is_arxiv_stamp("arXiv:hep-th/9901001v1 [hep-th] 1 Jan 1999"));
+        assert!(!is_arxiv_stamp("arXiv:1706.03762, 2017."));
+    }
+
+    #[test]
+    fn page_numbers() {
+        for number in ["3", "- 3 -", "Page 3 of 9", "3/9", "xii"] {
+            assert!(is_page_number(number), "{number}");
+        }
+        for text in ["3.1", "", "12345", "mix of", "Table 3"] {
+            assert!(!is_page_number(text), "{text}");
+        }
+    }
+}

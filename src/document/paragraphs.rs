@@ -1,0 +1,388 @@
+//! Lines in reading order → paragraphs, joined over the ends of columns and pages where the sentence goes on.
+
+use super::layout::Chunk;
+use super::lines::{Line, Rect};
+use super::marks::{
+    ends_sentence, is_broken_word, is_bullet, is_caption, is_heading_line, is_item, is_references_heading,
+    starts_sentence,
+};
+use super::pattern;
+use super::words::{Vocabulary, is_cjk, join};
+use regex::Regex;
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+/// A paragraph before it is given its place in the document.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Draft {
+    /// Index of the page that it starts on.
+    pub page: usize,
+    pub text: String,
+    pub bbox: Rect,
+    size: f32,
+    /// Which chunk of the document it comes from.
+    chunk: usize,
+    heading: bool,
+    /// It begins with a row of cells: a table, or a formula with its number.
+    tabular: bool,
+    /// Its last line reaches the column's edge.
+    full: bool,
+}
+
+/// What the lines of one chunk have in common.
+struct Setting<'a> {
+    chunk: &'a Chunk,
+    /// Usual distance of two baselines.
+    pitch: f32,
+    /// First lines stand out to the left, as in reference lists.
+    hanging: bool,
+}
+
+/// Turns the pages' chunks into paragraphs.
+#[derive(Debug, Default)]
+pub struct Paragraphs {
+    drafts: Vec<Draft>,
+    chunks: usize,
+    in_references: bool,
+}
+
+impl Paragraphs {
+    pub fn add_page(&mut self, page: usize, chunks: &[Chunk], vocabulary: &Vocabulary) {
+        for chunk in chunks {
+            self.add_chunk(page, chunk, vocabulary);
+        }
+    }
+
+    fn add_chunk(&mut self, page: usize, chunk: &Chunk, vocabulary: &Vocabulary) {
+        let lines = &absorb_fractions(&chunk.lines);
+        let mut setting = Setting { chunk, pitch: pitch(lines), hanging: self.in_references };
+        let mut start = 0;
+        for end in 1..=lines.len() {
+            if end < lines.len() && !setting.breaks(&lines[start..end], &lines[end], lines.get(end + 1)) {
+                continue;
+            }
+            let draft = setting.draft(page, self.chunks, &lines[start..end], vocabulary);
+            if is_references_heading(&draft.text) {
+                self.in_references = true;
+            } else if draft.heading {
+                self.in_references = false;
+            }
+            setting.hanging = self.in_references;
+            self.drafts.push(draft);
+            start = end;
+        }
+        self.chunks += 1;
+    }
+
+    /// All paragraphs, those that go on in another column or on the next page joined to where they start. Text of one
+    /// size goes on in text of that size: the main text behind footnotes, footnotes behind main text.
+    pub fn finish(self, vocabulary: &Vocabulary) -> Vec<Draft> {
+        let mut done: Vec<Draft> = Vec::with_capacity(self.drafts.len());
+        let mut open: HashMap<i32, Open> = HashMap::new();
+        for draft in self.drafts {
+            if draft.heading || draft.tabular || is_caption(&draft.text) {
+                done.push(draft);
+                continue;
+            }
+            let size = (2.0 * draft.size).round() as i32;
+            let (chunk, page, full) = (draft.chunk, draft.page, draft.full);
+            let goes_on = |open: &Open| {
+                open.full
+                    && open.chunk != chunk
+                    && page <= open.page + 1
+                    && continues(&done[open.index].text, &draft.text)
+            };
+            let index = match open.get(&size).filter(|open| goes_on(open)) {
+                Some(open) => {
+                    let index = open.index;
+                    join(&mut done[index].text, &draft.text, vocabulary);
+                    index
+                }
+                None => {
+                    done.push(draft);
+                    done.len() - 1
+                }
+            };
+            let text = &done[index].text;
+            if ends_sentence(text) {
+                open.remove(&size);
+            } else if is_prose(text) {
+                open.insert(size, Open { index, chunk, page, full });
+            }
+        }
+        done
+    }
+}
+
+/// A paragraph whose sentence is not finished, and where its text ended so far.
+struct Open {
+    index: usize,
+    chunk: usize,
+    page: usize,
+    full: bool,
+}
+
+/// Long enough not to be a label in a figure.
+fn is_prose(text: &str) -> bool {
+    text.chars().count() >= if text.chars().any(is_cjk) { 20 } else { 40 }
+}
+
+/// The lower half of a small fraction, or exponents raised high, stand as lines of their own between two lines of prose;
+/// they go to the upper one.
+fn absorb_fractions(lines: &[Line]) -> Vec<Line> {
+    let mut out: Vec<Line> = Vec::with_capacity(lines.len());
+    for (index, line) in lines.iter().enumerate() {
+        let between = |above: &Line, below: &Line| {
+            line.chars <= 12
+                && line.size < 0.85 * above.size
+                && (above.size - below.size).abs() < 0.05 * above.size
+                && below.baseline - above.baseline < 1.8 * above.size
+                && line.bbox.left >= above.bbox.left.min(below.bbox.left)
+        };
+        let below = lines[index + 1..].iter().find(|below| below.size > 1.1 * line.size);
+        match (out.last_mut(), below) {
+            (Some(above), Some(below)) if between(above, below) => {
+                above.text.push(' ');
+                above.text.push_str(&line.text);
+            }
+            _ => out.push(line.clone()),
+        }
+    }
+    out
+}
+
+/// Median distance of the baselines of lines of one size.
+fn pitch(lines: &[Line]) -> f32 {
+    let mut steps: Vec<f32> = lines
+        .windows(2)
+        .filter(|pair| (pair[0].size - pair[1].size).abs() < 0.5)
+        .map(|pair| pair[1].baseline - pair[0].baseline)
+        .filter(|step| *step > 0.5)
+        .collect();
+    if steps.len() < 3 {
+        return lines.first().map_or(12.0, |line| 1.2 * line.size);
+    }
+    let middle = steps.len() / 2;
+    let median = *steps.select_nth_unstable_by(middle, f32::total_cmp).1;
+    let size = lines.iter().map(|line| line.size).fold(0.0, f32::max);
+    median.min(2.2 * size)
+}
+
+impl Setting<'_> {
+    /// Whether `line` starts a new paragraph after the lines of `group`, of which there is at least one.
+    fn breaks(&self, group: &[Line], line: &Line, next: Option<&Line>) -> bool {
+        let last = &group[group.len() - 1];
+        let step = line.baseline - last.baseline;
+        let pitch = self.pitch.max(line.size).min(2.0 * line.size);
+        let same_size = (last.size - line.size).abs() <= 0.12 * last.size.max(line.size);
+        if same_size && step > 0.0 && step < 2.0 * line.size && is_broken_word(last, line) {
+            return false;
+        }
+        !same_size
+            || step < -0.5 * line.size
+            || step > (1.3 * pitch).max(pitch + 0.3 * line.size)
+            || (last.bold != line.bold && last.chars.min(line.chars) >= 3)
+            || is_heading_line(last)
+            || is_heading_line(line)
+            || line.marked
+            || is_bullet(&line.text)
+            || self.starts_item(group, line)
+            || is_caption(&line.text) && ends_sentence(&last.text)
+            || if self.hanging { self.starts_entry(group, line) } else { self.indents(group, line, next) }
+            || self.is_last_of_sentence(last) && starts_sentence(&line.text)
+    }
+
+    /// In a reference list: a marker, or a line that stands out to the left.
+    fn starts_entry(&self, group: &[Line], line: &Line) -> bool {
+        static MARKER: LazyLock<Regex> = LazyLock::new(|| pattern(r"^(\[[\w+\-]{1,12}\]|\d{1,3}[.)])(\s|$)"));
+        let marked = MARKER.is_match(&group[0].text);
+        if marked || MARKER.is_match(&line.text) {
+            return MARKER.is_match(&line.text) && line.bbox.left <= group[0].bbox.left + line.size;
+        }
+        let first = group[0].bbox.left;
+        let second = group.get(1).map(|second| second.bbox.left);
+        line.bbox.left < first + 0.4 * line.size && second.is_some_and(|second| second > first + 0.5 * line.size)
+            || line.bbox.left < first + 0.4 * line.size && second.is_none() && ends_sentence(&group[0].text)
+    }
+
+    /// A numbered item of a list, after an item or after a line that does not fill the column.
+    fn starts_item(&self, group: &[Line], line: &Line) -> bool {
+        let last = &group[group.len() - 1];
+        let short = last.bbox.right < self.chunk.right - 2.0 * line.size;
+        let beside = (group[0].bbox.left - line.bbox.left).abs() < line.size;
+        is_item(&line.text) && (short || ends_sentence(&last.text) || (is_item(&group[0].text) && beside))
+    }
+
+    /// In prose: an indented line after one that is not, or the end of an indented list item.
+    fn indents(&self, group: &[Line], line: &Line, next: Option<&Line>) -> bool {
+        let last = &group[group.len() - 1];
+        let em = line.size;
+        let indent = line.bbox.left - last.bbox.left;
+        let centred = (line.bbox.left - self.chunk.left) - (self.chunk.right - line.bbox.right);
+        let in_item = is_bullet(&group[0].text) || is_item(&group[0].text);
+        if in_item && line.bbox.left > group[0].bbox.left + 0.4 * em {
+            return false;
+        }
+        if indent > 0.7 * em && indent < 4.0 * em {
+            let hangs = next.is_some_and(|next| {
+                next.bbox.left > line.bbox.left - 0.4 * em && next.baseline - line.baseline < 1.5 * self.pitch
+            });
+            let full = line.bbox.right > self.chunk.right - 3.0 * em;
+            return (!hangs || ends_sentence(&last.text)) && (full || centred.abs() > em);
+        }
+        let settled = group.len() >= 2 && (group[group.len() - 2].bbox.left - last.bbox.left).abs() < 0.4 * em;
+        indent < -0.7 * em && settled && ends_sentence(&last.text)
+    }
+
+    /// A line that ends its sentence well before the column's edge.
+    fn is_last_of_sentence(&self, line: &Line) -> bool {
+        let width = self.chunk.right - self.chunk.left;
+        ends_sentence(&line.text) && line.bbox.right < self.chunk.right - (0.1 * width).max(line.size)
+    }
+
+    fn draft(&self, page: usize, chunk: usize, lines: &[Line], vocabulary: &Vocabulary) -> Draft {
+        let mut text = String::new();
+        let mut bbox = lines[0].bbox;
+        let extent = lines.iter().fold(bbox, |extent, line| extent.union(line.bbox));
+        let last = lines.last().unwrap_or(&lines[0]);
+        let full = last.bbox.right > self.chunk.right - 0.15 * (self.chunk.right - self.chunk.left);
+        for (index, line) in lines.iter().enumerate() {
+            if index > 0 && self.stands_alone(&lines[index - 1], line, &extent) {
+                text.push('\n');
+                text.push_str(&line.text);
+            } else {
+                join(&mut text, &line.text, vocabulary);
+            }
+            bbox = bbox.union(line.bbox);
+        }
+        let heading = lines.iter().all(|line| is_heading_line(line) || line.bold) && lines.len() <= 3;
+        Draft { page, text, bbox, size: lines[0].size, chunk, heading, tabular: lines[0].cells > 1, full }
+    }
+
+    /// Rows of a table, lines of an address: too short to be prose (by the paragraph's extent, or far by the column's),
+    /// and the next does not go on in lower case.
+    fn stands_alone(&self, line: &Line, next: &Line, extent: &Rect) -> bool {
+        let short = line.bbox.right < extent.right - 0.25 * extent.width()
+            || line.bbox.right < self.chunk.right - 0.45 * (self.chunk.right - self.chunk.left);
+        let lower = next.text.starts_with(char::is_lowercase);
+        line.cells > 1 || next.cells > 1 || (short && !lower && !line.bold && !line.text.ends_with('-'))
+    }
+}
+
+/// Whether `next`, the first text of a column, goes on with the sentence that `text` leaves open.
+fn continues(text: &str, next: &str) -> bool {
+    const OPEN_ENDS: [&str; 22] = [
+        "the", "of", "and", "in", "a", "an", "to", "with", "for", "by", "on", "is", "are", "that", "as", "from", "or",
+        "at", "our", "we", "et", "its",
+    ];
+    if ends_sentence(text) {
+        return false;
+    }
+    let last_word = text.rsplit(char::is_whitespace).next().unwrap_or_default();
+    let last = text.chars().next_back().unwrap_or(' ');
+    let sentence = is_prose(next) || ends_sentence(next);
+    sentence
+        && (next.starts_with(char::is_lowercase)
+            || matches!(last, '-' | ',' | '，' | '、')
+            || OPEN_ENDS.contains(&last_word)
+            || (is_cjk(last) && next.starts_with(is_cjk)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A ten-point line in a column from 100 to 300.
+    fn line(text: &str, left: f32, right: f32, baseline: f32) -> Line {
+        let bbox = Rect { left, top: baseline - 7.5, right, bottom: baseline + 2.2 };
+        Line { text: text.into(), bbox, baseline, size: 10.0, chars: text.chars().count(), ..Line::default() }
+    }
+
+    fn full(text: &str, row: usize) -> Line {
+        line(text, 100.0, 300.0, 50.0 + 12.0 * row as f32)
+    }
+
+    fn read(chunks: Vec<Vec<Line>>) -> Vec<String> {
+        let vocabulary = Vocabulary::of(chunks.iter().flatten());
+        let mut paragraphs = Paragraphs::default();
+        for (page, lines) in chunks.into_iter().enumerate() {
+            paragraphs.add_page(page, &[Chunk { lines, left: 100.0, right: 300.0 }], &vocabulary);
+        }
+        paragraphs.finish(&vocabulary).into_iter().map(|draft| draft.text).collect()
+    }
+
+    #[test]
+    fn an_indented_line_starts_a_paragraph() {
+        let lines = vec![
+            full("One paragraph that ends here and fills it.", 0),
+            line("Another begins with an indent and", 112.0, 300.0, 62.0),
+            full("goes on.", 2),
+        ];
+        let expected = ["One paragraph that ends here and fills it.", "Another begins with an indent and goes on."];
+        assert_eq!(read(vec![lines]), expected);
+    }
+
+    #[test]
+    fn a_gap_or_another_size_starts_a_paragraph() {
+        let mut footnote = full("1 Small print.", 5);
+        footnote.size = 8.0;
+        assert_eq!(read(vec![vec![full("first text", 0), full("second text", 2), footnote]]).len(), 3);
+    }
+
+    #[test]
+    fn headings_stand_alone() {
+        let mut heading = full("3.2 Pre-training Data", 1);
+        heading.bold = true;
+        let texts = read(vec![vec![full("as shown", 0), heading, full("The corpus", 2)]]);
+        assert_eq!(texts, ["as shown", "3.2 Pre-training Data", "The corpus"]);
+        let texts = read(vec![vec![full("II. RELATED WORK", 0), full("Others did.", 1)]]);
+        assert_eq!(texts, ["II. RELATED WORK", "Others did."]);
+    }
+
+    #[test]
+    fn a_sentence_goes_on_in_the_next_column_behind_a_footnote_and_a_caption() {
+        let mut footnote = full("1 See the appendix.", 8);
+        footnote.size = 8.0;
+        let caption = full("Figure 2: A caption of body size.", 0);
+        let texts = read(vec![
+            vec![full("The sentence is long, but it is not yet fin-", 0), footnote],
+            vec![caption, full("ished, but it is now.", 4), full("finished elsewhere", 9)],
+        ]);
+        let expected = [
+            "The sentence is long, but it is not yet finished, but it is now.",
+            "1 See the appendix.",
+            "Figure 2: A caption of body size.",
+            "finished elsewhere",
+        ];
+        assert_eq!(texts, expected);
+    }
+
+    #[test]
+    fn a_finished_sentence_is_not_joined_to_the_next_page() {
+        assert_eq!(read(vec![vec![full("It ends here.", 0)], vec![full("lower case", 0)]]).len(), 2);
+    }
+
+    #[test]
+    fn references_are_split_by_their_hanging_lines_and_by_their_markers() {
+        let hanging = |text: &str, row: usize| line(text, 110.0, 300.0, 50.0 + 12.0 * row as f32);
+        let texts = read(vec![vec![
+            full("References", 0),
+            full("Ada Lovelace. 1843. Notes on the", 2),
+            hanging("Analytical Engine.", 3),
+            full("Alan Turing. 1936. On computable", 4),
+            hanging("numbers.", 5),
+        ]]);
+        assert_eq!(
+            texts[1..],
+            ["Ada Lovelace. 1843. Notes on the Analytical Engine.", "Alan Turing. 1936. On computable numbers."]
+        );
+        let texts = read(vec![vec![full("References", 0), full("[1] A. One", 2), full("book.", 3), full("[2] B.", 4)]]);
+        assert_eq!(texts[1..], ["[1] A. One book.", "[2] B."]);
+    }
+
+    #[test]
+    fn rows_of_a_table_keep_their_lines() {
+        let row = |text: &str, row: usize| line(text, 100.0, 180.0, 50.0 + 12.0 * row as f32);
+        assert_eq!(read(vec![vec![row("BERT 93.2", 0), row("GPT 91.0", 1)]]), ["BERT 93.2\nGPT 91.0"]);
+    }
+}

@@ -1,0 +1,283 @@
+//! Words: characters normalised, lines joined. A hyphen at a line's end is kept or dropped by what the paper itself
+//! shows elsewhere.
+
+use super::lines::Line;
+use std::collections::HashMap;
+use unicode_normalization::UnicodeNormalization;
+use unicode_normalization::char::compose;
+
+/// Characters that are joined across line ends without a space: Han, kana, and their punctuation. Hangul has spaces.
+pub fn is_cjk(c: char) -> bool {
+    matches!(c as u32,
+        0x2E80..=0x303F | 0x3040..=0x30FF | 0x31F0..=0x31FF | 0x3400..=0x4DBF | 0x4E00..=0x9FFF
+        | 0xF900..=0xFAFF | 0xFF00..=0xFFEF | 0x20000..=0x3FFFF)
+}
+
+/// Hebrew and Arabic letters.
+pub fn is_rtl(c: char) -> bool {
+    matches!(c as u32, 0x0590..=0x08FF | 0xFB1D..=0xFDFF | 0xFE70..=0xFEFF)
+}
+
+/// Accents as characters of their own, and what combines with a letter instead.
+const ACCENTS: [(char, char); 12] = [
+    ('`', '\u{300}'),
+    ('´', '\u{301}'),
+    ('ˆ', '\u{302}'),
+    ('˜', '\u{303}'),
+    ('¯', '\u{304}'),
+    ('˘', '\u{306}'),
+    ('˙', '\u{307}'),
+    ('¨', '\u{308}'),
+    ('˚', '\u{30A}'),
+    ('˝', '\u{30B}'),
+    ('ˇ', '\u{30C}'),
+    ('¸', '\u{327}'),
+];
+
+pub fn is_spacing_accent(c: char) -> bool {
+    ACCENTS.iter().any(|(accent, _)| *accent == c)
+}
+
+/// The letter with the accent as one character, where Unicode has it.
+pub fn with_accent(letter: char, accent: char) -> Option<char> {
+    let letter = match letter {
+        'ı' => 'i',
+        'ȷ' => 'j',
+        other => other,
+    };
+    let (_, combining) = ACCENTS.iter().find(|(spacing, _)| *spacing == accent)?;
+    letter.is_alphabetic().then(|| compose(letter, *combining))?
+}
+
+/// Ligatures, full-width letters, presentation forms and the like become what they stand for; superscripts, subscripts,
+/// fractions, double-struck and other characters that mean something in a formula stay, Japanese punctuation too.
+pub fn normalise(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c as u32 {
+            // Soft hyphens within a line, zero-width characters, byte order marks.
+            0x00AD | 0x200B..=0x200F | 0x202A..=0x202E | 0x2060 | 0xFEFF => {}
+            _ if c.is_whitespace() => out.push(' '),
+            // Latin and Arabic presentation forms, full-width letters and digits, half-width kana, radicals.
+            0xFB00..=0xFB4F | 0xFB50..=0xFDFF | 0xFE70..=0xFEFE => out.extend(std::iter::once(c).nfkc()),
+            0xFF10..=0xFF19 | 0xFF21..=0xFF3A | 0xFF41..=0xFF5A | 0xFF61..=0xFF9F | 0x2E80..=0x2FDF => {
+                out.extend(std::iter::once(c).nfkc());
+            }
+            // Letters of mathematics: italic, bold, sans-serif …
+            0x1D400..=0x1D7FF => out.extend(std::iter::once(c).nfkc()),
+            0x2010 | 0x2011 => out.push('-'),
+            _ => out.push(c),
+        }
+    }
+    out.nfc().collect()
+}
+
+/// How often the paper has each word that no line end breaks, in lower case; words with hyphens as a whole.
+#[derive(Debug, Default)]
+pub struct Vocabulary(HashMap<String, u32>);
+
+impl Vocabulary {
+    pub fn of<'a>(lines: impl Iterator<Item = &'a Line>) -> Vocabulary {
+        let mut words = HashMap::new();
+        let mut broken = false;
+        for line in lines {
+            let tokens: Vec<&str> = line.text.split_whitespace().collect();
+            let ends_broken = line.text.ends_with('-');
+            for (index, token) in tokens.iter().enumerate() {
+                let fragment = (index == 0 && broken) || (index + 1 == tokens.len() && ends_broken);
+                let word = token.trim_matches(|c: char| !c.is_alphanumeric());
+                if !fragment && word.chars().all(|c| c.is_alphanumeric() || c == '-') && !word.is_empty() {
+                    *words.entry(word.to_lowercase()).or_default() += 1;
+                }
+            }
+            broken = ends_broken;
+        }
+        Vocabulary(words)
+    }
+
+    fn count(&self, word: &str) -> u32 {
+        self.0.get(word).copied().unwrap_or(0)
+    }
+
+    /// Whether the hyphen between `left` and `right`, the parts of a word over a line end, is part of the word.
+    fn keeps_hyphen(&self, left: &str, right: &str) -> bool {
+        let whole = left.rsplit(|c: char| !c.is_alphanumeric() && c != '-').next().unwrap_or(left);
+        let before = whole.rsplit('-').next().unwrap_or(whole);
+        let after: String = right.chars().take_while(|c| c.is_alphanumeric()).collect();
+        if before.is_empty() || after.is_empty() || after.starts_with(|c: char| c.is_numeric()) {
+            return true;
+        }
+        if before.ends_with(|c: char| c.is_numeric()) || whole.contains('-') {
+            return true;
+        }
+        let (low_before, low_after) = (before.to_lowercase(), after.to_lowercase());
+        let joined = self.count(&format!("{low_before}{low_after}"));
+        let hyphened = self.count(&format!("{low_before}-{low_after}"));
+        if joined != hyphened {
+            return hyphened > joined;
+        }
+        if after.starts_with(char::is_uppercase) {
+            return !before.chars().all(char::is_uppercase) || !after.chars().all(char::is_uppercase);
+        }
+        COMPOUND_ENDS.contains(&low_after.as_str())
+            || (before.chars().count() > 1 && before.chars().all(char::is_uppercase))
+            || self.are_two_words(&low_before, &low_after)
+    }
+
+    fn are_two_words(&self, before: &str, after: &str) -> bool {
+        before.len() >= 4
+            && after.len() >= 4
+            && self.count(before) > 0
+            && self.count(after) > 0
+            && !JOINED_STARTS.contains(&before)
+    }
+}
+
+/// Second halves of words that are written with a hyphen.
+const COMPOUND_ENDS: [&str; 30] = [
+    "based",
+    "specific",
+    "level",
+    "wise",
+    "aware",
+    "free",
+    "like",
+    "scale",
+    "shot",
+    "tuned",
+    "tuning",
+    "trained",
+    "art",
+    "end",
+    "dimensional",
+    "driven",
+    "oriented",
+    "grained",
+    "supervised",
+    "known",
+    "related",
+    "quality",
+    "of",
+    "to",
+    "the",
+    "purpose",
+    "aligned",
+    "efficient",
+    "agnostic",
+    "independent",
+];
+
+/// First halves of words that are written as one.
+const JOINED_STARTS: [&str; 12] =
+    ["over", "under", "inter", "some", "with", "back", "every", "where", "there", "here", "data", "through"];
+
+/// Appends `next`, the start of the following line, to `text`.
+pub fn join(text: &mut String, next: &str, vocabulary: &Vocabulary) {
+    let (Some(before), Some(after)) = (text.chars().next_back(), next.chars().next()) else {
+        text.push_str(next);
+        return;
+    };
+    let hyphen = before == '-' && text.chars().rev().nth(1).is_some_and(char::is_alphanumeric);
+    if hyphen && after.is_alphanumeric() {
+        let left = text[..text.len() - 1].rsplit(char::is_whitespace).next().unwrap_or_default();
+        if !left.contains("://") && !left.starts_with("www.") && !vocabulary.keeps_hyphen(left, next) {
+            text.pop();
+        }
+    } else if before == '\u{AD}' {
+        text.pop();
+    } else if !(is_cjk(before) || is_cjk(after) || goes_on(text, next)) {
+        text.push(' ');
+    }
+    text.push_str(next);
+}
+
+/// Whether a URL at the end of `text` goes on in `next`.
+fn goes_on(text: &str, next: &str) -> bool {
+    let last = text.rsplit(char::is_whitespace).next().unwrap_or_default();
+    let Some(start) = last.find("http://").or_else(|| last.find("https://")).or_else(|| last.find("www.")) else {
+        return false;
+    };
+    let first = next.split(char::is_whitespace).next().unwrap_or_default();
+    let urlish = first.chars().all(|c| c.is_ascii_graphic()) && !first.starts_with(['(', '[', '"']);
+    let open = last.ends_with(['/', '-', '_', '=', '&', '?', '%', '~', '#', ':']) || last.len() - start < 9;
+    let dotted = last.ends_with('.') && first.starts_with(|c: char| c.is_ascii_lowercase());
+    urlish && (open || dotted || first.starts_with(['/', '_', '-', '.', '?', '=', '&', '#']))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(text: &str) -> Line {
+        Line { text: text.into(), ..Line::default() }
+    }
+
+    fn joined(first: &str, second: &str, elsewhere: &[&str]) -> String {
+        let lines: Vec<Line> = elsewhere.iter().map(|text| line(text)).chain([line(first), line(second)]).collect();
+        let vocabulary = Vocabulary::of(lines.iter());
+        let mut text = first.to_string();
+        join(&mut text, second, &vocabulary);
+        text
+    }
+
+    #[test]
+    fn hyphens_at_line_ends_are_judged_by_the_rest_of_the_paper() {
+        for (first, second, elsewhere, expected) in [
+            ("deep learn-", "ing works", &[][..], "deep learning works"),
+            ("closed-", "source models", &["a closed-source one"], "closed-source models"),
+            ("state-of-the-", "art results", &[], "state-of-the-art results"),
+            ("in GPT-", "3 we", &[], "in GPT-3 we"),
+            ("task-", "specific heads", &[], "task-specific heads"),
+            ("pre-", "training", &["pretraining helps"], "pretraining"),
+            ("pre-", "training", &["our pre-training"], "pre-training"),
+            ("the Trans-", "former (2017)", &["Transformer"], "the Transformer (2017)"),
+            ("a masked-", "language model", &["masked words of a language"], "a masked-language model"),
+            ("a range 1-", "2", &[], "a range 1-2"),
+            ("text \u{2013} -", "x", &[], "text \u{2013} - x"),
+        ] {
+            assert_eq!(joined(first, second, elsewhere), expected);
+        }
+    }
+
+    #[test]
+    fn lines_join_with_a_space_but_japanese_without() {
+        assert_eq!(joined("two", "lines", &[]), "two lines");
+        assert_eq!(joined("日本語の論", "文を読む", &[]), "日本語の論文を読む");
+        assert_eq!(joined("提案する", "LSTM", &[]), "提案するLSTM");
+        assert_eq!(joined("한국어", "문장", &[]), "한국어 문장");
+    }
+
+    #[test]
+    fn urls_go_on_over_the_line_end() {
+        assert_eq!(
+            joined("see https://github.com/", "tensorflow/tensor2tensor.", &[]),
+            "see https://github.com/tensorflow/tensor2tensor."
+        );
+        assert_eq!(joined("at https://a.org/x", "and more", &[]), "at https://a.org/x and more");
+        assert_eq!(joined("at https://a.org.", "The next", &[]), "at https://a.org. The next");
+        assert_eq!(joined("at https://a.org/some-", "thing", &["something"]), "at https://a.org/some-thing");
+    }
+
+    #[test]
+    fn normalising_spares_mathematics_and_japanese_punctuation() {
+        for (text, expected) in [
+            ("eﬃcient ﬁle", "efficient file"),
+            ("x² + ½ ∈ ℝ", "x² + ½ ∈ ℝ"),
+            ("𝑥𝐀", "xA"),
+            ("Ａ１，Ｂ．", "A1，B．"),
+            ("ﾃﾞｰﾀ", "データ"),
+            ("\u{2F00}", "一"),
+            ("a\u{A0}b\u{AD}c", "a bc"),
+        ] {
+            assert_eq!(normalise(text), expected);
+        }
+    }
+
+    #[test]
+    fn accents() {
+        assert_eq!(with_accent('e', '´'), Some('é'));
+        assert_eq!(with_accent('ı', '¨'), Some('ï'));
+        assert_eq!(with_accent('1', '´'), None);
+        assert!(is_spacing_accent('ˇ') && !is_spacing_accent('e'));
+    }
+}

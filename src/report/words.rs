@@ -1,0 +1,151 @@
+//! ronbun's own words in a report, in Japanese and, for every other language, in English.
+
+use crate::generator::FinishReason;
+use crate::template::language;
+
+/// The fixed words and sentences of one language.
+pub(crate) struct Words {
+    /// For HTML's `lang` on ronbun's own words.
+    pub tag: &'static str,
+    pub no_answer: &'static str,
+    pub code_links: &'static str,
+    pub no_code_links: &'static str,
+    pub link_removed: &'static str,
+    pub links_removed: &'static str,
+    pub evidence: &'static str,
+    pub page: &'static str,
+    pub warnings: &'static str,
+    pub how: &'static str,
+    pub cut: &'static str,
+    pub circled: &'static str,
+    pub together: &'static str,
+    pub contents: &'static str,
+    pub paper: &'static str,
+    pub model: &'static str,
+    pub time: &'static str,
+    pub memory: &'static str,
+    pub sampling: &'static str,
+    pub made: &'static str,
+}
+
+static ENGLISH: Words = Words {
+    tag: "en",
+    no_answer: "The model gave no answer.",
+    code_links: "Links to code that ronbun found in the paper itself:",
+    no_code_links: "ronbun found no link to code in the paper itself.",
+    link_removed: "(link removed: it is not in the paper)",
+    links_removed: "The model wrote links that the paper does not have; they were removed:",
+    evidence: "Evidence",
+    page: "p. ",
+    warnings: "Warnings",
+    how: "How this was made",
+    cut: "The answer was cut at its limit of tokens.",
+    circled: "The model began to repeat itself; the answer was cut there.",
+    together: "All questions",
+    contents: "Questions",
+    paper: "Paper",
+    model: "Model",
+    time: "Time",
+    memory: "Peak memory",
+    sampling: "Sampling",
+    made: "Made",
+};
+
+static JAPANESE: Words = Words {
+    tag: "ja",
+    no_answer: "モデルから回答が得られませんでした。",
+    code_links: "ronbun が論文の中で見つけたコードへのリンク：",
+    no_code_links: "ronbun が調べた範囲では、論文にコードへのリンクはありませんでした。",
+    link_removed: "（論文にないリンクのため削除）",
+    links_removed: "論文にないリンクをモデルが書いたため、削除しました：",
+    evidence: "根拠",
+    page: "p. ",
+    warnings: "注意",
+    how: "この要約について",
+    cut: "回答が長さの上限に達したため、途中で切れています。",
+    circled: "同じ内容の繰り返しが始まったため、そこで回答を打ち切りました。",
+    together: "すべての質問",
+    contents: "目次",
+    paper: "論文",
+    model: "モデル",
+    time: "時間",
+    memory: "最大メモリ",
+    sampling: "サンプリング",
+    made: "作成",
+};
+
+/// A language's name in Japanese, for those that models drift into.
+fn in_japanese(tag: &str) -> String {
+    match language::primary(tag).as_str() {
+        "ja" => "日本語".into(),
+        "en" => "英語".into(),
+        "zh" => "中国語".into(),
+        "ko" => "韓国語".into(),
+        _ => language::name(tag),
+    }
+}
+
+/// Words for a report in the language with this tag.
+pub(crate) fn of(tag: &str) -> &'static Words {
+    if language::primary(tag) == "ja" { &JAPANESE } else { &ENGLISH }
+}
+
+impl Words {
+    fn japanese(&self) -> bool {
+        self.tag == "ja"
+    }
+
+    /// What a reader should know about how an answer ended.
+    pub(crate) fn ending(&self, reason: FinishReason) -> Option<&'static str> {
+        match reason {
+            FinishReason::Stop => None,
+            FinishReason::Length => Some(self.cut),
+            FinishReason::Loop => Some(self.circled),
+        }
+    }
+
+    /// The answer stayed in another language than the one asked for, both by tag.
+    pub(crate) fn wrong_language(&self, asked: &str, found: &str) -> String {
+        if self.japanese() {
+            let (asked, found) = (in_japanese(asked), in_japanese(found));
+            return format!("指定した言語（{asked}）ではなく、{found} で回答されています。");
+        }
+        let (asked, found) = (language::name(asked), language::name(found));
+        format!("The answer is in {found}, although {asked} was asked for.")
+    }
+
+    /// Nothing but white space came back, however often the question was put.
+    pub(crate) fn empty(&self, attempts: u32) -> String {
+        if self.japanese() {
+            return format!("{attempts} 回質問しましたが、モデルから回答が得られませんでした。");
+        }
+        format!("The model gave no answer in {attempts} {}.", if attempts == 1 { "attempt" } else { "attempts" })
+    }
+
+    /// What was read, and what it took.
+    pub(crate) fn pages_and_tokens(&self, pages: usize, tokens: usize) -> String {
+        let tokens = super::content::thousands(tokens as u64);
+        if self.japanese() {
+            return format!("{pages} ページ、{tokens} トークン（全文を読み込み）");
+        }
+        format!("{pages} {}, {tokens} tokens, read whole", if pages == 1 { "page" } else { "pages" })
+    }
+
+    pub(crate) fn answered_in(&self, seconds: f64, tokens: usize, per_second: f64) -> String {
+        let (time, tokens) = (self.duration(seconds), super::content::thousands(tokens as u64));
+        if self.japanese() {
+            return format!("{time}で {tokens} トークンを回答（{per_second:.1} トークン/秒）");
+        }
+        format!("answered in {time}: {tokens} tokens at {per_second:.1} tokens/s")
+    }
+
+    fn duration(&self, seconds: f64) -> String {
+        let whole = seconds.round() as u64;
+        match (self.japanese(), whole < 60) {
+            (true, true) => format!("{seconds:.1} 秒"),
+            (true, false) => format!("{} 分 {} 秒", whole / 60, whole % 60),
+            (false, true) => format!("{seconds:.1} s"),
+            (false, false) => format!("{} min {} s", whole / 60, whole % 60),
+        }
+    }
+}
