@@ -55,7 +55,7 @@ fn vocabularies_of_gguf_files_tokenise_as_tokenizer_json_does() {
 
 #[test]
 fn sentence_piece_vocabularies() {
-    let tokenizer = ronbun::generator::local::tokenizer_of_gguf(&fixture("tokenizer-spm/vocabulary.gguf")).unwrap();
+    let tokenizer = ronbun::generator::local::tokenizer(&fixture("tokenizer-spm/vocabulary.gguf")).unwrap();
     check_strings(&tokenizer, "tokenizer-spm");
 }
 

@@ -335,6 +335,15 @@ pub enum Eval {
         #[arg(long, value_name = "N", value_parser = positive)]
         tokens: usize,
     },
+    /// The token ids of a text, special tokens inside it taken as such, as JSON
+    Tokens {
+        /// A GGUF file, a folder of safetensors, or an installed model's id
+        #[arg(value_name = "MODEL")]
+        model: String,
+        /// A text file
+        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        text: PathBuf,
+    },
 }
 
 #[derive(Debug, Args)]

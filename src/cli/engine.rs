@@ -2,40 +2,31 @@
 
 use super::args::Device;
 use super::context::usage;
-use crate::generator::{Generator, ModelFacts, Plan, Prompt, Question, Reply, Sampling, Usage};
-use crate::hub::LocalModel;
-use crate::progress::Progress;
+use crate::generator::local::{LocalGenerator, ModelSource};
+use crate::generator::{FileFact, Generator, ModelFacts, Plan, Prompt, Question, Reply, Sampling, Usage};
+use crate::hub::{LocalModel, Weights};
 use crate::{Error, Kind, Result};
 use indicatif::{DecimalBytes, HumanCount};
 use std::path::Path;
 
-/// One step of a greedy continuation.
-#[derive(Debug, Clone, serde::Serialize)]
-pub struct GreedyStep {
-    pub id: u32,
-    pub logit: f32,
-    /// The second likeliest token.
-    pub runner_up: u32,
-    pub runner_up_logit: f32,
+fn load_local(model: LocalModel, threads: Option<usize>) -> Result<Box<dyn Generator>> {
+    limit_threads(threads)?;
+    let path = match model.weights {
+        Weights::Gguf(file) => file,
+        Weights::Safetensors { config, .. } => config.parent().unwrap_or(Path::new(".")).to_path_buf(),
+    };
+    let files = model.files.into_iter().map(|(name, bytes, sha256)| FileFact { name, bytes, sha256 }).collect();
+    let chat_template = model.chat_template_override;
+    let source = ModelSource { id: model.id, path, tokenizer: model.tokenizer, chat_template, files };
+    Ok(Box::new(LocalGenerator::load(source)?))
 }
 
-// TEMPORARY until the engine is merged: the three functions below take their final arguments and refuse.
-
-fn load_local(model: LocalModel, _threads: Option<usize>, _progress: Progress) -> Result<Box<dyn Generator>> {
-    Err(Error::new(Kind::Internal, model.id, "the engine is not in this build yet"))
+/// The kernels' threads; all cores where the user named no number.
+pub fn limit_threads(threads: Option<usize>) -> Result<()> {
+    let Some(threads) = threads else { return Ok(()) };
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+    pool.map_err(|error| usage("--threads", &error.to_string(), "set it once, at the start"))
 }
-
-/// The logits after the last of `ids`.
-pub fn logits(path: &Path, _ids: &[u32], _chunk: Option<usize>) -> Result<Vec<f32>> {
-    Err(Error::new(Kind::Internal, path.display(), "the engine is not in this build yet"))
-}
-
-/// The likeliest `tokens` tokens after `ids`.
-pub fn greedy(path: &Path, _ids: &[u32], _tokens: usize, _chunk: Option<usize>) -> Result<Vec<GreedyStep>> {
-    Err(Error::new(Kind::Internal, path.display(), "the engine is not in this build yet"))
-}
-
-// End of what is temporary.
 
 /// This build computes on the CPU only; asking for another device is an error rather than a slow surprise.
 pub fn check_device(device: Option<Device>) -> Result<()> {
@@ -49,15 +40,10 @@ pub fn check_device(device: Option<Device>) -> Result<()> {
 
 /// Loads `model`. `available` is the free memory before that, in bytes: a model whose files exceed it is refused before
 /// loading, a paper whose cache does not fit beside it before prefill.
-pub fn load(
-    model: LocalModel,
-    threads: Option<usize>,
-    available: u64,
-    progress: &Progress,
-) -> Result<Box<dyn Generator>> {
+pub fn load(model: LocalModel, threads: Option<usize>, available: u64) -> Result<Box<dyn Generator>> {
     let needed = model.files.iter().map(|(_, bytes, _)| bytes).sum();
     check_memory(&model.id, needed, "its files", available)?;
-    let inner = load_local(model, threads, progress.clone())?;
+    let inner = load_local(model, threads)?;
     Ok(Box::new(WithinMemory { inner, available }))
 }
 

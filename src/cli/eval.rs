@@ -3,21 +3,34 @@
 
 use super::args::{Eval, EvalInput};
 use super::context::Context;
-use super::{engine, output};
-use crate::Result;
+use super::output;
+use crate::engine::eval::{self, GreedyStep};
+use crate::generator::local;
 use crate::hub::Weights;
+use crate::{Error, Kind, Result};
 use serde_json::json;
+use std::fs;
 use std::path::{Path, PathBuf};
 
 pub fn run(context: &Context, command: Eval) -> Result<()> {
     match command {
         Eval::Logits(input) => {
-            let logits = engine::logits(&locate(context, &input.model)?, &input.ids, input.chunk)?;
+            let logits = eval::logits(&locate(context, &input.model)?, &input.ids, input.chunk)?;
             print(&input, "logits", json!(logits))
         }
         Eval::Greedy { input, tokens } => {
-            let steps = engine::greedy(&locate(context, &input.model)?, &input.ids, tokens, input.chunk)?;
-            print(&input, "steps", json!(steps))
+            let steps = eval::greedy(&locate(context, &input.model)?, &input.ids, tokens, input.chunk)?;
+            let step = |step: &GreedyStep| {
+                let GreedyStep { id, logit, runner_up, runner_up_logit } = step;
+                json!({ "id": id, "logit": logit, "runner_up": runner_up, "runner_up_logit": runner_up_logit })
+            };
+            print(&input, "steps", steps.iter().map(step).collect())
+        }
+        Eval::Tokens { model, text } => {
+            let tokenizer = local::tokenizer(&locate(context, &model)?)?;
+            let read = fs::read_to_string(&text);
+            let read = read.map_err(|error| Error::new(Kind::Input, text.display(), error))?;
+            output::finish(&format!("{}\n", json!({ "model": model, "ids": tokenizer.encode(&read)? })))
         }
     }
 }

@@ -29,7 +29,7 @@ impl<'a> Session<'a> {
         let available = hub.available_memory();
         let model = hub.model(generation.model.as_deref().unwrap_or("auto"))?;
         let start = Instant::now();
-        let generator = engine::load(model, generation.threads, available, &context.progress)?;
+        let generator = engine::load(model, generation.threads, available)?;
         let mut options = options(generation, &template);
         options.load_seconds = start.elapsed().as_secs_f64();
         context.progress.line(loaded(generator.facts(), options.load_seconds));

@@ -46,7 +46,7 @@ impl LocalGenerator {
     /// Opens and checks the model; nothing is computed yet.
     pub fn load(source: ModelSource) -> Result<Self> {
         let checkpoint = Checkpoint::open(&source.path)?;
-        let tokenizer = load_tokenizer(&source, &checkpoint)?;
+        let tokenizer = load_tokenizer(&source.path, source.tokenizer.as_deref(), checkpoint.metadata.as_ref())?;
         let template = load_template(&source, &checkpoint, &tokenizer)?;
         let mut stop = checkpoint.config.eos_token_ids.clone();
         stop.extend(TURN_ENDS.iter().filter_map(|text| tokenizer.id(text)).filter(|&id| tokenizer.is_special(id)));
@@ -83,26 +83,27 @@ impl LocalGenerator {
     }
 }
 
-fn load_tokenizer(source: &ModelSource, checkpoint: &Checkpoint) -> Result<Tokenizer> {
-    let beside = match source.path.is_dir() {
-        true => source.path.join("tokenizer.json"),
-        false => source.path.with_file_name("tokenizer.json"),
-    };
-    match (&source.tokenizer, &checkpoint.metadata) {
-        (Some(path), _) => Tokenizer::from_file(path),
-        (None, Some(metadata)) => match Tokenizer::from_vocabulary(&vocabulary(metadata), &checkpoint.name) {
-            Err(_) if beside.exists() => Tokenizer::from_file(&beside),
-            result => result,
-        },
-        (None, None) if beside.exists() => Tokenizer::from_file(&beside),
-        (None, None) => Err(Error::new(Kind::Model, &checkpoint.name, "has no tokenizer.json")
-            .hint("fetch the model's tokenizer.json into the folder")),
-    }
+/// The tokenizer of a GGUF file or a folder.
+pub fn tokenizer(path: &Path) -> Result<Tokenizer> {
+    let metadata = if path.is_dir() { None } else { Some(Metadata::of_file(path)?) };
+    load_tokenizer(path, None, metadata.as_ref())
 }
 
-/// The tokenizer of a GGUF file, whatever else the file holds.
-pub fn tokenizer_of_gguf(path: &Path) -> Result<Tokenizer> {
-    Tokenizer::from_vocabulary(&vocabulary(&Metadata::of_file(path)?), &path.display().to_string())
+/// The one given; else the GGUF file's own, or the tokenizer.json beside it where that cannot be used.
+fn load_tokenizer(path: &Path, given: Option<&Path>, metadata: Option<&Metadata>) -> Result<Tokenizer> {
+    let beside = if path.is_dir() { path.join("tokenizer.json") } else { path.with_file_name("tokenizer.json") };
+    match (given, metadata) {
+        (Some(given), _) => Tokenizer::from_file(given),
+        (None, Some(metadata)) => {
+            match Tokenizer::from_vocabulary(&vocabulary(metadata), &path.display().to_string()) {
+                Err(_) if beside.exists() => Tokenizer::from_file(&beside),
+                result => result,
+            }
+        }
+        (None, None) if beside.exists() => Tokenizer::from_file(&beside),
+        (None, None) => Err(Error::new(Kind::Model, path.display(), "has no tokenizer.json")
+            .hint("fetch the model's tokenizer.json into the folder")),
+    }
 }
 
 fn vocabulary(metadata: &Metadata) -> Vocabulary {
