@@ -16,16 +16,17 @@ const ROWS: usize = 3;
 /// lines. Returns what was taken, by page.
 pub fn drop_heads(pages: &mut [Vec<Chunk>], heights: &[f32]) -> Vec<Vec<String>> {
     let original = pages.to_vec();
-    let repeated = repeated(pages, heights);
+    let outer = outer_lines(pages, heights);
+    let count = pages.len();
     let mut dropped = Vec::with_capacity(pages.len());
-    for (chunks, height) in pages.iter_mut().zip(heights) {
+    for (page, (chunks, height)) in pages.iter_mut().zip(heights).enumerate() {
         let rows = outer_rows(chunks, *height);
         let number_rows = number_rows(chunks, *height);
         let mut out = Vec::new();
         for chunk in chunks.iter_mut() {
             chunk.lines.retain(|line| {
                 let stands_in = |rows: &[f32]| rows.iter().any(|row| (row - line.baseline).abs() < 3.0);
-                let head = stands_in(&rows) && is_repeated(&repeated, line);
+                let head = stands_in(&rows) && is_repeated(&outer, page, line, count);
                 let number = stands_in(&number_rows) && is_page_number(&line.text);
                 if head || number || is_arxiv_stamp(&line.text) {
                     out.push(line.text.clone());
@@ -83,26 +84,45 @@ fn outer_rows(chunks: &[Chunk], height: f32) -> Vec<f32> {
     top.chain(bottom).copied().collect()
 }
 
-/// Masked texts of outer rows with the baselines of all pages on which they stand.
-fn repeated(pages: &[Vec<Chunk>], heights: &[f32]) -> HashMap<String, Vec<f32>> {
-    let mut found: HashMap<String, Vec<f32>> = HashMap::new();
-    for (chunks, height) in pages.iter().zip(heights) {
+/// An outer line of one page.
+struct Outer {
+    page: usize,
+    baseline: f32,
+    text: String,
+}
+
+/// Outer lines by their masked texts.
+fn outer_lines(pages: &[Vec<Chunk>], heights: &[f32]) -> HashMap<String, Vec<Outer>> {
+    let mut found: HashMap<String, Vec<Outer>> = HashMap::new();
+    for (page, (chunks, height)) in pages.iter().zip(heights).enumerate() {
         let rows = outer_rows(chunks, *height);
         for line in chunks.iter().flat_map(|chunk| &chunk.lines) {
             if rows.iter().any(|row| (row - line.baseline).abs() < 3.0) {
-                found.entry(key(&line.text)).or_default().push(line.baseline);
+                let outer = Outer { page, baseline: line.baseline, text: line.text.clone() };
+                found.entry(key(&line.text)).or_default().push(outer);
             }
         }
     }
-    let enough = if pages.len() <= 4 { 2 } else { 3 };
-    found.retain(|key, baselines| baselines.len() >= enough && key.chars().any(|c| c != '#'));
+    found.retain(|key, _| key.chars().any(|c| c != '#'));
     found
 }
 
-fn is_repeated(repeated: &HashMap<String, Vec<f32>>, line: &Line) -> bool {
-    let Some(baselines) = repeated.get(&key(&line.text)) else { return false };
-    // Itself, and at least one more in the same place.
-    baselines.iter().filter(|baseline| (**baseline - line.baseline).abs() < 6.0).count() >= 2
+/// Whether a line stands in the same place on other pages: word for word, or with a number that counts the pages.
+fn is_repeated(outer: &HashMap<String, Vec<Outer>>, page: usize, line: &Line, pages: usize) -> bool {
+    let enough = if pages <= 7 { 2 } else { 3 };
+    let alike = outer.get(&key(&line.text)).map_or(&[][..], Vec::as_slice);
+    let here: Vec<&Outer> = alike.iter().filter(|other| (other.baseline - line.baseline).abs() < 6.0).collect();
+    let counts_pages = |number: i64| {
+        let follows = |other: &&&Outer| numbers(&other.text).any(|n| n - other.page as i64 == number - page as i64);
+        here.iter().filter(follows).count() >= pages.min(3)
+    };
+    here.iter().filter(|other| other.text == line.text).count() >= enough || numbers(&line.text).any(counts_pages)
+}
+
+fn numbers(text: &str) -> impl Iterator<Item = i64> + '_ {
+    text.split(|c: char| !c.is_ascii_digit())
+        .filter(|digits| digits.len() <= 6)
+        .filter_map(|digits| digits.parse().ok())
 }
 
 /// Baselines at which a number is a page number: the page's first row, and the last if it stands clear of the row above.
@@ -147,6 +167,14 @@ mod tests {
         let dropped = drop_heads(&mut pages, &[800.0; 4]);
         assert_eq!(dropped[2], ["ICLR 2022, page 3", "3"]);
         assert_eq!(texts(&pages[2]), ["text three of its own", "same in all"]);
+    }
+
+    #[test]
+    fn lines_that_only_look_alike_stay() {
+        let endings =
+            ["arXiv:1406.2661, 2014.", "arXiv:1503.2531, 2019.", "arXiv:1706.3762, 2011.", "arXiv:1810.4805, 2021."];
+        let mut pages: Vec<Vec<Chunk>> = endings.iter().map(|text| page(&[("text", 400.0), (text, 760.0)])).collect();
+        assert!(drop_heads(&mut pages, &[800.0; 4]).iter().all(Vec::is_empty));
     }
 
     #[test]

@@ -114,8 +114,32 @@ fn median(mut values: Vec<f32>) -> f32 {
     *values.select_nth_unstable_by(middle, f32::total_cmp).1
 }
 
-/// All of a page's runs as lines, in the order in which they are read.
-pub fn arrange(runs: Vec<Line>, gutter: Option<f32>) -> Vec<Chunk> {
+/// All of a page's runs as lines, in the order in which they are read. A page may have a part with columns of other
+/// widths: the box of facts beside an abstract, over two columns of text.
+pub fn arrange(runs: Vec<Line>, found: Option<f32>) -> Vec<Chunk> {
+    let Some((x, other)) = found.and_then(|x| Some((x, other_gutter(&runs, x)?))) else {
+        return arrange_part(runs, found);
+    };
+    let aside = |run: &&Line| run.bbox.right <= other + 1.0 || run.bbox.left >= other - 1.0;
+    let inside = split_spanning(runs.clone(), x).0.iter().filter(aside).map(|run| run.bbox).reduce(Rect::union);
+    let Some(Rect { top, bottom, .. }) = inside else { return arrange_part(runs, found) };
+    let (above, rest): (Vec<Line>, Vec<Line>) = runs.into_iter().partition(|run| run.baseline < top);
+    let (inside, below): (Vec<Line>, Vec<Line>) = rest.into_iter().partition(|run| run.baseline <= bottom);
+    let mut chunks = Vec::new();
+    for (part, x) in [(above, None), (inside, Some(other)), (below, None)] {
+        let x = x.or_else(|| gutter(&part));
+        chunks.extend(arrange_part(part, x));
+    }
+    chunks
+}
+
+/// The gutter of those runs that cross the one at `x`, if they have one.
+fn other_gutter(runs: &[Line], x: f32) -> Option<f32> {
+    let (spanning, _) = split_spanning(runs.to_vec(), x);
+    gutter(&spanning).filter(|other| (other - x).abs() > 20.0)
+}
+
+fn arrange_part(runs: Vec<Line>, gutter: Option<f32>) -> Vec<Chunk> {
     let Some(x) = gutter else {
         let lines = join_rows(runs);
         return edged(vec![lines]);
@@ -365,6 +389,22 @@ mod tests {
         runs.push(run("caption", 72.0, 525.0, 4));
         runs.extend(two_columns(6..20));
         assert!(read(runs).starts_with("name0 value0 name1 value1 name2 value2 caption l6 l7"));
+    }
+
+    #[test]
+    fn a_box_beside_the_abstract_has_a_gutter_of_its_own() {
+        let mut runs = Vec::new();
+        for row in 0..14 {
+            runs.push(run(&format!("box{row}"), 72.0, 190.0, row));
+            runs.push(run(&format!("abstract{row}"), 207.0, 525.0, row));
+        }
+        runs.extend(two_columns(16..26));
+        let text = read(runs);
+        let places: Vec<_> = ["box0", "box13", "abstract0", "abstract13", "l16", "l25", "r16", "r25"]
+            .iter()
+            .map(|word| text.find(word))
+            .collect();
+        assert!(places.is_sorted(), "{text}");
     }
 
     #[test]
