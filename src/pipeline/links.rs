@@ -124,7 +124,7 @@ pub(super) fn keep_known(text: &str, known: &Known, note: &str) -> (String, Vec<
     (lines.join("\n").trim().to_string(), removed)
 }
 
-/// Codes for one line: links of unknown addresses become their text and the note, bare ones the note.
+/// One line: links of unknown addresses become their text and the note, bare ones the note.
 fn without_unknown(line: &str, known: &Known, note: &str, removed: &mut Vec<String>) -> String {
     let unmarked = MARKED.replace_all(line, |found: &Captures| {
         let label = found.get(1).map_or("", |label| label.as_str());
@@ -143,7 +143,12 @@ fn without_unknown(line: &str, known: &Known, note: &str, removed: &mut Vec<Stri
         removed.push(address.to_string());
         format!("{note}{}", &found[0][address.len()..])
     });
-    kept.replace(&format!("({note})"), note).replace(&format!("（{note}）"), note)
+    let kept = kept.replace(&format!("({note})"), note).replace(&format!("（{note}）"), note);
+    if !note.starts_with('（') {
+        return kept;
+    }
+    // Full-width brackets bring their own space.
+    kept.replace(&format!(" {note}"), note).replace(&format!("{note} "), note)
 }
 
 /// Whether anything but the note and a bullet is left.
@@ -263,6 +268,12 @@ mod tests {
             let (kept, gone) = keep_known(text, &known, NOTE);
             assert_eq!((kept.as_str(), gone), (expected, removed.iter().map(|s| s.to_string()).collect()), "{text}");
         }
+    }
+
+    #[test]
+    fn a_full_width_note_has_no_spaces_around_it() {
+        let (kept, _) = keep_known("コードは https://made.up/x にあります。", &Known::of(&paper()), "（削除）");
+        assert_eq!(kept, "コードは（削除）にあります。");
     }
 
     #[test]

@@ -3,20 +3,26 @@
 use super::Summary;
 use super::content::Section;
 use super::words::Words;
+use regex::{Captures, Regex};
 use std::fmt::Write;
+use std::sync::LazyLock;
 
 pub(super) fn render(summary: &Summary) -> String {
     let words = summary.words();
     let mut out = format!("# {}\n", one_line(summary.title()));
     if let Some(gist) = &summary.gist {
         // A gist with emphasis of its own would end the bold type.
-        let _ = write!(out, "\n**{}**\n", gist.replace("**", ""));
+        let _ = write!(out, "\n**{}**\n", without_html(&gist.replace("**", "")));
     }
     for section in summary.sections() {
         if let Some(title) = section.title {
             let _ = write!(out, "\n## {}\n", one_line(title));
         }
-        let _ = write!(out, "\n{}\n", lower_headings(section.text, if section.title.is_some() { 3 } else { 2 }));
+        let _ = write!(
+            out,
+            "\n{}\n",
+            without_html(&lower_headings(section.text, if section.title.is_some() { 3 } else { 2 }))
+        );
         out.push_str(&additions(&section, words));
     }
     let warnings = summary.warnings();
@@ -64,16 +70,32 @@ pub(super) fn lower_headings(text: &str, top: usize) -> String {
         ((1..=6).contains(&marks) && line[marks..].starts_with(' ')).then_some(marks)
     };
     let mut in_fence = false;
-    let highest = text.lines().filter_map(level).min().unwrap_or(top);
+    let lines: Vec<(&str, Option<usize>)> = text
+        .lines()
+        .map(|line| {
+            in_fence ^= line.trim_start().starts_with("```");
+            (line, if in_fence { None } else { level(line) })
+        })
+        .collect();
+    let highest = lines.iter().filter_map(|(_, marks)| *marks).min().unwrap_or(top);
     let shift = top.saturating_sub(highest);
-    let lowered = text.lines().map(|line| {
-        in_fence ^= line.trim_start().starts_with("```");
-        match level(line) {
-            Some(marks) if !in_fence => format!("{}{}", "#".repeat((marks + shift).min(6)), &line[marks..]),
-            _ => line.to_string(),
-        }
+    let lowered = lines.iter().map(|(line, marks)| match marks {
+        Some(marks) => format!("{}{}", "#".repeat((marks + shift).min(6)), &line[*marks..]),
+        None => line.to_string(),
     });
     lowered.collect::<Vec<_>>().join("\n")
+}
+
+/// Answers are untrusted: what would be raw HTML is escaped, but for code and addresses in angle brackets.
+fn without_html(text: &str) -> String {
+    static TAG: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r"(?s)```.*?(?:```|\z)|`[^`\n]*`|<https?://[^\s<>]*>|<[A-Za-z/!?]").expect("a constant pattern")
+    });
+    let escaped = TAG.replace_all(text, |found: &Captures| match found[0].len() {
+        2 if found[0].starts_with('<') => format!("\\{}", &found[0]),
+        _ => found[0].to_string(),
+    });
+    escaped.into_owned()
 }
 
 fn one_line(text: &str) -> String {
@@ -82,12 +104,25 @@ fn one_line(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::lower_headings;
+    use super::{lower_headings, without_html};
+
+    #[test]
+    fn raw_html_is_escaped() {
+        for (text, expected) in [
+            ("a <script>x</script>", "a \\<script>x\\</script>"),
+            ("`<b>` and 1 < 2", "`<b>` and 1 < 2"),
+            ("```\n<b>\n```\n<b>", "```\n<b>\n```\n\\<b>"),
+            ("<https://a.example>", "<https://a.example>"),
+            ("<!-- x -->", "\\<!-- x -->"),
+        ] {
+            assert_eq!(without_html(text), expected);
+        }
+    }
 
     #[test]
     fn headings_go_below_the_reports_own() {
         assert_eq!(lower_headings("# A\n\n## B\ntext #1", 3), "### A\n\n#### B\ntext #1");
         assert_eq!(lower_headings("#### A", 3), "#### A");
-        assert_eq!(lower_headings("## A\n```\n# comment\n```", 3), "#### A\n```\n# comment\n```");
+        assert_eq!(lower_headings("## A\n```\n# comment\n```\n", 3), "### A\n```\n# comment\n```");
     }
 }

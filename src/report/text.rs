@@ -117,8 +117,12 @@ impl Writer {
             TagEnd::List(_) => {
                 self.lists.pop();
             }
-            TagEnd::TableHead | TagEnd::TableRow => self.out.push('\n'),
-            TagEnd::TableCell => self.out.push('\t'),
+            TagEnd::TableHead | TagEnd::TableRow => {
+                let end = self.out.trim_end_matches(" | ").len();
+                self.out.truncate(end);
+                self.out.push('\n');
+            }
+            TagEnd::TableCell => self.out.push_str(" | "),
             TagEnd::Link => {
                 if let Some((address, start)) = self.link.take()
                     && self.out.get(start..) != Some(address.as_str())
@@ -163,6 +167,7 @@ mod tests {
             ("[text](https://x.org) <https://x.org>", "text (https://x.org) https://x.org"),
             ("### 見出し\n本文", "見出し\n\n本文"),
             ("a <b>c</b>", "a <b>c</b>"),
+            ("| a | b |\n|---|---|\n| 1 | 2 |\n\nc", "a | b\n1 | 2\n\nc"),
         ] {
             assert_eq!(plain(markdown), expected, "{markdown:?}");
         }

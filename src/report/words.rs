@@ -126,7 +126,7 @@ impl Words {
     pub(crate) fn pages_and_tokens(&self, pages: usize, tokens: usize) -> String {
         let tokens = super::content::thousands(tokens as u64);
         if self.japanese() {
-            return format!("{pages} ページ、{tokens} トークン（全文を読み込み）");
+            return format!("{pages} ページ、{tokens} トークン、全文を読み込み");
         }
         format!("{pages} {}, {tokens} tokens, read whole", if pages == 1 { "page" } else { "pages" })
     }

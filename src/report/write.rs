@@ -18,29 +18,28 @@ pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    let mut file = tempfile::Builder::new().prefix(".ronbun-").tempfile_in(folder).map_err(refuse)?;
-    file.write_all(bytes)
-        .and_then(|()| set_permissions(path, &file))
-        .and_then(|()| file.as_file().sync_all())
-        .map_err(refuse)?;
+    let mut file = temporary_file(path, folder).map_err(refuse)?;
+    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(refuse)?;
     file.persist(path).map_err(|error| refuse(error.error))?;
     Ok(())
 }
 
-/// Temporary files are private; a report is as readable as the file it replaces, or as any new file.
+/// As readable as the file that it will replace, or as any new file of this user; temporary files are private otherwise.
 #[cfg(unix)]
-fn set_permissions(path: &Path, file: &tempfile::NamedTempFile) -> std::io::Result<()> {
+fn temporary_file(path: &Path, folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+    use std::fs::Permissions;
     use std::os::unix::fs::PermissionsExt;
-    let mode = match std::fs::metadata(path) {
-        Ok(old) => old.permissions().mode() & 0o777,
-        Err(_) => 0o644,
-    };
-    file.as_file().set_permissions(std::fs::Permissions::from_mode(mode))
+    let any_new_file = Permissions::from_mode(0o666);
+    let file = tempfile::Builder::new().prefix(".ronbun-").permissions(any_new_file).tempfile_in(folder)?;
+    if let Ok(old) = std::fs::metadata(path) {
+        file.as_file().set_permissions(Permissions::from_mode(old.permissions().mode() & 0o777))?;
+    }
+    Ok(file)
 }
 
 #[cfg(not(unix))]
-fn set_permissions(_path: &Path, _file: &tempfile::NamedTempFile) -> std::io::Result<()> {
-    Ok(())
+fn temporary_file(_path: &Path, folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+    tempfile::Builder::new().prefix(".ronbun-").tempfile_in(folder)
 }
 
 /// The system's reason without its number, and the plain word for the commonest.
@@ -68,6 +67,20 @@ mod tests {
         write(&path, b"two").unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"two");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn reports_are_as_readable_as_other_new_files() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let mode = |name: &str| std::fs::metadata(folder.path().join(name)).unwrap().permissions().mode();
+        std::fs::write(folder.path().join("other"), b"x").unwrap();
+        write(&folder.path().join("report"), b"x").unwrap();
+        assert_eq!(mode("report"), mode("other"));
+        std::fs::set_permissions(folder.path().join("report"), std::fs::Permissions::from_mode(0o600)).unwrap();
+        write(&folder.path().join("report"), b"y").unwrap();
+        assert_eq!(mode("report") & 0o777, 0o600);
     }
 
     #[test]
