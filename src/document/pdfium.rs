@@ -167,12 +167,20 @@ fn read_glyphs(text: &PdfPageText, place: &Placement) -> Vec<Glyph> {
     let mut glyphs: Vec<Glyph> = Vec::new();
     let mut fonts = HashMap::new();
     let (mut space_before, mut break_before) = (false, false);
+    // PDFium gives a character past U+FFFF (mathematical italics, say) as the two halves of its surrogate pair.
+    let mut high_half = None;
     for char in text.chars().iter() {
-        let ch = match char.unicode_value() {
-            0 => UNMAPPED,
-            0xFFFE | 2 if char.is_hyphen().unwrap_or(false) => '-',
-            0xFFFE | 0xFFFF => UNMAPPED,
-            value => char::from_u32(value).unwrap_or(UNMAPPED),
+        let value = char.unicode_value();
+        let ch = match (value, high_half.take()) {
+            (0xD800..0xDC00, _) => {
+                high_half = Some(value);
+                continue;
+            }
+            (0xDC00..0xE000, Some(high)) => whole_character(high, value),
+            (0, _) => UNMAPPED,
+            (0xFFFE | 2, _) if char.is_hyphen().unwrap_or(false) => '-',
+            (0xFFFE | 0xFFFF, _) => UNMAPPED,
+            (value, _) => char::from_u32(value).unwrap_or(UNMAPPED),
         };
         if matches!(ch, '\r' | '\n') {
             break_before = true;
@@ -190,6 +198,11 @@ fn read_glyphs(text: &PdfPageText, place: &Placement) -> Vec<Glyph> {
         (space_before, break_before) = (false, false);
     }
     glyphs
+}
+
+/// The character of a surrogate pair, as UTF-16 defines it.
+fn whole_character(high: u32, low: u32) -> char {
+    char::from_u32(0x10000 + ((high - 0xD800) << 10) + (low - 0xDC00)).unwrap_or(UNMAPPED)
 }
 
 /// Whether a font's name says that it is bold: "NimbusRomNo9L-Medi", "CMBX12", "Times-Bold", "HaranoAjiGothic-Bold".
@@ -305,6 +318,12 @@ mod tests {
         assert_eq!(placement(0).flow(359.0), Flow::Right);
         assert_eq!(placement(0).flow(270.0), Flow::Up);
         assert_eq!(placement(0).flow(45.0), Flow::Skewed);
+    }
+
+    #[test]
+    fn surrogate_pairs_are_one_character() {
+        assert_eq!(whole_character(0xD835, 0xDC44), '𝑄');
+        assert_eq!(whole_character(0xDBFF, 0xDFFF), '\u{10FFFF}');
     }
 
     #[test]
