@@ -220,7 +220,6 @@ fn what_is_no_model_is_named_before_anything_is_fetched() {
 }
 
 #[test]
-#[ignore = "the engine is not merged yet"]
 fn model_files_that_are_none_are_named() {
     let machine = Machine::new();
     machine.file("text.gguf", "this is no model, whatever its name says");

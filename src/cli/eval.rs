@@ -8,7 +8,7 @@ use crate::engine::eval::{self, GreedyStep};
 use crate::generator::local;
 use crate::hub::Weights;
 use crate::{Error, Kind, Result};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -21,8 +21,8 @@ pub fn run(context: &Context, command: Eval) -> Result<()> {
         Eval::Greedy { input, tokens } => {
             let steps = eval::greedy(&locate(context, &input.model)?, &input.ids, tokens, input.chunk)?;
             let step = |step: &GreedyStep| {
-                let GreedyStep { id, logit, runner_up, runner_up_logit } = step;
-                json!({ "id": id, "logit": logit, "runner_up": runner_up, "runner_up_logit": runner_up_logit })
+                let top = step.top.iter().map(|(id, logit)| json!({ "id": id, "logit": logit }));
+                json!({ "id": step.id, "top": top.collect::<Value>() })
             };
             print(&input, "steps", steps.iter().map(step).collect())
         }

@@ -9,14 +9,16 @@ use crate::{
 };
 use std::path::Path;
 
-/// A token taken greedily, and the one that came second.
+/// A token taken greedily.
 #[derive(Debug, Clone, PartialEq)]
 pub struct GreedyStep {
     pub id: u32,
-    pub logit: f32,
-    pub runner_up: u32,
-    pub runner_up_logit: f32,
+    /// The likeliest tokens and their logits, the one taken first.
+    pub top: Vec<(u32, f32)>,
 }
+
+/// Tokens that a [`GreedyStep`] shows.
+const SHOWN: usize = 5;
 
 /// The last position's logits after `ids`, computed `chunk` tokens at a time (all at once without).
 /// Keys and values are kept in f32.
@@ -32,15 +34,23 @@ pub fn greedy(path: &Path, ids: &[u32], tokens: usize, chunk: Option<usize>) -> 
     let mut logits = run(&decoder, &mut cache, ids, chunk)?;
     let mut steps = Vec::with_capacity(tokens);
     while steps.len() < tokens {
-        let id = largest(&logits);
-        let logit = std::mem::replace(&mut logits[id as usize], f32::NEG_INFINITY);
-        let runner_up = largest(&logits);
-        steps.push(GreedyStep { id, logit, runner_up, runner_up_logit: logits[runner_up as usize] });
+        let top = likeliest(&mut logits, SHOWN);
+        let id = top[0].0;
+        steps.push(GreedyStep { id, top });
         if steps.len() < tokens {
             logits = run(&decoder, &mut cache, &[id], None)?;
         }
     }
     Ok(steps)
+}
+
+/// The `count` largest logits, largest first; they are taken out of `logits`.
+fn likeliest(logits: &mut [f32], count: usize) -> Vec<(u32, f32)> {
+    let mut take = || {
+        let id = largest(logits);
+        (id, std::mem::replace(&mut logits[id as usize], f32::NEG_INFINITY))
+    };
+    (0..count).map(|_| take()).collect()
 }
 
 fn run(decoder: &Decoder, cache: &mut KvCache, ids: &[u32], chunk: Option<usize>) -> Result<Vec<f32>> {

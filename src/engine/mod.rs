@@ -12,9 +12,10 @@ mod sampler;
 pub use logits::LogitsProcessor;
 pub use sampler::{Sampler, SamplingParams};
 
+pub use crate::attention::KvType;
 use crate::{
     Result,
-    attention::{KvCache, KvType},
+    attention::KvCache,
     interrupt,
     model::{Decoder, Sequence},
 };

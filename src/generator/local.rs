@@ -3,9 +3,8 @@
 use super::{Event, FileFact, FinishReason, Generator, ModelFacts, Plan, Prompt, Question, Reply, Sampling, Usage};
 use crate::{
     Error, Kind, Result,
-    attention::KvType,
     chat::{CHATML, ChatTemplate, Message, Tokenizer, Vocabulary},
-    engine::{self, Branch, Engine, Finish, SamplingParams},
+    engine::{self, Branch, Engine, Finish, KvType, SamplingParams},
     model::{Checkpoint, Decoder, Metadata},
 };
 use std::{

@@ -211,8 +211,46 @@ impl Run<'_> {
     }
 }
 
-/// The gist stands alone on top, whatever bullets or breaks the model put into it.
+/// The gist stands alone on top: its first sentence, whatever bullets, breaks or more sentences the model wrote.
 fn one_line(answer: &Answer) -> String {
     let words: Vec<_> = answer.text.split_whitespace().collect();
-    words.join(" ").trim_start_matches(['-', '*', '•', '#', ' ']).trim_end_matches('*').to_string()
+    let line = words.join(" ");
+    let line = line.trim_start_matches(['-', '*', '•', '#', ' ']).trim_end_matches('*');
+    line[..first_sentence(line)].to_string()
+}
+
+/// Where the first sentence of `line` ends, in bytes: after "。", or after a full stop that is followed by a capital and
+/// does not belong to an abbreviation.
+fn first_sentence(line: &str) -> usize {
+    const ABBREVIATIONS: [&str; 8] = ["al", "e.g", "i.e", "vs", "Fig", "Eq", "Sec", "cf"];
+    let ends = line.char_indices().find(|&(at, c)| match c {
+        '。' | '！' | '？' => true,
+        '.' | '!' | '?' => {
+            let mut after = line[at + 1..].chars();
+            let word = line[..at].rsplit([' ', '(']).next().unwrap_or_default();
+            after.next() == Some(' ')
+                && after.next().is_some_and(char::is_uppercase)
+                && word.chars().count() > 1
+                && !ABBREVIATIONS.contains(&word)
+        }
+        _ => false,
+    });
+    ends.map_or(line.len(), |(at, c)| at + c.len_utf8())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::first_sentence;
+
+    #[test]
+    fn a_gist_is_one_sentence() {
+        for (text, first) in [
+            ("We reach 28.4 BLEU, as Vaswani et al. Did. It is new.", "We reach 28.4 BLEU, as Vaswani et al. Did."),
+            ("手法を提案する。精度が上がった。", "手法を提案する。"),
+            ("One sentence without an end", "One sentence without an end"),
+            ("J. Smith shows it (cf. Table 1). Then more.", "J. Smith shows it (cf. Table 1)."),
+        ] {
+            assert_eq!(&text[..first_sentence(text)], first);
+        }
+    }
 }
