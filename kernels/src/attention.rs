@@ -10,7 +10,7 @@ use crate::{
     gemm::{self, Rows},
     simd::{self, Simd, kernel},
 };
-use half::{f16, slice::HalfFloatSliceExt};
+use half::f16;
 use rayon::prelude::*;
 
 /// Keys in a block.
@@ -58,9 +58,18 @@ impl Values {
         }
     }
 
-    fn widen(&self, at: usize, out: &mut [f32]) {
+    /// Elements from `at` on, as many as `out` has, a multiple of 16.
+    #[inline(always)]
+    unsafe fn widen<S: Simd>(&self, at: usize, out: &mut [f32]) {
+        debug_assert!(out.len().is_multiple_of(16));
         match self {
-            Values::F16(values) => values[at..at + out.len()].convert_to_f32_slice(out),
+            Values::F16(values) => {
+                let values = &values[at..at + out.len()];
+                for i in (0..out.len()).step_by(S::LANES) {
+                    // SAFETY: LANES divides 16, and both slices are as long.
+                    unsafe { S::store(out.as_mut_ptr().add(i), S::load_f16(values.as_ptr().add(i))) };
+                }
+            }
             Values::F32(values) => out.copy_from_slice(&values[at..at + out.len()]),
         }
     }
@@ -282,8 +291,11 @@ unsafe fn task_body<S: Simd>(shape: Shape, q: &[f32], kv: &KvBlocks, visible: Vi
 
     let seen_by_last = visible.count(task.first_row + task.rows - 1, kv.len);
     for block in task.blocks.0..task.blocks.1.min(seen_by_last.div_ceil(BLOCK)) {
-        kv.blocks[block].widen(kv.keys_at(task.kv_head), &mut keys);
-        kv.blocks[block].widen(kv.values_at(task.kv_head), &mut values);
+        // SAFETY: the instruction set is the caller's; (head_dim, BLOCK) and (BLOCK, value_dim) are multiples of 64.
+        unsafe {
+            kv.blocks[block].widen::<S>(kv.keys_at(task.kv_head), &mut keys);
+            kv.blocks[block].widen::<S>(kv.values_at(task.kv_head), &mut values);
+        }
         let first_key = block * BLOCK;
         // SAFETY: queries (rows, head_dim), keys (head_dim, BLOCK), scores (rows, BLOCK).
         unsafe {

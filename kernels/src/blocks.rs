@@ -3,7 +3,7 @@
 //! Layouts as the GGUF format defines them; little-endian. A row of a tensor is a whole number of blocks.
 
 use crate::simd::{Simd, kernel};
-use half::{bf16, f16, slice::HalfFloatSliceExt};
+use half::{bf16, f16};
 
 /// How the elements of a tensor are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -67,15 +67,30 @@ impl BlockType {
         }
     }
 
-    /// Bytes of `count` elements, a multiple of [`Self::elements`].
+    /// Bytes of `count` elements, a multiple of [`Self::elements`]. Panics where that is more than memory can address.
     pub fn size_of(self, count: usize) -> usize {
-        count / self.elements() * self.bytes()
+        self.checked_size_of(count).expect("a tensor's size in bytes")
+    }
+
+    /// As [`Self::size_of`]; `None` where that is more than memory can address.
+    pub fn checked_size_of(self, count: usize) -> Option<usize> {
+        (count / self.elements()).checked_mul(self.bytes())
     }
 }
 
 kernel! {
     /// Writes the elements of `bytes`, whole blocks of `kind`, to `out`. Panics where the lengths do not agree.
     pub fn dequantize = dequantize_body(kind: BlockType, bytes: &[u8], out: &mut [f32])
+}
+
+/// Calls a block's function for every block. A macro, because a function passed as an argument would be compiled on its
+/// own, without the caller's instruction set.
+macro_rules! each {
+    ($isa:ty, $block:ident, $bytes:ident, $out:ident) => {
+        for (bytes, out) in $bytes.as_chunks().0.iter().zip($out.as_chunks_mut().0) {
+            unsafe { $block::<$isa>(bytes, out) }
+        }
+    };
 }
 
 #[inline(always)]
@@ -87,51 +102,54 @@ unsafe fn dequantize_body<S: Simd>(kind: BlockType, bytes: &[u8], out: &mut [f32
                 *out = f32::from_le_bytes(*bytes);
             }
         }
-        BlockType::F16 => widen_f16(bytes, out),
+        BlockType::F16 => unsafe { widen::<S>(bytes, out) },
         BlockType::BF16 => {
             for (out, bytes) in out.iter_mut().zip(bytes.as_chunks::<2>().0) {
                 *out = bf16::from_le_bytes(*bytes).to_f32();
             }
         }
-        BlockType::Q4_0 => each::<18, 32>(bytes, out, q4_0),
-        BlockType::Q4_1 => each::<20, 32>(bytes, out, q4_1),
-        BlockType::Q5_0 => each::<22, 32>(bytes, out, q5_0),
-        BlockType::Q5_1 => each::<24, 32>(bytes, out, q5_1),
-        BlockType::Q8_0 => each::<34, 32>(bytes, out, q8_0),
-        BlockType::Q2K => each::<84, 256>(bytes, out, q2_k),
-        BlockType::Q3K => each::<110, 256>(bytes, out, q3_k),
-        BlockType::Q4K => each::<144, 256>(bytes, out, q4_k),
-        BlockType::Q5K => each::<176, 256>(bytes, out, q5_k),
-        BlockType::Q6K => each::<210, 256>(bytes, out, q6_k),
+        BlockType::Q4_0 => each!(S, q4_0, bytes, out),
+        BlockType::Q4_1 => each!(S, q4_1, bytes, out),
+        BlockType::Q5_0 => each!(S, q5_0, bytes, out),
+        BlockType::Q5_1 => each!(S, q5_1, bytes, out),
+        BlockType::Q8_0 => each!(S, q8_0, bytes, out),
+        BlockType::Q2K => each!(S, q2_k, bytes, out),
+        BlockType::Q3K => each!(S, q3_k, bytes, out),
+        BlockType::Q4K => each!(S, q4_k, bytes, out),
+        BlockType::Q5K => each!(S, q5_k, bytes, out),
+        BlockType::Q6K => each!(S, q6_k, bytes, out),
     }
 }
 
 #[inline(always)]
-fn each<const BYTES: usize, const ELEMENTS: usize>(
-    bytes: &[u8],
-    out: &mut [f32],
-    block: impl Fn(&[u8; BYTES], &mut [f32; ELEMENTS]),
-) {
-    for (bytes, out) in bytes.as_chunks::<BYTES>().0.iter().zip(out.as_chunks_mut::<ELEMENTS>().0) {
-        block(bytes, out);
+unsafe fn widen<S: Simd>(bytes: &[u8], out: &mut [f32]) {
+    let whole = out.len() / S::LANES * S::LANES;
+    for at in (0..whole).step_by(S::LANES) {
+        // SAFETY: at + LANES elements are within both; the loads take any alignment.
+        unsafe { S::store(out.as_mut_ptr().add(at), S::load_f16(bytes.as_ptr().add(2 * at).cast())) };
+    }
+    for (out, bytes) in out.iter_mut().zip(bytes.as_chunks::<2>().0).skip(whole) {
+        *out = f16::from_le_bytes(*bytes).to_f32();
     }
 }
 
-fn widen_f16(bytes: &[u8], out: &mut [f32]) {
-    let mut halves = [f16::ZERO; 64];
-    for (bytes, out) in bytes.chunks(128).zip(out.chunks_mut(64)) {
-        let halves = &mut halves[..out.len()];
-        for (half, bytes) in halves.iter_mut().zip(bytes.as_chunks::<2>().0) {
-            *half = f16::from_le_bytes(*bytes);
+/// `out = scale · q + offset` for as many bytes as `out` has elements, a multiple of 16.
+#[inline(always)]
+unsafe fn scale<S: Simd>(q: &[i8], scale: f32, offset: f32, out: &mut [f32]) {
+    debug_assert!(q.len() == out.len() && out.len().is_multiple_of(16));
+    for at in (0..out.len()).step_by(S::LANES) {
+        // SAFETY: LANES divides 16.
+        unsafe {
+            let x = S::fma(S::load_i8(q.as_ptr().add(at)), S::splat(scale), S::splat(offset));
+            S::store(out.as_mut_ptr().add(at), x);
         }
-        halves.convert_to_f32_slice(out);
     }
 }
 
 /// The f16 at `at`.
 #[inline(always)]
-fn half(bytes: &[u8], at: usize) -> f32 {
-    f16::from_le_bytes([bytes[at], bytes[at + 1]]).to_f32()
+unsafe fn half<S: Simd>(bytes: &[u8], at: usize) -> f32 {
+    unsafe { S::half(u16::from_le_bytes([bytes[at], bytes[at + 1]])) }
 }
 
 #[inline(always)]
@@ -140,86 +158,102 @@ fn array<const N: usize>(bytes: &[u8], at: usize) -> &[u8; N] {
 }
 
 #[inline(always)]
-fn q4_0(bytes: &[u8; 18], out: &mut [f32; 32]) {
-    let d = half(bytes, 0);
-    for (i, q) in array::<16>(bytes, 2).iter().enumerate() {
-        out[i] = (i32::from(q & 15) - 8) as f32 * d;
-        out[i + 16] = (i32::from(q >> 4) - 8) as f32 * d;
+fn signed<const N: usize>(q: [u8; N]) -> [i8; N] {
+    q.map(|q| q as i8)
+}
+
+#[inline(always)]
+unsafe fn q4_0<S: Simd>(bytes: &[u8; 18], out: &mut [f32; 32]) {
+    unsafe {
+        let d = half::<S>(bytes, 0);
+        scale::<S>(&signed(S::nibbles(array(bytes, 2))), d, -8.0 * d, out);
     }
 }
 
 #[inline(always)]
-fn q4_1(bytes: &[u8; 20], out: &mut [f32; 32]) {
-    let (d, m) = (half(bytes, 0), half(bytes, 2));
-    for (i, q) in array::<16>(bytes, 4).iter().enumerate() {
-        out[i] = f32::from(q & 15) * d + m;
-        out[i + 16] = f32::from(q >> 4) * d + m;
+unsafe fn q4_1<S: Simd>(bytes: &[u8; 20], out: &mut [f32; 32]) {
+    unsafe { scale::<S>(&signed(S::nibbles(array(bytes, 4))), half::<S>(bytes, 0), half::<S>(bytes, 2), out) }
+}
+
+#[inline(always)]
+unsafe fn five_bits<S: Simd>(bytes: &[u8; 16], high: &[u8; 4]) -> [i8; 32] {
+    let (low, high) = unsafe { (S::nibbles(bytes), S::fifth_bits(u32::from_le_bytes(*high))) };
+    let mut q = [0; 32];
+    for i in 0..32 {
+        q[i] = (low[i] | high[i]) as i8;
+    }
+    q
+}
+
+#[inline(always)]
+unsafe fn q5_0<S: Simd>(bytes: &[u8; 22], out: &mut [f32; 32]) {
+    unsafe {
+        let d = half::<S>(bytes, 0);
+        scale::<S>(&five_bits::<S>(array(bytes, 6), array(bytes, 2)), d, -16.0 * d, out);
     }
 }
 
 #[inline(always)]
-fn q5_0(bytes: &[u8; 22], out: &mut [f32; 32]) {
-    let d = half(bytes, 0);
-    let high = u32::from_le_bytes(*array(bytes, 2));
-    for (i, q) in array::<16>(bytes, 6).iter().enumerate() {
-        let (low_bit, high_bit) = ((high >> i) & 1, (high >> (i + 16)) & 1);
-        out[i] = ((u32::from(q & 15) | (low_bit << 4)) as i32 - 16) as f32 * d;
-        out[i + 16] = ((u32::from(q >> 4) | (high_bit << 4)) as i32 - 16) as f32 * d;
+unsafe fn q5_1<S: Simd>(bytes: &[u8; 24], out: &mut [f32; 32]) {
+    unsafe {
+        let q = five_bits::<S>(array(bytes, 8), array(bytes, 4));
+        scale::<S>(&q, half::<S>(bytes, 0), half::<S>(bytes, 2), out);
     }
 }
 
 #[inline(always)]
-fn q5_1(bytes: &[u8; 24], out: &mut [f32; 32]) {
-    let (d, m) = (half(bytes, 0), half(bytes, 2));
-    let high = u32::from_le_bytes(*array(bytes, 4));
-    for (i, q) in array::<16>(bytes, 8).iter().enumerate() {
-        let (low_bit, high_bit) = ((high >> i) & 1, (high >> (i + 16)) & 1);
-        out[i] = (u32::from(q & 15) | (low_bit << 4)) as f32 * d + m;
-        out[i + 16] = (u32::from(q >> 4) | (high_bit << 4)) as f32 * d + m;
+unsafe fn q8_0<S: Simd>(bytes: &[u8; 34], out: &mut [f32; 32]) {
+    unsafe { scale::<S>(&signed(*array::<32>(bytes, 2)), half::<S>(bytes, 0), 0.0, out) }
+}
+
+/// Pairs of bits: 4 × 32 from each 32 bytes.
+#[inline(always)]
+fn bit_pairs(bytes: &[u8; 64]) -> [u8; 256] {
+    let mut q = [0; 256];
+    for pass in 0..2 {
+        for i in 0..32 {
+            let byte = bytes[32 * pass + i];
+            q[128 * pass + i] = byte & 3;
+            q[128 * pass + 32 + i] = (byte >> 2) & 3;
+            q[128 * pass + 64 + i] = (byte >> 4) & 3;
+            q[128 * pass + 96 + i] = byte >> 6;
+        }
     }
+    q
 }
 
 #[inline(always)]
-fn q8_0(bytes: &[u8; 34], out: &mut [f32; 32]) {
-    let d = half(bytes, 0);
-    for (out, &q) in out.iter_mut().zip(array::<32>(bytes, 2)) {
-        *out = f32::from(q as i8) * d;
-    }
-}
-
-#[inline(always)]
-fn q2_k(bytes: &[u8; 84], out: &mut [f32; 256]) {
-    let scales = array::<16>(bytes, 0);
-    let quants = array::<64>(bytes, 16);
-    let (d, dmin) = (half(bytes, 80), half(bytes, 82));
-    for group in 0..16 {
-        // Groups of 16: two of them share 32 bytes, four pairs of bits each.
-        let (pass, shift, upper) = (group / 8, 2 * (group % 8 / 2), group % 2);
-        let scale = d * f32::from(scales[group] & 15);
-        let min = dmin * f32::from(scales[group] >> 4);
-        let q = array::<16>(quants, 32 * pass + 16 * upper);
-        for i in 0..16 {
-            out[16 * group + i] = scale * f32::from((q[i] >> shift) & 3) - min;
+unsafe fn q2_k<S: Simd>(bytes: &[u8; 84], out: &mut [f32; 256]) {
+    let q = signed(bit_pairs(array(bytes, 16)));
+    unsafe {
+        let (d, dmin) = (half::<S>(bytes, 80), half::<S>(bytes, 82));
+        for group in 0..16 {
+            let packed = bytes[group];
+            let part = 16 * group..16 * (group + 1);
+            scale::<S>(&q[part.clone()], d * f32::from(packed & 15), -dmin * f32::from(packed >> 4), &mut out[part]);
         }
     }
 }
 
 #[inline(always)]
-fn q3_k(bytes: &[u8; 110], out: &mut [f32; 256]) {
-    let high = array::<32>(bytes, 0);
-    let quants = array::<64>(bytes, 32);
-    let packed = array::<12>(bytes, 96);
-    let d = half(bytes, 108);
-    for group in 0..16 {
-        let low = if group < 8 { packed[group] & 15 } else { packed[group - 8] >> 4 };
-        let scale = low | (((packed[8 + group % 4] >> (2 * (group / 4))) & 3) << 4);
-        let scale = d * (i32::from(scale) - 32) as f32;
-        let (pass, pair, upper) = (group / 8, group % 8 / 2, group % 2);
-        let q = array::<16>(quants, 32 * pass + 16 * upper);
-        let h = array::<16>(high, 16 * upper);
-        for i in 0..16 {
-            let bit = (h[i] >> (4 * pass + pair)) & 1;
-            out[16 * group + i] = scale * (i32::from((q[i] >> (2 * pair)) & 3) - 4 * (1 - i32::from(bit))) as f32;
+unsafe fn q3_k<S: Simd>(bytes: &[u8; 110], out: &mut [f32; 256]) {
+    let (high, packed) = (array::<32>(bytes, 0), array::<12>(bytes, 96));
+    let mut q = bit_pairs(array(bytes, 32));
+    // Bit k of byte i is the third bit of element 32·k + i.
+    for (k, q) in q.as_chunks_mut::<32>().0.iter_mut().enumerate() {
+        for i in 0..32 {
+            q[i] |= ((high[i] >> k) & 1) << 2;
+        }
+    }
+    let q = signed(q);
+    unsafe {
+        let d = half::<S>(bytes, 108);
+        for group in 0..16 {
+            let low = if group < 8 { packed[group] & 15 } else { packed[group - 8] >> 4 };
+            let factor = low | (((packed[8 + group % 4] >> (2 * (group / 4))) & 3) << 4);
+            let factor = d * (i32::from(factor) - 32) as f32;
+            let part = 16 * group..16 * (group + 1);
+            scale::<S>(&q[part.clone()], factor, -4.0 * factor, &mut out[part]);
         }
     }
 }
@@ -235,63 +269,69 @@ fn scale_and_min(packed: &[u8; 12], i: usize) -> (f32, f32) {
     (f32::from(scale), f32::from(min))
 }
 
+/// Scales the eight groups of 32 of a Q4_K or Q5_K block.
 #[inline(always)]
-fn q4_k(bytes: &[u8; 144], out: &mut [f32; 256]) {
-    let (d, dmin) = (half(bytes, 0), half(bytes, 2));
-    let scales = array::<12>(bytes, 4);
-    for pair in 0..4 {
-        let q = array::<32>(bytes, 16 + 32 * pair);
-        let (scale, min) = scale_and_min(scales, 2 * pair);
-        let (low_scale, low_min) = (d * scale, dmin * min);
-        let (scale, min) = scale_and_min(scales, 2 * pair + 1);
-        let (high_scale, high_min) = (d * scale, dmin * min);
-        let out: &mut [f32; 64] = out[64 * pair..].first_chunk_mut().expect("256 = 4 · 64");
-        for i in 0..32 {
-            out[i] = low_scale * f32::from(q[i] & 15) - low_min;
-            out[i + 32] = high_scale * f32::from(q[i] >> 4) - high_min;
+unsafe fn scale_groups<S: Simd>(q: &[i8; 256], header: &[u8], out: &mut [f32; 256]) {
+    unsafe {
+        let (d, dmin) = (half::<S>(header, 0), half::<S>(header, 2));
+        for group in 0..8 {
+            let (factor, min) = scale_and_min(array(header, 4), group);
+            let part = 32 * group..32 * (group + 1);
+            scale::<S>(&q[part.clone()], d * factor, -dmin * min, &mut out[part]);
         }
     }
 }
 
+/// Nibbles of four times 32 bytes: the low ones of each 32, then the high ones.
 #[inline(always)]
-fn q5_k(bytes: &[u8; 176], out: &mut [f32; 256]) {
-    let (d, dmin) = (half(bytes, 0), half(bytes, 2));
-    let scales = array::<12>(bytes, 4);
+fn wide_nibbles(bytes: &[u8; 128]) -> [u8; 256] {
+    let mut q = [0; 256];
+    for (bytes, q) in bytes.as_chunks::<32>().0.iter().zip(q.as_chunks_mut::<64>().0) {
+        for i in 0..32 {
+            q[i] = bytes[i] & 15;
+            q[i + 32] = bytes[i] >> 4;
+        }
+    }
+    q
+}
+
+#[inline(always)]
+unsafe fn q4_k<S: Simd>(bytes: &[u8; 144], out: &mut [f32; 256]) {
+    unsafe { scale_groups::<S>(&signed(wide_nibbles(array(bytes, 16))), bytes, out) }
+}
+
+#[inline(always)]
+unsafe fn q5_k<S: Simd>(bytes: &[u8; 176], out: &mut [f32; 256]) {
     let high = array::<32>(bytes, 16);
-    for pair in 0..4 {
-        let q = array::<32>(bytes, 48 + 32 * pair);
-        let (scale, min) = scale_and_min(scales, 2 * pair);
-        let (low_scale, low_min) = (d * scale, dmin * min);
-        let (scale, min) = scale_and_min(scales, 2 * pair + 1);
-        let (high_scale, high_min) = (d * scale, dmin * min);
-        let out: &mut [f32; 64] = out[64 * pair..].first_chunk_mut().expect("256 = 4 · 64");
+    let mut q = wide_nibbles(array(bytes, 48));
+    // Bit k of byte i is the fifth bit of element 32·k + i.
+    for (k, q) in q.as_chunks_mut::<32>().0.iter_mut().enumerate() {
         for i in 0..32 {
-            let (low_bit, high_bit) = ((high[i] >> (2 * pair)) & 1, (high[i] >> (2 * pair + 1)) & 1);
-            out[i] = low_scale * f32::from((q[i] & 15) | (low_bit << 4)) - low_min;
-            out[i + 32] = high_scale * f32::from((q[i] >> 4) | (high_bit << 4)) - high_min;
+            q[i] |= ((high[i] >> k) & 1) << 4;
         }
     }
+    unsafe { scale_groups::<S>(&signed(q), bytes, out) }
 }
 
 #[inline(always)]
-fn q6_k(bytes: &[u8; 210], out: &mut [f32; 256]) {
+unsafe fn q6_k<S: Simd>(bytes: &[u8; 210], out: &mut [f32; 256]) {
     let scales = array::<16>(bytes, 192);
-    let d = half(bytes, 208);
-    for pass in 0..2 {
-        let low = array::<64>(bytes, 64 * pass);
-        let high = array::<32>(bytes, 128 + 32 * pass);
-        let out: &mut [f32; 128] = out[128 * pass..].first_chunk_mut().expect("256 = 2 · 128");
-        for quarter in 0..4 {
-            for half in 0..2 {
-                let scale = d * f32::from(scales[8 * pass + 2 * quarter + half] as i8);
-                let l = array::<16>(low, 32 * (quarter % 2) + 16 * half);
-                let h = array::<16>(high, 16 * half);
-                for i in 0..16 {
-                    let nibble = (l[i] >> (4 * (quarter / 2))) & 15;
-                    let q = nibble | (((h[i] >> (2 * quarter)) & 3) << 4);
-                    out[32 * quarter + 16 * half + i] = scale * (i32::from(q) - 32) as f32;
-                }
-            }
+    let mut q = [0i8; 256];
+    for (pass, q) in q.as_chunks_mut::<128>().0.iter_mut().enumerate() {
+        let (low, high) = (array::<64>(bytes, 64 * pass), array::<32>(bytes, 128 + 32 * pass));
+        for i in 0..32 {
+            let h = high[i];
+            q[i] = ((low[i] & 15) | ((h & 3) << 4)) as i8 - 32;
+            q[i + 32] = ((low[i + 32] & 15) | ((h & 12) << 2)) as i8 - 32;
+            q[i + 64] = ((low[i] >> 4) | (h & 48)) as i8 - 32;
+            q[i + 96] = ((low[i + 32] >> 4) | ((h & 192) >> 2)) as i8 - 32;
+        }
+    }
+    unsafe {
+        let d = half::<S>(bytes, 208);
+        for group in 0..16 {
+            let part = 16 * group..16 * (group + 1);
+            scale::<S>(&q[part.clone()], d * f32::from(scales[group] as i8), 0.0, &mut out[part]);
         }
     }
 }

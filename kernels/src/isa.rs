@@ -31,8 +31,9 @@ impl Isa {
         })
     }
 
+    /// Whether this machine can run it.
     #[cfg(target_arch = "x86_64")]
-    fn is_available(self) -> bool {
+    pub fn is_available(self) -> bool {
         match self {
             Isa::Avx512 => {
                 is_x86_feature_detected!("avx512f")
@@ -48,8 +49,9 @@ impl Isa {
         }
     }
 
+    /// Whether this machine can run it.
     #[cfg(not(target_arch = "x86_64"))]
-    fn is_available(self) -> bool {
+    pub fn is_available(self) -> bool {
         self == Isa::Portable
     }
 }

@@ -28,7 +28,8 @@ impl Weights<'_> {
 
     fn check(&self) {
         assert!(self.columns.is_multiple_of(self.kind.elements()), "{:?}: {} columns", self.kind, self.columns);
-        assert_eq!(self.bytes.len(), self.rows * self.row_bytes(), "{:?}: bytes of the weights", self.kind);
+        let bytes = self.rows.checked_mul(self.row_bytes());
+        assert_eq!(Some(self.bytes.len()), bytes, "{:?}: bytes of the weights", self.kind);
     }
 }
 
@@ -40,13 +41,15 @@ const PANEL: usize = 64;
 const DEPTH: usize = 1024;
 /// Output columns transposed at a time; divides [`PANEL`].
 const STRIP: usize = 16;
+/// Elements between the rows of a strip: not a power of two, so that they do not all fall into the same cache set.
+const STRIDE: usize = DEPTH + 16;
 
 /// `y[m × rows] = x[m × columns] · Wᵀ`, plus `bias` to each row of y where there is one. Panics on wrong lengths.
 pub fn linear(isa: Isa, x: &[f32], weights: Weights, bias: Option<&[f32]>, y: &mut [f32]) {
     weights.check();
     let m = x.len() / weights.columns;
     assert_eq!(x.len(), m * weights.columns, "length of x");
-    assert_eq!(y.len(), m * weights.rows, "length of y");
+    assert_eq!(Some(y.len()), m.checked_mul(weights.rows), "length of y");
     if let Some(bias) = bias {
         assert_eq!(bias.len(), weights.rows, "length of the bias");
     }
@@ -98,19 +101,19 @@ unsafe fn panel_body<S: Simd>(
     let depth = weights.columns;
     // The panel, transposed: (depth, PANEL). Columns past the last hold numbers that nobody reads.
     let mut panel = vec![0f32; DEPTH.min(depth) * PANEL];
-    let mut strip = vec![0f32; STRIP * DEPTH];
+    let mut strip = vec![0f32; STRIP * STRIDE];
     let mut sums = vec![0f32; m * PANEL];
     for start in (0..depth).step_by(DEPTH) {
         let length = DEPTH.min(depth - start);
         for column in (0..columns).step_by(STRIP) {
             let count = STRIP.min(columns - column);
-            for (j, row) in strip.chunks_exact_mut(DEPTH).take(count).enumerate() {
+            for (j, row) in strip.chunks_exact_mut(STRIDE).take(count).enumerate() {
                 dequantize_part(S::ISA, weights, first + column + j, start, &mut row[..length]);
             }
             for (i, out) in panel.chunks_exact_mut(PANEL).take(length).enumerate() {
                 let out: &mut [f32; STRIP] = out[column..].first_chunk_mut().expect("STRIP divides PANEL");
                 for (j, out) in out.iter_mut().enumerate() {
-                    *out = strip[j * DEPTH + i];
+                    *out = strip[j * STRIDE + i];
                 }
             }
         }

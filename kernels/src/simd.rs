@@ -1,11 +1,12 @@
 //! The few vector operations that the kernels are written in, for each instruction set.
 
 use crate::Isa;
+use half::f16;
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
 /// A vector of f32. All methods are `unsafe` because they need the instruction set they are named for; they are only
-/// reached through [`kernel!`], whose entry points check for it.
+/// reached through [`kernel!`], whose entry points check that the machine has it and fall back to portable code.
 pub(crate) trait Simd: Copy {
     const ISA: Isa;
     const LANES: usize;
@@ -27,6 +28,32 @@ pub(crate) trait Simd: Copy {
     unsafe fn round(a: Self::V) -> Self::V;
     /// `x · 2ⁿ` for integral `n` from -126 to 127.
     unsafe fn scale_by_power_of_two(x: Self::V, n: Self::V) -> Self::V;
+    /// LANES signed bytes.
+    unsafe fn load_i8(p: *const i8) -> Self::V;
+    /// LANES halves.
+    unsafe fn load_f16(p: *const f16) -> Self::V;
+    unsafe fn half(bits: u16) -> f32;
+    /// Low nibbles, then high ones.
+    #[inline(always)]
+    unsafe fn nibbles(bytes: &[u8; 16]) -> [u8; 32] {
+        let mut q = [0; 32];
+        for i in 0..16 {
+            q[i] = bytes[i] & 15;
+            q[i + 16] = bytes[i] >> 4;
+        }
+        q
+    }
+    /// Each bit as a byte of 0 or 16.
+    #[inline(always)]
+    unsafe fn fifth_bits(bits: u32) -> [u8; 32] {
+        let mut spread = [0; 32];
+        for (out, byte) in spread.as_chunks_mut::<8>().0.iter_mut().zip(bits.to_le_bytes()) {
+            // The byte in every lane, of which lane i keeps bit i; adding 127 carries any bit into the lane's top.
+            let lanes = (u64::from(byte) * 0x0101_0101_0101_0101) & 0x8040_2010_0804_0201;
+            *out = (((lanes + 0x7f7f_7f7f_7f7f_7f7f) >> 3) & 0x1010_1010_1010_1010).to_le_bytes();
+        }
+        spread
+    }
     unsafe fn sum(v: Self::V) -> f32;
     unsafe fn largest(v: Self::V) -> f32;
 }
@@ -48,6 +75,14 @@ pub(crate) unsafe fn exp<S: Simd>(x: S::V) -> S::V {
         }
         S::scale_by_power_of_two(p, n)
     }
+}
+
+/// Exact, without asking what the machine can do: shifts the bits into place and lets a multiplication by 2¹¹² put the
+/// exponent right, subnormals included. Infinities and NaN become finite, which no weight or cached value is.
+#[inline(always)]
+fn half_to_f32(bits: u16) -> f32 {
+    let magnitude = f32::from_bits(u32::from(bits & 0x7fff) << 13) * f32::from_bits(0x7780_0000);
+    f32::from_bits(magnitude.to_bits() | (u32::from(bits & 0x8000) << 16))
 }
 
 /// Eight lanes of plain Rust.
@@ -117,6 +152,20 @@ impl Simd for Portable {
         lanewise!(i => x[i] * f32::from_bits(((n[i] as i32 + 127) as u32) << 23))
     }
     #[inline(always)]
+    unsafe fn load_i8(p: *const i8) -> Self::V {
+        let bytes = unsafe { p.cast::<[i8; 8]>().read_unaligned() };
+        lanewise!(i => f32::from(bytes[i]))
+    }
+    #[inline(always)]
+    unsafe fn load_f16(p: *const f16) -> Self::V {
+        let halves = unsafe { p.cast::<[u16; 8]>().read_unaligned() };
+        lanewise!(i => half_to_f32(halves[i]))
+    }
+    #[inline(always)]
+    unsafe fn half(bits: u16) -> f32 {
+        half_to_f32(bits)
+    }
+    #[inline(always)]
     unsafe fn sum(v: Self::V) -> f32 {
         ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]))
     }
@@ -182,6 +231,27 @@ impl Simd for Avx2 {
         unsafe {
             let exponent = _mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127));
             _mm256_mul_ps(x, _mm256_castsi256_ps(_mm256_slli_epi32::<23>(exponent)))
+        }
+    }
+    #[inline(always)]
+    unsafe fn load_i8(p: *const i8) -> Self::V {
+        unsafe { _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(p.cast()))) }
+    }
+    #[inline(always)]
+    unsafe fn load_f16(p: *const f16) -> Self::V {
+        unsafe { _mm256_cvtph_ps(_mm_loadu_si128(p.cast())) }
+    }
+    #[inline(always)]
+    unsafe fn half(bits: u16) -> f32 {
+        unsafe { _mm_cvtss_f32(_mm_cvtph_ps(_mm_cvtsi32_si128(i32::from(bits)))) }
+    }
+    #[inline(always)]
+    unsafe fn nibbles(bytes: &[u8; 16]) -> [u8; 32] {
+        unsafe {
+            let packed = _mm_loadu_si128(bytes.as_ptr().cast());
+            let low = _mm_and_si128(packed, _mm_set1_epi8(15));
+            let high = _mm_and_si128(_mm_srli_epi16::<4>(packed), _mm_set1_epi8(15));
+            std::mem::transmute(_mm256_set_m128i(high, low))
         }
     }
     #[inline(always)]
@@ -258,6 +328,26 @@ impl Simd for Avx512 {
         unsafe { _mm512_scalef_ps(x, n) }
     }
     #[inline(always)]
+    unsafe fn load_i8(p: *const i8) -> Self::V {
+        unsafe { _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(p.cast()))) }
+    }
+    #[inline(always)]
+    unsafe fn load_f16(p: *const f16) -> Self::V {
+        unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(p.cast())) }
+    }
+    #[inline(always)]
+    unsafe fn half(bits: u16) -> f32 {
+        unsafe { Avx2::half(bits) }
+    }
+    #[inline(always)]
+    unsafe fn nibbles(bytes: &[u8; 16]) -> [u8; 32] {
+        unsafe { Avx2::nibbles(bytes) }
+    }
+    #[inline(always)]
+    unsafe fn fifth_bits(bits: u32) -> [u8; 32] {
+        unsafe { std::mem::transmute(_mm256_maskz_set1_epi8(bits, 16)) }
+    }
+    #[inline(always)]
     unsafe fn sum(v: Self::V) -> f32 {
         unsafe { _mm512_reduce_add_ps(v) }
     }
@@ -285,14 +375,13 @@ macro_rules! kernel {
             unsafe fn avx2($($arg: $ty),*) $(-> $ret)? {
                 unsafe { $body::<$crate::simd::Avx2>($($arg),*) }
             }
-            debug_assert!($crate::Isa::available().contains(&isa));
             match isa {
-                // SAFETY: an `Isa` in use is one that this machine has (`Isa::available`).
+                // SAFETY: the machine was just found to have it.
                 #[cfg(target_arch = "x86_64")]
-                $crate::Isa::Avx512 => unsafe { avx512($($arg),*) },
+                $crate::Isa::Avx512 if isa.is_available() => unsafe { avx512($($arg),*) },
                 // SAFETY: as above.
                 #[cfg(target_arch = "x86_64")]
-                $crate::Isa::Avx2 => unsafe { avx2($($arg),*) },
+                $crate::Isa::Avx2 if isa.is_available() => unsafe { avx2($($arg),*) },
                 // SAFETY: needs nothing.
                 _ => unsafe { $body::<$crate::simd::Portable>($($arg),*) },
             }
