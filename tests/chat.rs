@@ -1,7 +1,7 @@
 //! Tokenizers and chat templates against Hugging Face's own, on the fixtures and on real models where they are.
 
 use ronbun::{
-    chat::{ChatTemplate, Message, Tokenizer},
+    chat::{ChatSettings, ChatTemplate, Message, Tokenizer},
     generator::{
         Generator, Prompt, Question, Sampling,
         local::{LocalGenerator, ModelSource},
@@ -63,7 +63,9 @@ fn sentence_piece_vocabularies() {
 fn chat_templates_render_as_transformers_does() {
     for folder in ["llama-tied-f32", "qwen2-tied-bf16"] {
         let chat = &json(fixture(folder).join("tokens.json"))["chat"];
-        let template = ChatTemplate::of_folder(&fixture(folder), folder).unwrap().unwrap();
+        let settings = ChatSettings::of_folder(&fixture(folder)).unwrap();
+        let (bos, eos) = (settings.bos_token.unwrap_or_default(), settings.eos_token.unwrap_or_default());
+        let template = ChatTemplate::new(&settings.template.unwrap(), &bos, &eos, folder).unwrap();
         let messages: Vec<Message> = chat["messages"]
             .as_array()
             .unwrap()

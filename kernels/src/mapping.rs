@@ -7,7 +7,7 @@ use std::{fs::File, io, ops::Deref, path::Path};
 pub struct Mapping(memmap2::Mmap);
 
 impl Mapping {
-    /// Fails as opening the file does, and on an empty file.
+    /// Fails as opening the file does. An empty file is an empty slice.
     pub fn open(path: &Path) -> io::Result<Mapping> {
         let file = File::open(path)?;
         // SAFETY: the map is read-only. Should another process shorten the file meanwhile, the kernel ends this one with

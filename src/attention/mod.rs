@@ -46,26 +46,29 @@ pub struct Tail<'a> {
     pub cache: &'a mut KvCache,
 }
 
-/// Appends `k` and `v` (rows, kv_heads, head_dim) of every tail to its cache, then attends from `q`
-/// (rows, heads, head_dim): each row sees the whole prefix and its own tail up to itself. All slices hold the tails' rows
-/// one after the other; keys and queries are already rotated. Returns (rows, heads, head_dim).
-pub fn attend(
-    shape: Shape,
-    layer: usize,
-    (q, k, v): (&[f32], &[f32], &[f32]),
-    prefix: Option<&KvCache>,
-    tails: &mut [Tail],
-) -> Vec<f32> {
-    let isa = Isa::current();
-    let (q_row, kv_row) = (shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim);
+/// Appends the tails' keys and values of one layer, `k` and `v` (rows of all tails, kv_heads, head_dim), keys already
+/// rotated.
+pub fn append(layer: usize, k: &[f32], v: &[f32], tails: &mut [Tail]) {
+    let rows: usize = tails.iter().map(|tail| tail.rows).sum();
+    let width = k.len() / rows.max(1);
     let mut first = 0;
-    let mut starts = Vec::with_capacity(tails.len());
-    for tail in tails.iter_mut() {
-        let rows = first * kv_row..(first + tail.rows) * kv_row;
-        tail.cache.layers[layer].append(&k[rows.clone()], &v[rows]);
-        starts.push(first);
+    for tail in tails {
+        let part = first * width..(first + tail.rows) * width;
+        tail.cache.layers[layer].append(&k[part.clone()], &v[part]);
         first += tail.rows;
     }
+}
+
+/// Attends from `q` (rows of all tails, heads, head_dim), rotated, whose keys were appended: each row sees the whole prefix
+/// and its own tail up to itself. Returns (rows, heads, head_dim).
+pub fn attend(shape: Shape, layer: usize, q: &[f32], prefix: Option<&KvCache>, tails: &[Tail]) -> Vec<f32> {
+    let isa = Isa::current();
+    let q_row = shape.heads * shape.head_dim;
+    let starts = tails.iter().scan(0, |next, tail| {
+        *next += tail.rows;
+        Some(*next - tail.rows)
+    });
+    let starts: Vec<usize> = starts.collect();
     let own = |(tail, &start): (&Tail, &usize)| {
         let kv = &tail.cache.layers[layer];
         let q = &q[start * q_row..(start + tail.rows) * q_row];

@@ -4,6 +4,6 @@ mod template;
 mod tokenizer;
 mod vocabulary;
 
-pub use template::{CHATML, ChatTemplate, Message};
+pub use template::{CHATML, ChatSettings, ChatTemplate, Message};
 pub use tokenizer::Tokenizer;
 pub use vocabulary::Vocabulary;

@@ -27,6 +27,43 @@ pub struct ChatTemplate {
     name: String,
 }
 
+/// What a folder's tokenizer_config.json and chat_template.jinja say about chats; empty where there are none.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ChatSettings {
+    pub template: Option<String>,
+    pub bos_token: Option<String>,
+    pub eos_token: Option<String>,
+    /// Whether a prompt begins with the BOS token even where the template does not write it.
+    pub add_bos_token: bool,
+}
+
+impl ChatSettings {
+    pub fn of_folder(folder: &Path) -> Result<ChatSettings> {
+        let config = folder.join("tokenizer_config.json");
+        let json: Value = match fs::read(&config) {
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map_err(|error| Error::new(Kind::Model, config.display(), format!("is not JSON: {error}")))?,
+            Err(_) => Value::Null,
+        };
+        let file = fs::read_to_string(folder.join("chat_template.jinja")).ok();
+        let template = file.or_else(|| match json.get("chat_template")? {
+            Value::String(source) => Some(source.clone()),
+            // Several named templates: the default one.
+            Value::Array(list) => {
+                let default = list.iter().find(|t| t.get("name").is_some_and(|n| n == "default"))?;
+                default.get("template").and_then(Value::as_str).map(str::to_string)
+            }
+            _ => None,
+        });
+        Ok(ChatSettings {
+            template,
+            bos_token: token_text(json.get("bos_token")),
+            eos_token: token_text(json.get("eos_token")),
+            add_bos_token: json.get("add_bos_token").is_some_and(|add| *add == true),
+        })
+    }
+}
+
 /// For models that come without a template but know ChatML's tokens.
 pub const CHATML: &str = "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 
@@ -45,31 +82,12 @@ impl ChatTemplate {
         });
         // Templates print today's date with it; a prompt that changes by the day could not be repeated.
         environment.add_function("strftime_now", |_: String| "1 January 2026".to_string());
-        environment.add_template_owned(TEMPLATE, source.to_string()).map_err(|error| malformed(name, &error))?;
+        // Tags by which transformers marks what a model is trained on; Jinja does not know them.
+        let source = ["{% generation %}", "{% endgeneration %}", "{%- generation -%}", "{%- endgeneration -%}"]
+            .iter()
+            .fold(source.to_string(), |source, tag| source.replace(tag, ""));
+        environment.add_template_owned(TEMPLATE, source).map_err(|error| malformed(name, &error))?;
         Ok(ChatTemplate { environment, bos_token: bos_token.into(), eos_token: eos_token.into(), name: name.into() })
-    }
-
-    /// The source and the two tokens as a folder's tokenizer_config.json and chat_template.jinja give them.
-    /// `None` where there is no template.
-    pub fn of_folder(folder: &Path, name: &str) -> Result<Option<ChatTemplate>> {
-        let config = folder.join("tokenizer_config.json");
-        let json: Value = match fs::read(&config) {
-            Ok(bytes) => serde_json::from_slice(&bytes)
-                .map_err(|error| Error::new(Kind::Model, config.display(), format!("is not JSON: {error}")))?,
-            Err(_) => Value::Null,
-        };
-        let file = fs::read_to_string(folder.join("chat_template.jinja")).ok();
-        let source = file.or_else(|| match json.get("chat_template")? {
-            Value::String(source) => Some(source.clone()),
-            // Several named templates: the default one.
-            Value::Array(list) => {
-                let default = list.iter().find(|t| t.get("name").is_some_and(|n| n == "default"))?;
-                default.get("template").and_then(Value::as_str).map(str::to_string)
-            }
-            _ => None,
-        });
-        let token = |key: &str| token_text(json.get(key)).unwrap_or_default();
-        source.map(|source| ChatTemplate::new(&source, &token("bos_token"), &token("eos_token"), name)).transpose()
     }
 
     /// The prompt, ready for the assistant's answer.

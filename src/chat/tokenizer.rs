@@ -8,7 +8,7 @@ use std::{fs, path::Path};
 /// A model's tokenizer.
 pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
-    /// The texts of special tokens, longest first.
+    /// The texts of the tokens that steer a model, longest first.
     special: Vec<String>,
 }
 
@@ -39,7 +39,8 @@ impl Tokenizer {
         let _ = inner.with_truncation(None);
         inner.with_padding(None);
         let added = inner.get_added_tokens_decoder();
-        let mut special: Vec<String> = added.values().filter(|t| t.special).map(|t| t.content.clone()).collect();
+        let steers = |token: &&tokenizers::AddedToken| token.special || token.content.starts_with("<|");
+        let mut special: Vec<String> = added.values().filter(steers).map(|token| token.content.clone()).collect();
         special.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
         Tokenizer { inner, special }
     }
@@ -64,7 +65,16 @@ impl Tokenizer {
         self.inner.id_to_token(id)
     }
 
-    /// Whether `id` is a special token.
+    /// Tokens that have a text.
+    pub fn len(&self) -> usize {
+        self.inner.get_vocab(true).values().max().map_or(0, |id| *id as usize + 1)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Whether `id` is a token that steers the model rather than text.
     pub fn is_special(&self, id: u32) -> bool {
         self.token(id).is_some_and(|token| self.special.contains(&token))
     }

@@ -80,7 +80,7 @@ impl Vocabulary {
             "pre_tokenizer": {"type": "Sequence", "pretokenizers": cut},
             "post_processor": null,
             "decoder": {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true},
-            "model": {"type": "BPE", "vocab": self.vocab(), "merges": merges, "ignore_merges": self.pre == "llama-bpe"},
+            "model": {"type": "BPE", "vocab": self.vocab(), "merges": merges, "ignore_merges": matches!(self.pre.as_str(), "llama-bpe" | "llama3" | "llama-v3")},
         }))
     }
 

@@ -4,14 +4,16 @@ use super::SamplingParams;
 
 /// Tokens of an answer that the repetition penalty looks back on.
 const PENALTY_WINDOW: usize = 256;
-/// DRY: a repeated run may be this long before it costs anything.
-const DRY_ALLOWED: usize = 4;
+/// DRY: a repeated run may be this long before it costs anything; names, titles and addresses come again.
+const DRY_ALLOWED: usize = 10;
 /// DRY: each further token of the run multiplies its cost by this.
 const DRY_BASE: f32 = 1.75;
+/// DRY: the most that a repetition costs, in logits.
+const DRY_MOST: f32 = 6.0;
 /// DRY: longest run looked at.
 const DRY_LONGEST: usize = 32;
 
-/// Penalises what would repeat this answer. The prompt is not looked at: an answer may quote the paper freely.
+/// Penalises what would repeat this answer. An answer may quote the paper freely, as often as it likes.
 #[derive(Debug, Clone)]
 pub struct LogitsProcessor {
     repetition_penalty: f32,
@@ -23,8 +25,8 @@ impl LogitsProcessor {
         LogitsProcessor { repetition_penalty: params.repetition_penalty, dry_multiplier: params.dry_multiplier }
     }
 
-    /// `written` is what the answer holds so far.
-    pub fn process(&self, logits: &mut [f32], written: &[u32]) {
+    /// `written` is what the answer holds so far, `prompt` the parts of what it answers.
+    pub fn process(&self, logits: &mut [f32], written: &[u32], prompt: &[&[u32]]) {
         if self.repetition_penalty != 1.0 {
             let mut recent: Vec<u32> = written[written.len().saturating_sub(PENALTY_WINDOW)..].to_vec();
             recent.sort_unstable();
@@ -36,7 +38,11 @@ impl LogitsProcessor {
         }
         if self.dry_multiplier > 0.0 {
             for (id, run) in continued_runs(written) {
-                logits[id as usize] -= self.dry_multiplier * DRY_BASE.powi((run - DRY_ALLOWED) as i32);
+                let quoted = [&written[written.len() - run..], &[id]].concat();
+                if !prompt.iter().any(|part| part.windows(quoted.len()).any(|window| window == quoted)) {
+                    let cost = self.dry_multiplier * DRY_BASE.powi((run - DRY_ALLOWED) as i32);
+                    logits[id as usize] -= cost.min(DRY_MOST);
+                }
             }
         }
     }
@@ -65,11 +71,15 @@ fn continued_runs(written: &[u32]) -> Vec<(u32, usize)> {
 mod tests {
     use super::*;
 
+    /// Twelve tokens, a break, and the first `again` of them once more.
+    fn repeating(again: u32) -> Vec<u32> {
+        (0..12).chain([50]).chain(0..again).collect()
+    }
+
     #[test]
     fn runs_that_would_go_on() {
-        let written = [1, 2, 3, 4, 5, 9, 1, 2, 3, 4];
-        assert_eq!(continued_runs(&written), [(5, 4)]);
-        assert_eq!(continued_runs(&written[..9]), []);
+        assert_eq!(continued_runs(&repeating(10)), [(10, 10)]);
+        assert_eq!(continued_runs(&repeating(9)), []);
         assert_eq!(continued_runs(&[]), []);
     }
 
@@ -77,11 +87,21 @@ mod tests {
     fn penalties() {
         let params = SamplingParams { repetition_penalty: 2.0, dry_multiplier: 1.0, ..SamplingParams::greedy() };
         let mut logits = [4.0, -4.0, 1.0, 1.0];
-        LogitsProcessor::new(&params).process(&mut logits, &[0, 1, 0]);
+        LogitsProcessor::new(&params).process(&mut logits, &[0, 1, 0], &[]);
         assert_eq!(logits, [2.0, -8.0, 1.0, 1.0]);
-        let mut logits = [1.0; 8];
-        LogitsProcessor::new(&SamplingParams { repetition_penalty: 1.0, ..params })
-            .process(&mut logits, &[1, 2, 3, 4, 5, 7, 1, 2, 3, 4]);
-        assert_eq!(logits, [1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 1.0, 1.0]);
+
+        let dry = LogitsProcessor::new(&SamplingParams { repetition_penalty: 1.0, ..params });
+        let after = |again: u32, prompt: &[u32]| {
+            let mut logits = [0.0; 64];
+            dry.process(&mut logits, &repeating(again), &[prompt]);
+            logits[again as usize]
+        };
+        assert_eq!((after(9, &[]), after(10, &[]), after(11, &[])), (0.0, -1.0, -1.75));
+        let paper: Vec<u32> = (0..30).collect();
+        assert_eq!(after(11, &paper), 0.0, "what the paper says may be said again");
+        let mut logits = [0.0; 64];
+        let long: Vec<u32> = (0..40).chain([50]).chain(0..39).collect();
+        dry.process(&mut logits, &long, &[]);
+        assert_eq!(logits[39], -DRY_MOST);
     }
 }

@@ -1,8 +1,8 @@
 //! Prefill, batched decode and sampling over token ids.
 //!
 //! One paper is one prefix; every question is a branch over it. The prefix is computed once and kept; branches are
-//! decoded together, and each ends on its own. A branch's tokens depend on the prefix, on itself and on its seed, never on
-//! its neighbours.
+//! decoded together, and each ends on its own. A branch draws from the prefix, itself and its seed; its neighbours change
+//! at most the last bits of a sum, through the shape of the products.
 
 pub mod eval;
 mod logits;
@@ -56,12 +56,21 @@ pub struct Engine {
     /// The prefix that is held, and its keys and values.
     prefix: Vec<u32>,
     cache: KvCache,
+    /// Ids from here on have no text (embeddings are often padded) and are never drawn.
+    vocabulary: usize,
 }
 
 impl Engine {
     pub fn new(decoder: Decoder, kv_type: KvType) -> Engine {
         let cache = decoder.new_cache(kv_type);
-        Engine { decoder, kv_type, prefix: Vec::new(), cache }
+        let vocabulary = decoder.config.vocab_size;
+        Engine { decoder, kv_type, prefix: Vec::new(), cache, vocabulary }
+    }
+
+    /// Draws only ids below `size`.
+    pub fn limit_vocabulary(mut self, size: usize) -> Engine {
+        self.vocabulary = size.clamp(1, self.decoder.config.vocab_size);
+        self
     }
 
     /// Tokens of `ids` that need not be computed again.
@@ -77,15 +86,15 @@ impl Engine {
         let total = ids.len() - held;
         for chunk in ids[held..].chunks(PREFILL_CHUNK) {
             interrupt::check()?;
-            self.decoder.forward(None, &mut [Sequence { ids: chunk, cache: &mut self.cache }])?;
+            self.decoder.extend(chunk, &mut self.cache)?;
             self.prefix.extend_from_slice(chunk);
             progress(self.prefix.len() - held, total);
         }
         Ok(())
     }
 
-    /// Continues the prefix by every branch, all together, until each ends. `on_token` hears of every token kept, by
-    /// branch; it is not told of stop tokens.
+    /// Continues the prefix by every branch, all together, until each ends. `on_token` hears of every token drawn, by
+    /// branch, but of no stop token.
     pub fn decode(
         &self,
         branches: &[Branch],
@@ -101,12 +110,13 @@ impl Engine {
             interrupt::check()?;
             let mut next = Vec::with_capacity(active.len());
             for (&index, logits) in active.iter().zip(&mut logits) {
-                match states[index].step(logits, stop) {
+                let (drawn, finish) = states[index].step(logits, stop, &[&self.prefix, &branches[index].ids]);
+                if let Some(id) = drawn {
+                    on_token(index, id);
+                }
+                match finish {
                     Some(finish) => on_end(index, finish),
-                    None => {
-                        on_token(index, states[index].last());
-                        next.push(index);
-                    }
+                    None => next.push(index),
                 }
             }
             active = next;
@@ -118,37 +128,50 @@ impl Engine {
     /// The branches' own prompts, in batches of about [`PREFILL_CHUNK`] rows; the logits after each.
     fn prefill_branches(&self, branches: &[Branch], states: &mut [State]) -> Result<Vec<Vec<f32>>> {
         let mut logits = Vec::with_capacity(branches.len());
-        let mut rest: Vec<(&Branch, &mut State)> = branches.iter().zip(states).collect();
-        while !rest.is_empty() {
-            interrupt::check()?;
-            let mut rows = 0;
-            let take =
-                rest.iter().take_while(|(branch, _)| (rows == 0 || rows < PREFILL_CHUNK, rows += branch.ids.len()).0);
-            let take = take.count();
-            let mut batch: Vec<_> = rest.drain(..take).collect();
-            let mut sequences: Vec<Sequence> = batch
-                .iter_mut()
-                .map(|(branch, state)| Sequence { ids: &branch.ids, cache: &mut state.cache })
-                .collect();
-            let hidden = self.decoder.forward(Some(&self.cache), &mut sequences)?;
-            let mut end = 0;
-            let last: Vec<usize> = batch.iter().map(|(branch, _)| (end += branch.ids.len(), end - 1).1).collect();
-            logits.extend(self.decoder.logits(&hidden, &last)?);
+        let mut waiting: Vec<Sequence> = Vec::new();
+        for (branch, state) in branches.iter().zip(states) {
+            // A branch that is long itself goes ahead alone, up to its last chunk.
+            let mut rest = branch.ids.as_slice();
+            while rest.len() > PREFILL_CHUNK {
+                interrupt::check()?;
+                let (chunk, behind) = rest.split_at(PREFILL_CHUNK);
+                self.decoder.forward(Some(&self.cache), &mut [Sequence { ids: chunk, cache: &mut state.cache }])?;
+                rest = behind;
+            }
+            let rows: usize = waiting.iter().map(|sequence| sequence.ids.len()).sum();
+            if rows + rest.len() > PREFILL_CHUNK {
+                logits.extend(self.last_logits(&mut waiting)?);
+                waiting.clear();
+            }
+            waiting.push(Sequence { ids: rest, cache: &mut state.cache });
         }
+        logits.extend(self.last_logits(&mut waiting)?);
+        Ok(logits)
+    }
+
+    /// Runs some branches behind the prefix; the logits after the last token of each.
+    fn last_logits(&self, sequences: &mut [Sequence]) -> Result<Vec<Vec<f32>>> {
+        interrupt::check()?;
+        if sequences.is_empty() {
+            return Ok(Vec::new());
+        }
+        let hidden = self.decoder.forward(Some(&self.cache), sequences)?;
+        let ends = sequences.iter().scan(0, |end, sequence| {
+            *end += sequence.ids.len();
+            Some(*end - 1)
+        });
+        let mut logits = self.decoder.logits(&hidden, &ends.collect::<Vec<_>>())?;
+        logits.iter_mut().for_each(|logits| logits.truncate(self.vocabulary));
         Ok(logits)
     }
 
     /// One more token of every active branch; the logits after each.
     fn step(&self, active: &[usize], states: &mut [State]) -> Result<Vec<Vec<f32>>> {
-        if active.is_empty() {
-            return Ok(Vec::new());
-        }
         let ids: Vec<[u32; 1]> = active.iter().map(|&index| [states[index].last()]).collect();
         let caches = states.iter_mut().enumerate().filter(|(index, _)| active.binary_search(index).is_ok());
         let mut sequences: Vec<Sequence> =
             caches.zip(&ids).map(|((_, state), ids)| Sequence { ids, cache: &mut state.cache }).collect();
-        let hidden = self.decoder.forward(Some(&self.cache), &mut sequences)?;
-        self.decoder.logits(&hidden, &(0..active.len()).collect::<Vec<_>>())
+        self.last_logits(&mut sequences)
     }
 }
 
@@ -178,25 +201,21 @@ impl State {
         self.ids[self.ids.len() - 1]
     }
 
-    /// Draws the next token; the reason if the branch ends with it.
-    fn step(&mut self, logits: &mut [f32], stop: &[u32]) -> Option<Finish> {
-        let mut keep = self.ids.len();
-        let finish = if self.ids.len() == self.max_tokens {
-            Some(Finish::Length)
-        } else {
-            self.processor.process(logits, &self.ids);
-            let id = self.sampler.draw(logits);
-            if stop.contains(&id) {
-                Some(Finish::Stop)
-            } else {
-                self.ids.push(id);
-                let circle = repetition::circle_start(&self.ids);
-                keep = circle.unwrap_or(self.ids.len());
-                circle.map(|_| Finish::Loop)
-            }
+    /// Draws the next token: the id unless it is a stop token, and the reason if the branch ends with it.
+    fn step(&mut self, logits: &mut [f32], stop: &[u32], prompt: &[&[u32]]) -> (Option<u32>, Option<Finish>) {
+        self.processor.process(logits, &self.ids, prompt);
+        let id = self.sampler.draw(logits);
+        if stop.contains(&id) {
+            self.ended = Some((Finish::Stop, self.ids.len()));
+            return (None, Some(Finish::Stop));
+        }
+        self.ids.push(id);
+        self.ended = match repetition::circle_start(&self.ids) {
+            Some(start) => Some((Finish::Loop, start)),
+            None if self.ids.len() >= self.max_tokens => Some((Finish::Length, self.ids.len())),
+            None => None,
         };
-        self.ended = finish.map(|finish| (finish, keep));
-        finish
+        (Some(id), self.ended.map(|(finish, _)| finish))
     }
 
     fn finish(self) -> Completion {

@@ -3,7 +3,7 @@
 use super::{Event, FileFact, FinishReason, Generator, ModelFacts, Plan, Prompt, Question, Reply, Sampling, Usage};
 use crate::{
     Error, Kind, Result,
-    chat::{CHATML, ChatTemplate, Message, Tokenizer, Vocabulary},
+    chat::{CHATML, ChatSettings, ChatTemplate, Message, Tokenizer, Vocabulary},
     engine::{self, Branch, Engine, Finish, KvType, SamplingParams},
     model::{Checkpoint, Decoder, Metadata},
 };
@@ -31,6 +31,8 @@ pub struct LocalGenerator {
     tokenizer: Tokenizer,
     template: ChatTemplate,
     stop: Vec<u32>,
+    /// Put before every prompt that does not begin with it.
+    bos: Option<u32>,
     weight_bytes: u64,
 }
 
@@ -46,7 +48,9 @@ impl LocalGenerator {
     pub fn load(source: ModelSource) -> Result<Self> {
         let checkpoint = Checkpoint::open(&source.path)?;
         let tokenizer = load_tokenizer(&source.path, source.tokenizer.as_deref(), checkpoint.metadata.as_ref())?;
-        let template = load_template(&source, &checkpoint, &tokenizer)?;
+        let chat = chat_settings(&source, &checkpoint, &tokenizer)?;
+        let template = load_template(&chat, &checkpoint.name)?;
+        let bos = chat.bos_token.as_ref().filter(|_| chat.add_bos_token).and_then(|text| tokenizer.id(text));
         let mut stop = checkpoint.config.eos_token_ids.clone();
         stop.extend(TURN_ENDS.iter().filter_map(|text| tokenizer.id(text)).filter(|&id| tokenizer.is_special(id)));
         let decoder = Decoder::new(&checkpoint)?;
@@ -62,11 +66,21 @@ impl LocalGenerator {
             threads: rayon::current_num_threads(),
         };
         let weight_bytes = checkpoint.weight_bytes();
-        Ok(LocalGenerator { facts, engine: Engine::new(decoder, KV_TYPE), tokenizer, template, stop, weight_bytes })
+        let engine = Engine::new(decoder, KV_TYPE).limit_vocabulary(tokenizer.len());
+        Ok(LocalGenerator { facts, engine, tokenizer, template, stop, bos, weight_bytes })
     }
 
     pub fn tokenizer(&self) -> &Tokenizer {
         &self.tokenizer
+    }
+
+    /// A tokenizer that knows more tokens than the model has is not the model's.
+    fn check_ids(&self, ids: &[u32]) -> Result<()> {
+        let size = self.engine.decoder.config.vocab_size;
+        let Some(&bad) = ids.iter().find(|id| **id as usize >= size) else { return Ok(()) };
+        let text = self.tokenizer.token(bad).unwrap_or_default();
+        let problem = format!("its tokenizer gives '{text}' the id {bad}, but the model has {size} tokens");
+        Err(Error::new(Kind::Model, &self.facts.id, problem).hint("give the model its own tokenizer.json"))
     }
 
     /// Token ids of each question's conversation.
@@ -76,7 +90,12 @@ impl LocalGenerator {
         let conversation = |question: &Question| {
             let user = format!("{paper}{}", self.tokenizer.defuse(&question.text));
             let text = self.template.render(&[Message::new("system", system.clone()), Message::new("user", user)])?;
-            self.tokenizer.encode(&text)
+            let mut ids = self.tokenizer.encode(&text)?;
+            if let Some(bos) = self.bos.filter(|bos| ids.first() != Some(bos)) {
+                ids.insert(0, bos);
+            }
+            self.check_ids(&ids)?;
+            Ok(ids)
         };
         questions.iter().map(conversation).collect()
     }
@@ -88,16 +107,19 @@ pub fn tokenizer(path: &Path) -> Result<Tokenizer> {
     load_tokenizer(path, None, metadata.as_ref())
 }
 
-/// The one given; else the GGUF file's own, or the tokenizer.json beside it where that cannot be used.
+/// The one given; else the GGUF file's own, or the tokenizer.json beside it where that cannot be used and the two agree.
 fn load_tokenizer(path: &Path, given: Option<&Path>, metadata: Option<&Metadata>) -> Result<Tokenizer> {
     let beside = if path.is_dir() { path.join("tokenizer.json") } else { path.with_file_name("tokenizer.json") };
     match (given, metadata) {
         (Some(given), _) => Tokenizer::from_file(given),
         (None, Some(metadata)) => {
-            match Tokenizer::from_vocabulary(&vocabulary(metadata), &path.display().to_string()) {
-                Err(_) if beside.exists() => Tokenizer::from_file(&beside),
-                result => result,
-            }
+            let vocabulary = vocabulary(metadata);
+            Tokenizer::from_vocabulary(&vocabulary, &path.display().to_string()).or_else(|error| {
+                let neighbour = Tokenizer::from_file(&beside).map_err(|_| error.clone())?;
+                let agrees = |(id, text): (usize, &String)| neighbour.token(id as u32).as_ref() == Some(text);
+                let agree = !vocabulary.tokens.is_empty() && vocabulary.tokens.iter().enumerate().all(agrees);
+                if agree { Ok(neighbour) } else { Err(error) }
+            })
         }
         (None, None) if beside.exists() => Tokenizer::from_file(&beside),
         (None, None) => Err(Error::new(Kind::Model, path.display(), "has no tokenizer.json")
@@ -121,31 +143,42 @@ fn vocabulary(metadata: &Metadata) -> Vocabulary {
     }
 }
 
-/// The card's, the file's, the folder's; ChatML for a model that has its tokens and no template.
-fn load_template(source: &ModelSource, checkpoint: &Checkpoint, tokenizer: &Tokenizer) -> Result<ChatTemplate> {
-    let metadata = checkpoint.metadata.as_ref();
-    let token = |name: &str| {
-        let id = metadata?.integer(&format!("tokenizer.ggml.{name}_token_id"))?;
-        tokenizer.token(id as u32)
+/// Template and BOS as the card, then the GGUF file, then a folder's own files give them. What lies beside a GGUF file may
+/// belong to another model and is not looked at.
+fn chat_settings(source: &ModelSource, checkpoint: &Checkpoint, tokenizer: &Tokenizer) -> Result<ChatSettings> {
+    let mut settings = match &checkpoint.metadata {
+        Some(metadata) => {
+            let token = |name: &str| {
+                let id = metadata.integer(&format!("tokenizer.ggml.{name}_token_id"))?;
+                tokenizer.token(id as u32)
+            };
+            let sentence_piece = metadata.string("tokenizer.ggml.model") == Some("llama");
+            ChatSettings {
+                template: metadata.string("tokenizer.chat_template").map(str::to_string),
+                bos_token: token("bos"),
+                eos_token: token("eos"),
+                add_bos_token: metadata.boolean("tokenizer.ggml.add_bos_token").unwrap_or(sentence_piece),
+            }
+        }
+        None => ChatSettings::of_folder(&source.path)?,
     };
-    let (bos, eos) = (token("bos").unwrap_or_default(), token("eos").unwrap_or_default());
-    let name = &checkpoint.name;
-    if let Some(template) = &source.chat_template {
-        return ChatTemplate::new(template, &bos, &eos, name);
+    if source.chat_template.is_some() {
+        settings.template = source.chat_template.clone();
     }
-    if let Some(template) = metadata.and_then(|metadata| metadata.string("tokenizer.chat_template")) {
-        return ChatTemplate::new(template, &bos, &eos, name);
+    if settings.template.is_none() && tokenizer.id("<|im_start|>").is_some() {
+        settings.template = Some(CHATML.to_string());
     }
-    let folder = if source.path.is_dir() { Some(source.path.as_path()) } else { source.path.parent() };
-    if let Some(template) = ChatTemplate::of_folder(folder.unwrap_or(Path::new(".")), name)? {
-        return Ok(template);
-    }
-    if tokenizer.id("<|im_start|>").is_some() {
-        return ChatTemplate::new(CHATML, &bos, &eos, name);
-    }
-    Err(Error::new(Kind::Model, name, "has no chat template").hint(
-        "it may be a base model, which cannot answer questions; take its instruct version, or give a template in a model card",
-    ))
+    Ok(settings)
+}
+
+fn load_template(chat: &ChatSettings, name: &str) -> Result<ChatTemplate> {
+    let Some(template) = &chat.template else {
+        return Err(Error::new(Kind::Model, name, "has no chat template").hint(
+            "it may be a base model, which cannot answer questions; take its instruct version, or give a template in a model card",
+        ));
+    };
+    let text = |token: &Option<String>| token.clone().unwrap_or_default();
+    ChatTemplate::new(template, &text(&chat.bos_token), &text(&chat.eos_token), name)
 }
 
 impl Generator for LocalGenerator {
@@ -156,7 +189,8 @@ impl Generator for LocalGenerator {
     fn plan(&self, prompt: &Prompt, questions: &[Question]) -> Result<Plan> {
         let conversations = self.conversations(prompt, questions)?;
         let shared = shared_prefix(&conversations);
-        let with_answers = conversations.iter().zip(questions).map(|(ids, question)| ids.len() + question.max_tokens);
+        let with_answers =
+            conversations.iter().zip(questions).map(|(ids, question)| ids.len().saturating_add(question.max_tokens));
         let longest = with_answers.clone().max().unwrap_or(0);
         let tails: u64 =
             with_answers.map(|tokens| self.engine.decoder.cache_bytes(KV_TYPE, tokens.saturating_sub(shared))).sum();
@@ -205,23 +239,23 @@ impl Generator for LocalGenerator {
                 sampling: params(sampling, &question.id),
             })
             .collect();
-        let prefill_seconds = started.elapsed().as_secs_f64();
-
         let mut first_token = None;
         let mut streams: Vec<_> = questions.iter().map(|_| self.tokenizer.stream()).collect();
-        let ends = std::cell::RefCell::new(watch);
+        let watch = std::cell::RefCell::new(watch);
         let on_token = |index: usize, id| {
             first_token.get_or_insert_with(|| started.elapsed().as_secs_f64());
             if let Some(piece) = streams[index](id) {
-                (ends.borrow_mut())(Event::Text { index, piece: &piece });
+                (watch.borrow_mut())(Event::Text { index, piece: &piece });
             }
         };
-        let on_end = |index, finish| (ends.borrow_mut())(Event::End { index, reason: finish_reason(finish) });
+        let on_end = |index, finish| (watch.borrow_mut())(Event::End { index, reason: finish_reason(finish) });
         let completions = self.engine.decode(&branches, &self.stop, on_token, on_end)?;
 
         let reply = |completion: &engine::Completion| {
+            let text = self.tokenizer.decode(&completion.ids, false)?;
             Ok(Reply {
-                text: self.tokenizer.decode(&completion.ids, false)?,
+                // An answer that was cut may end within a character.
+                text: text.trim_end_matches('\u{fffd}').to_string(),
                 tokens: completion.written,
                 finish_reason: finish_reason(completion.finish),
             })
@@ -231,9 +265,10 @@ impl Generator for LocalGenerator {
         let usage = Usage {
             prompt_tokens: conversations.iter().map(Vec::len).max().unwrap_or(0),
             prefill_tokens: shared - held + branches.iter().map(|branch| branch.ids.len()).sum::<usize>(),
-            prefill_seconds: time_to_first_token.max(prefill_seconds),
+            prefill_seconds: time_to_first_token,
             time_to_first_token_seconds: time_to_first_token,
-            decode_tokens: completions.iter().map(|completion| completion.written).sum(),
+            // The first token of each answer came out of prefill.
+            decode_tokens: completions.iter().map(|completion| completion.written.saturating_sub(1)).sum(),
             decode_seconds: total - time_to_first_token,
         };
         Ok((completions.iter().map(reply).collect::<Result<_>>()?, usage))

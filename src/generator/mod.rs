@@ -91,6 +91,7 @@ pub struct Usage {
     pub prefill_seconds: f64,
     /// From the call to the first token of the first answer.
     pub time_to_first_token_seconds: f64,
+    /// Tokens written after the first of each answer, which prefill gave.
     pub decode_tokens: usize,
     pub decode_seconds: f64,
 }

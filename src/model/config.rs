@@ -47,6 +47,8 @@ pub struct Config {
     pub context_length: usize,
     pub rope: RopePlan,
     pub pairing: Pairing,
+    /// Whether the head is the embedding; unknown of a GGUF file, where the tensors tell.
+    pub tied: Option<bool>,
     /// Token ids that end an answer.
     pub eos_token_ids: Vec<u32>,
 }
@@ -74,10 +76,15 @@ impl Config {
             Some(_) => count("head_dim")?,
             None => hidden_size / heads.max(1),
         };
-        let theta = optional("rope_theta")
-            .or_else(|| json.get("rope_parameters").and_then(|p| p.get("rope_theta")))
-            .and_then(Value::as_f64)
-            .unwrap_or(10_000.0);
+        let in_parameters = |key: &str| json.get("rope_parameters").and_then(|parameters| parameters.get(key));
+        let theta = match optional("rope_theta").or_else(|| in_parameters("rope_theta")) {
+            Some(theta) => theta.as_f64().ok_or_else(|| format!("rope: rope_theta is {theta}, not a number"))?,
+            None => 10_000.0,
+        };
+        let partial = optional("partial_rotary_factor").or_else(|| in_parameters("partial_rotary_factor"));
+        if let Some(partial) = partial.filter(|partial| partial.as_f64() != Some(1.0)) {
+            return Err(format!("rope: partial_rotary_factor is {partial}; this version rotates whole heads only"));
+        }
         let config = Config {
             family,
             vocab_size: count("vocab_size")?,
@@ -91,6 +98,7 @@ impl Config {
             context_length: count("max_position_embeddings")?,
             rope: RopePlan::new(head_dim, theta, &RopePlan::scaling_of_config(json)?)?,
             pairing: Pairing::HalfSplit,
+            tied: Some(optional("tie_word_embeddings").is_some_and(|tied| *tied == true)),
             eos_token_ids: ids(optional("eos_token_id")),
         };
         config.check()
@@ -129,12 +137,16 @@ impl Config {
         factor: Option<f64>,
         divisors: Option<Vec<f64>>,
     ) -> Result<Scaling, String> {
-        match (divisors, kind.unwrap_or("none")) {
+        // Without a type a factor means linear scaling, as in llama.cpp.
+        let scaled = factor.is_some_and(|factor| factor != 0.0 && factor != 1.0);
+        match (divisors, kind.unwrap_or(if scaled { "linear" } else { "none" })) {
             (Some(divisors), "none") => Ok(Scaling::Divisors(divisors)),
             (None, "none") => Ok(Scaling::None),
-            (None, "linear") => Ok(Scaling::Linear { factor: factor.ok_or("rope scaling 'linear' without a factor")? }),
-            (Some(_), other) => Err(format!("rope type '{other}' beside rope_freqs.weight")),
-            (None, other) => Err(format!("unknown rope type '{other}' (known: none, linear, rope_freqs)")),
+            (None, "linear") => {
+                Ok(Scaling::Linear { factor: factor.ok_or("rope: scaling 'linear' without a factor")? })
+            }
+            (Some(_), other) => Err(format!("rope: type '{other}' beside rope_freqs.weight")),
+            (None, other) => Err(format!("rope: unknown rope type '{other}' (known: none, linear, rope_freqs)")),
         }
     }
 }

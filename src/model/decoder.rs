@@ -5,7 +5,7 @@ use super::{
     ops::{self, Linear, RmsNorm},
 };
 use crate::{
-    Result,
+    Error, Kind, Result,
     attention::{self, KvCache, KvType, Shape, Tail},
 };
 use candle_core::Tensor;
@@ -33,6 +33,9 @@ struct Layer {
     down_proj: Linear,
 }
 
+/// Cosines and sines, each (rows, pairs).
+type Table = (Vec<f32>, Vec<f32>);
+
 /// New tokens of one sequence, and the cache that holds what came before them (after the prefix, if there is one).
 pub struct Sequence<'a> {
     pub ids: &'a [u32],
@@ -46,9 +49,10 @@ impl Decoder {
         let tensors = Tensors { checkpoint };
         let hidden = config.hidden_size;
         let embed_tokens = tensors.linear("model.embed_tokens", config.vocab_size, hidden)?;
-        let lm_head = match checkpoint.tensors.contains_key("lm_head.weight") {
-            true => tensors.linear("lm_head", config.vocab_size, hidden)?,
-            false => embed_tokens.clone(),
+        let tied = config.tied.unwrap_or(!checkpoint.tensors.contains_key("lm_head.weight"));
+        let lm_head = match tied {
+            true => embed_tokens.clone(),
+            false => tensors.linear("lm_head", config.vocab_size, hidden)?,
         };
         let layers = (0..config.num_hidden_layers).map(|number| tensors.layer(number)).collect::<Result<_>>()?;
         let norm = tensors.norm("model.norm")?;
@@ -66,13 +70,23 @@ impl Decoder {
         KvCache::bytes_for(kind, num_hidden_layers, num_key_value_heads, head_dim, tokens)
     }
 
+    /// Appends `ids` to a cache, nothing more: what the last layer would make of them is not computed.
+    pub fn extend(&self, ids: &[u32], cache: &mut KvCache) -> Result<()> {
+        self.run(None, &mut [Sequence { ids, cache }], false).map(|_| ())
+    }
+
     /// Runs the new tokens of all sequences, which all stand behind `prefix`, and appends them to their caches.
     /// Returns the last hidden states (all new tokens, hidden), the sequences' rows one after the other.
     pub fn forward(&self, prefix: Option<&KvCache>, sequences: &mut [Sequence]) -> Result<Tensor> {
+        self.run(prefix, sequences, true)
+    }
+
+    /// Without `output` the last layer only takes keys and values, and the result says nothing.
+    fn run(&self, prefix: Option<&KvCache>, sequences: &mut [Sequence], output: bool) -> Result<Tensor> {
         let ids: Vec<u32> = sequences.iter().flat_map(|sequence| sequence.ids).copied().collect();
         if let Some(bad) = ids.iter().find(|id| **id as usize >= self.config.vocab_size) {
             let problem = format!("token id {bad} is past the vocabulary of {}", self.config.vocab_size);
-            return Err(crate::Error::new(crate::Kind::Usage, "token ids", problem));
+            return Err(Error::new(Kind::Usage, "token ids", problem));
         }
         let behind = prefix.map_or(0, KvCache::len);
         let positions = sequences.iter().flat_map(|sequence| {
@@ -86,6 +100,11 @@ impl Decoder {
         let mut x = self.embed_tokens.rows(&ids)?; // (rows, hidden)
         for (number, layer) in self.layers.iter().enumerate() {
             let normed = layer.input_layernorm.forward(&x)?;
+            if !output && number + 1 == self.layers.len() {
+                let (k, v) = self.keys_and_values(layer, &normed, &table)?;
+                attention::append(number, &k, &v, &mut tails);
+                break;
+            }
             let attended = self.attend(number, layer, &normed, &table, prefix, &mut tails)?;
             x = (x + layer.o_proj.forward(&attended)?).map_err(internal)?;
             let normed = layer.post_attention_layernorm.forward(&x)?;
@@ -101,25 +120,33 @@ impl Decoder {
         number: usize,
         layer: &Layer,
         x: &Tensor,
-        (cos, sin): &(Vec<f32>, Vec<f32>),
+        table: &Table,
         prefix: Option<&KvCache>,
         tails: &mut [Tail],
     ) -> Result<Tensor> {
         let Config { num_attention_heads, num_key_value_heads, head_dim, pairing, .. } = self.config;
         let rows = x.dim(0).map_err(internal)?;
+        let (cos, sin) = table;
         let mut q = ops::with_slice(&layer.q_proj.forward(x)?, <[f32]>::to_vec)?;
-        let mut k = ops::with_slice(&layer.k_proj.forward(x)?, <[f32]>::to_vec)?;
         elementwise::rotate(&mut q, cos, sin, rows, head_dim, pairing);
-        elementwise::rotate(&mut k, cos, sin, rows, head_dim, pairing);
+        let (k, v) = self.keys_and_values(layer, x, table)?;
         let shape = Shape {
             heads: num_attention_heads,
             kv_heads: num_key_value_heads,
             head_dim,
             scale: 1.0 / (head_dim as f32).sqrt(),
         };
-        let v = layer.v_proj.forward(x)?;
-        let out = ops::with_slice(&v, |v| attention::attend(shape, number, (&q, &k, v), prefix, tails))?;
-        ops::tensor(out, (rows, num_attention_heads * head_dim))
+        attention::append(number, &k, &v, tails);
+        ops::tensor(attention::attend(shape, number, &q, prefix, tails), (rows, num_attention_heads * head_dim))
+    }
+
+    /// Rotated keys and values, each (rows, kv_heads, head_dim).
+    fn keys_and_values(&self, layer: &Layer, x: &Tensor, (cos, sin): &Table) -> Result<(Vec<f32>, Vec<f32>)> {
+        let rows = x.dim(0).map_err(internal)?;
+        let mut k = ops::with_slice(&layer.k_proj.forward(x)?, <[f32]>::to_vec)?;
+        elementwise::rotate(&mut k, cos, sin, rows, self.config.head_dim, self.config.pairing);
+        let v = ops::with_slice(&layer.v_proj.forward(x)?, <[f32]>::to_vec)?;
+        Ok((k, v))
     }
 
     /// Logits of some rows of [`Self::forward`]'s result: for each its (vocabulary).
@@ -128,7 +155,12 @@ impl Decoder {
         let index = Tensor::new(rows.as_slice(), hidden.device()).map_err(internal)?;
         let chosen = hidden.index_select(&index, 0).map_err(internal)?;
         let logits = self.lm_head.forward(&self.norm.forward(&chosen)?)?;
-        logits.to_vec2().map_err(internal)
+        let logits: Vec<Vec<f32>> = logits.to_vec2().map_err(internal)?;
+        if logits.iter().any(|row| row.iter().any(|logit| logit.is_nan())) {
+            let problem = "computes what is no number; its weights may be damaged";
+            return Err(Error::new(Kind::Model, "the model", problem).hint("`ronbun models verify` checks its files"));
+        }
+        Ok(logits)
     }
 }
 
@@ -178,9 +210,10 @@ impl Tensors<'_> {
         let queries = config.num_attention_heads * config.head_dim;
         let keys = config.num_key_value_heads * config.head_dim;
         let name = |part: &str| format!("model.layers.{number}.{part}");
-        let q_bias = name("self_attn.q_proj.bias");
-        if config.family == Family::Qwen2 && !self.checkpoint.tensors.contains_key(&q_bias) {
-            return Err(self.checkpoint.error(format!("has no tensor {q_bias}, which every qwen2 has")));
+        let biases = ["self_attn.q_proj.bias", "self_attn.k_proj.bias", "self_attn.v_proj.bias"].map(name);
+        let missing = biases.iter().find(|bias| !self.checkpoint.tensors.contains_key(*bias));
+        if let (Family::Qwen2, Some(missing)) = (config.family, missing) {
+            return Err(self.checkpoint.error(format!("has no tensor {missing}, which every qwen2 has")));
         }
         Ok(Layer {
             input_layernorm: self.norm(&name("input_layernorm"))?,

@@ -6,7 +6,12 @@ use candle_core::quantized::{
     GgmlDType,
     gguf_file::{Content, Value},
 };
-use ronbun_kernels::{blocks::BlockType, elementwise::Pairing, mapping::Mapping};
+use ronbun_kernels::{
+    Isa,
+    blocks::{self, BlockType},
+    elementwise::Pairing,
+    mapping::Mapping,
+};
 use std::{collections::HashMap, io::Cursor, path::Path, sync::Arc};
 
 /// A GGUF file's keys and values.
@@ -79,7 +84,7 @@ pub(super) fn open(path: &Path) -> Result<Checkpoint> {
     let (file, content) = read(path)?;
     let tensors = tensors(&content, &file).map_err(|problem| fail(problem).hint("fetch the file again"))?;
     let metadata = Metadata(content.metadata);
-    let config = config(&metadata, &tensors).map_err(|problem| match problem.contains("rope") {
+    let config = config(&metadata, &tensors).map_err(|problem| match problem.starts_with("rope") {
         true => rope::model_error(&name, problem),
         false => fail(problem),
     })?;
@@ -96,12 +101,25 @@ fn read(path: &Path) -> Result<(Arc<Mapping>, Content)> {
             "--model takes a GGUF file, a folder with config.json and safetensors, a hub repository, or an id of `ronbun models list`",
         ));
     }
+    if alignment_is_zero(&file) {
+        return Err(fail("cannot be read as GGUF: its alignment is 0".into()).hint("fetch the file again"));
+    }
     let content = Content::read(&mut Cursor::new(&file[..])).map_err(|error| {
         fail(format!("cannot be read as GGUF: {}", first_line(&error))).hint(
             "the file is cut short or damaged, or holds a tensor type that is not known (F32, F16, BF16, Q4_0 to Q8_0, Q2_K to Q6_K are)",
         )
     })?;
     Ok((file, content))
+}
+
+/// Whether the header sets `general.alignment` to 0, by which candle would divide.
+fn alignment_is_zero(file: &[u8]) -> bool {
+    const KEY: &[u8] = b"general.alignment";
+    let header = &file[..file.len().min(1 << 26)];
+    let at = header.windows(KEY.len()).position(|window| window == KEY);
+    // After the key comes the value's type (four bytes), then the value, little-endian.
+    let value = at.and_then(|at| header.get(at + KEY.len() + 4..at + KEY.len() + 8));
+    value == Some(&[0; 4])
 }
 
 /// candle's errors carry a backtrace after the first line.
@@ -120,7 +138,8 @@ fn tensors(content: &Content, file: &Arc<Mapping>) -> Result<HashMap<String, Ten
             return Err(format!("tensor {name}: rows of {shape:?} are not whole blocks of {kind:?}"));
         }
         let start = content.tensor_data_offset.checked_add(info.offset).ok_or("a tensor's offset overflows")?;
-        let end = start.checked_add(kind.size_of(count) as u64).ok_or("a tensor's offset overflows")?;
+        let bytes = kind.checked_size_of(count).ok_or("a tensor's size overflows")?;
+        let end = start.checked_add(bytes as u64).ok_or("a tensor's offset overflows")?;
         if end > file.len() as u64 {
             return Err(format!("cut short: tensor {name} ends at byte {end}, the file at {}", file.len()));
         }
@@ -186,6 +205,9 @@ fn config(metadata: &Metadata, tensors: &HashMap<String, TensorView>) -> Result<
     let key = |name: &str| format!("{arch}.{name}");
     let count = |name: &str| metadata.integer(&key(name)).map(|n| n as usize);
     let required = |name: &str| count(name).ok_or_else(|| format!("has no {}", key(name)));
+    if metadata.integer("split.count").unwrap_or(1) > 1 {
+        return Err("is one part of a split model; join the parts first (llama.cpp's gguf-split --merge)".into());
+    }
     if count("expert_count").unwrap_or(0) > 0 {
         return Err(format!("is a mixture of experts ({}), which this version cannot run", key("expert_count")));
     }
@@ -194,14 +216,17 @@ fn config(metadata: &Metadata, tensors: &HashMap<String, TensorView>) -> Result<
     let head_dim = count("attention.key_length").unwrap_or(hidden_size / heads.max(1));
     let rotary = count("rope.dimension_count").unwrap_or(head_dim);
     if rotary > head_dim {
-        return Err(format!("rope dimension {rotary} is above the head size {head_dim}"));
+        return Err(format!("rope: dimension {rotary} is above the head size {head_dim}"));
     }
     let theta = metadata.number(&key("rope.freq_base")).unwrap_or(10_000.0);
-    let divisors = tensors.get("rope_freqs.weight").filter(|t| t.kind == BlockType::F32);
-    let divisors = divisors.map(|tensor| {
-        let (chunks, _) = tensor.bytes().as_chunks::<4>();
-        chunks.iter().map(|bytes| f64::from(f32::from_le_bytes(*bytes))).collect()
+    let divisors = tensors.get("rope_freqs.weight").map(|tensor| {
+        let mut values = vec![0f32; tensor.shape.iter().product()];
+        blocks::dequantize(Isa::current(), tensor.kind, tensor.bytes(), &mut values);
+        values.into_iter().map(f64::from).collect()
     });
+    if tensors.keys().any(|name| name.starts_with("rope_factors_")) {
+        return Err("rope: the file has LongRoPE factors (rope_factors_long, rope_factors_short)".into());
+    }
     let factor = metadata.number(&key("rope.scaling.factor")).or_else(|| metadata.number(&key("rope.scale_linear")));
     let scaling = Config::gguf_scaling(metadata.string(&key("rope.scaling.type")), factor, divisors)?;
     let vocab_size = tensors.get("model.embed_tokens.weight").and_then(|t| t.shape.first().copied());
@@ -219,9 +244,14 @@ fn config(metadata: &Metadata, tensors: &HashMap<String, TensorView>) -> Result<
             .ok_or_else(|| format!("has no {}", key("attention.layer_norm_rms_epsilon")))?,
         context_length: required("context_length")?,
         rope: rope::RopePlan::new(rotary, theta, &scaling)?,
+        tied: None,
         // The converter permutes the rows of llama's Q and K.
         pairing: if family == Family::Llama { Pairing::Interleaved } else { Pairing::HalfSplit },
-        eos_token_ids: metadata.integer("tokenizer.ggml.eos_token_id").map(|id| id as u32).into_iter().collect(),
+        eos_token_ids: ["eos", "eot", "eom"]
+            .iter()
+            .filter_map(|name| metadata.integer(&format!("tokenizer.ggml.{name}_token_id")))
+            .map(|id| id as u32)
+            .collect(),
     };
     config.check()
 }

@@ -15,7 +15,7 @@ use std::{
 pub(super) fn open(folder: &Path) -> Result<Checkpoint> {
     let name = folder.display().to_string();
     let json = read_json(&folder.join("config.json"))?;
-    let mut config = Config::from_json(&json).map_err(|problem| match problem.contains("rope") {
+    let mut config = Config::from_json(&json).map_err(|problem| match problem.starts_with("rope") {
         true => rope::model_error(&name, problem),
         false => Error::new(Kind::Model, &name, problem),
     })?;
@@ -67,6 +67,8 @@ fn read_tensors(path: &Path, tensors: &mut HashMap<String, TensorView>) -> Resul
             Dtype::F32 => BlockType::F32,
             Dtype::F16 => BlockType::F16,
             Dtype::BF16 => BlockType::BF16,
+            // A buffer that no decoder takes may be of any type.
+            _ if !name.ends_with(".weight") && !name.ends_with(".bias") => continue,
             other => return Err(fail(format!("tensor {name} is of type {other:?}; known are F32, F16 and BF16"))),
         };
         let start = view.data().as_ptr() as usize - base;

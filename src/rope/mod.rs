@@ -40,11 +40,11 @@ impl RopePlan {
     /// For `dim` rotary elements and base `theta`: inv_freq[i] = theta^(-2i/dim), scaled.
     /// Source: RoFormer (arXiv:2104.09864); the scalings as Hugging Face transformers computes them.
     pub fn new(dim: usize, theta: f64, scaling: &Scaling) -> Result<RopePlan, String> {
-        if dim == 0 || !dim.is_multiple_of(2) {
-            return Err(format!("rotary dimension {dim} is not an even number"));
+        if dim == 0 || !dim.is_multiple_of(2) || dim > 4096 {
+            return Err(format!("rope: dimension {dim} is not an even number up to 4096"));
         }
         if !(theta.is_finite() && theta > 1.0) {
-            return Err(format!("rope theta {theta} is not above 1"));
+            return Err(format!("rope: theta {theta} is not above 1"));
         }
         let mut inv_freq: Vec<f64> = (0..dim / 2).map(|i| theta.powf(-2.0 * i as f64 / dim as f64)).collect();
         let words = match scaling {
@@ -68,10 +68,10 @@ impl RopePlan {
             }
             Scaling::Divisors(divisors) => {
                 if divisors.len() != inv_freq.len() {
-                    return Err(format!("{} RoPE divisors, but {} frequencies", divisors.len(), inv_freq.len()));
+                    return Err(format!("rope: {} divisors, but {} frequencies", divisors.len(), inv_freq.len()));
                 }
                 if let Some(bad) = divisors.iter().find(|d| !(d.is_finite() && **d > 0.0)) {
-                    return Err(format!("RoPE divisor {bad} is not positive"));
+                    return Err(format!("rope: divisor {bad} is not positive"));
                 }
                 inv_freq.iter_mut().zip(divisors).for_each(|(f, d)| *f /= d);
                 "the file's own divisors (rope_freqs)".to_string()
@@ -89,7 +89,7 @@ impl RopePlan {
         let kind =
             settings.get("rope_type").or_else(|| settings.get("type")).and_then(Value::as_str).unwrap_or("default");
         let number = |key: &str| {
-            settings.get(key).and_then(Value::as_f64).ok_or_else(|| format!("rope scaling '{kind}' without {key}"))
+            settings.get(key).and_then(Value::as_f64).ok_or_else(|| format!("rope: scaling '{kind}' without {key}"))
         };
         match kind {
             "default" | "none" => Ok(Scaling::None),
@@ -100,7 +100,7 @@ impl RopePlan {
                 high_freq_factor: number("high_freq_factor")?,
                 original_context: number("original_max_position_embeddings")?,
             }),
-            other => Err(format!("unknown rope type '{other}' (known: default, linear, llama3)")),
+            other => Err(format!("rope: unknown rope type '{other}' (known: default, linear, llama3)")),
         }
     }
 
@@ -124,7 +124,7 @@ impl RopePlan {
 }
 
 fn require_at_least_one(name: &str, value: f64) -> Result<(), String> {
-    if value.is_finite() && value >= 1.0 { Ok(()) } else { Err(format!("rope {name} {value} is below 1")) }
+    if value.is_finite() && value >= 1.0 { Ok(()) } else { Err(format!("rope: {name} {value} is below 1")) }
 }
 
 /// methods: wavelength w = 2π/f; w > L/low → f/factor; w < L/high → f; between them a linear mix in L/w.
@@ -183,7 +183,7 @@ mod tests {
         let divisors = Scaling::Divisors(vec![1.0, 3.926990817, 4.0, 4.0]);
         let plan = RopePlan::new(8, 1e4, &divisors).unwrap();
         assert_relative(&plan.inv_freq, &[1.0, 0.02546479089, 0.0025, 0.00025]);
-        assert!(RopePlan::new(8, 1e4, &Scaling::Divisors(vec![1.0])).unwrap_err().contains("1 RoPE divisors"));
+        assert!(RopePlan::new(8, 1e4, &Scaling::Divisors(vec![1.0])).unwrap_err().contains("1 divisors"));
     }
 
     #[test]
