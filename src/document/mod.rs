@@ -1,8 +1,8 @@
 //! PDF bytes → [`Document`]: the paper's text by page. Knows nothing of models.
-
 //!
-//! Glyphs come from PDFium ([`pdfium`]), are set right ([`glyphs`]), become lines ([`lines`]), are put in reading order ([`layout`]), lose running heads
-//! ([`heads`]) and become paragraphs ([`paragraphs`], with [`words`] for what happens at line ends).
+//! Glyphs come from PDFium ([`pdfium`]), are set right ([`glyphs`]), become lines ([`lines`]), are put in reading order
+//! ([`layout`]), lose running heads ([`heads`]) and become paragraphs ([`paragraphs`], with [`words`] for what happens at
+//! line ends).
 
 mod glyphs;
 mod heads;

@@ -54,8 +54,9 @@ impl Hub {
             return Ok(Name::Repository { repository: repository.into(), file: file.map(String::from) });
         }
         if looks_like_path || name.ends_with(".gguf") {
-            return Err(Error::new(Kind::Input, name, "no such model file or folder")
-                .hint("--model takes a GGUF file, a folder of safetensors, owner/name, or an id of `ronbun models list`"));
+            return Err(Error::new(Kind::Input, name, "no such model file or folder").hint(
+                "--model takes a GGUF file, a folder of safetensors, owner/name, or an id of `ronbun models list`",
+            ));
         }
         Err(self.no_such_model(name))
     }
