@@ -72,27 +72,42 @@ pub fn normalise(text: &str) -> String {
     out.nfc().collect()
 }
 
-/// How often the paper has each word that no line end breaks, in lower case; words with hyphens as a whole.
+/// How often the paper has each word that no line end breaks, in lower case. Words with hyphens count as a whole and by
+/// each two parts that follow one another; of those that a line end breaks, the parts away from it count.
 #[derive(Debug, Default)]
 pub struct Vocabulary(HashMap<String, u32>);
 
 impl Vocabulary {
     pub fn of<'a>(lines: impl Iterator<Item = &'a Line>) -> Vocabulary {
-        let mut words = HashMap::new();
+        let mut vocabulary = Vocabulary::default();
         let mut broken = false;
         for line in lines {
             let tokens: Vec<&str> = line.text.split_whitespace().collect();
             let ends_broken = line.text.ends_with('-');
             for (index, token) in tokens.iter().enumerate() {
-                let fragment = (index == 0 && broken) || (index + 1 == tokens.len() && ends_broken);
+                let goes_on = index == 0 && broken;
+                let fragment = goes_on || (index + 1 == tokens.len() && ends_broken);
                 let word = token.trim_matches(|c: char| !c.is_alphanumeric());
-                if !fragment && word.chars().all(|c| c.is_alphanumeric() || c == '-') && !word.is_empty() {
-                    *words.entry(word.to_lowercase()).or_default() += 1;
+                if !word.is_empty() && word.chars().all(|c| c.is_alphanumeric() || c == '-') {
+                    vocabulary.add(&word.to_lowercase(), fragment, goes_on);
                 }
             }
             broken = ends_broken;
         }
-        Vocabulary(words)
+        vocabulary
+    }
+
+    /// A word; or a fragment of one, whose first part may be none where it goes on from the line above.
+    fn add(&mut self, word: &str, fragment: bool, goes_on: bool) {
+        let parts: Vec<&str> = word.split('-').skip(usize::from(goes_on)).collect();
+        if !fragment {
+            *self.0.entry(word.to_string()).or_default() += 1;
+        }
+        if parts.len() > 2 || fragment {
+            for pair in parts.windows(2) {
+                *self.0.entry(pair.join("-")).or_default() += 1;
+            }
+        }
     }
 
     fn count(&self, word: &str) -> u32 {
@@ -245,6 +260,7 @@ mod tests {
             ("closed-", "source models", &["a closed-source one"], "closed-source models"),
             ("state-of-the-", "art results", &[], "state-of-the-art results"),
             ("by log-", "sum-exp, which", &["the log-sum-exp"], "by log-sum-exp, which"),
+            ("by log-", "sum-exp, which", &["their log-sum-", "exp gives"], "by log-sum-exp, which"),
             ("by log-", "sum-exp, which", &["a log of"], "by log-sum-exp, which"),
             ("the log-sum-", "exp of", &[], "the log-sum-exp of"),
             ("an architec-", "ture-based one", &[], "an architecture-based one"),
