@@ -1,17 +1,34 @@
-//! Real papers and bad files through PDFium. Needs the library (`RONBUN_PDFIUM`); the papers are looked for in
-//! `../shared` (or `RONBUN_SHARED`). What is absent is skipped, saying so.
+//! Real papers and bad files through PDFium, which is fetched once (`RONBUN_PDFIUM` names another). The papers are looked
+//! for in `../shared` (or `RONBUN_SHARED`). What cannot be had is skipped, saying so.
 
+use assert_cmd::Command;
 use ronbun::document::{Document, LinkKind};
+use ronbun::hub::{Hub, Settings};
+use ronbun::progress::Progress;
 use ronbun::{Error, Kind};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::process::Output;
+use std::sync::OnceLock;
 
+/// PDFium as a newcomer gets it, in a cache that later runs find again.
 fn library() -> Option<PathBuf> {
-    let path = std::env::var_os("RONBUN_PDFIUM").map(PathBuf::from).filter(|path| path.is_file());
-    if path.is_none() {
-        eprintln!("skipped: RONBUN_PDFIUM names no PDFium library");
-    }
-    path
+    static LIBRARY: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let library = LIBRARY.get_or_init(|| {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let (cache_dir, cards_dir) = (folder.join("cache"), folder.join("no-cards"));
+        let settings = Settings { offline: false, cache_dir, cards_dir, progress: Progress::silent() };
+        let explicit = std::env::var_os("RONBUN_PDFIUM").map(PathBuf::from);
+        match Hub::new(settings).and_then(|hub| hub.pdfium(explicit.as_deref())) {
+            Ok(library) => Some(library),
+            Err(error) if error.kind == Kind::Unavailable => {
+                eprintln!("skipped: {error}");
+                None
+            }
+            Err(error) => panic!("{error}"),
+        }
+    });
+    library.clone()
 }
 
 fn papers() -> Option<PathBuf> {
@@ -204,6 +221,56 @@ fn the_kinds_of_bad_files_are_told_apart() {
     }
     let document = read(&library, &fixture("encrypted.pdf"), Some("secret")).expect("the right password");
     assert_eq!(document.text(), "One line of text.\n\nAnd a second line.");
+}
+
+/// Runs `ronbun extract ARGS` with nothing of the user's.
+fn extract(library: &Path, args: &[&str]) -> Output {
+    let home = tempfile::tempdir().expect("temporary folder");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ronbun"));
+    command.envs([("HOME", home.path()), ("RONBUN_CONFIG", home.path()), ("RONBUN_CACHE", home.path())]);
+    command.env("LC_ALL", "C.UTF-8").env_remove("RONBUN_PASSWORD").env("RONBUN_PDFIUM", library);
+    command.arg("extract").args(args).output().expect("runs")
+}
+
+#[test]
+fn the_program_has_an_exit_code_and_a_hint_for_each_kind_of_file() {
+    let Some(library) = library() else { return };
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let note = folder.path().join("note.pdf");
+    std::fs::write(&note, "not a PDF").expect("writable");
+    let expected = [
+        (fixture("plain.pdf"), 0, ""),
+        (fixture("two_columns.pdf"), 0, ""),
+        (fixture("some_pages_empty.pdf"), 0, ""),
+        (fixture("absent.pdf"), 3, "no such file"),
+        (note, 3, "give the paper's PDF file"),
+        (fixture("encrypted.pdf"), 4, "give the right one with --password"),
+        (fixture("cut_short.pdf"), 5, "fetch it again, or repair it"),
+        (fixture("no_header.pdf"), 5, "fetch it again, or repair it"),
+        (fixture("image_only.pdf"), 6, "ocrmypdf --force-ocr"),
+    ];
+    for (file, code, hint) in &expected {
+        let output = extract(&library, &[&file.to_string_lossy()]);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(*code), "{}: {stderr}", file.display());
+        assert!(stderr.contains(hint), "{}: {stderr}", file.display());
+        assert_eq!(output.stdout.is_empty(), *code != 0, "{}", file.display());
+    }
+    let known: HashSet<&Path> = expected.iter().map(|(file, _, _)| file.as_path()).collect();
+    for entry in fixture("").read_dir().expect("fixtures") {
+        let path = fixture("").join(entry.expect("an entry").file_name());
+        assert!(known.contains(path.as_path()), "no exit code is expected of {}", path.display());
+    }
+}
+
+#[test]
+fn the_program_opens_an_encrypted_file_with_its_password_alone() {
+    let Some(library) = library() else { return };
+    let file = fixture("encrypted.pdf").display().to_string();
+    let output = extract(&library, &[&file, "--password", "secret"]);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "One line of text.\n\nAnd a second line.\n");
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(extract(&library, &[&file, "--password", "wrong"]).status.code(), Some(4));
 }
 
 #[test]

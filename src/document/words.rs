@@ -72,27 +72,42 @@ pub fn normalise(text: &str) -> String {
     out.nfc().collect()
 }
 
-/// How often the paper has each word that no line end breaks, in lower case; words with hyphens as a whole.
+/// How often the paper has each word that no line end breaks, in lower case. Words with hyphens count as a whole and by
+/// each two parts that follow one another; of those that a line end breaks, the parts away from it count.
 #[derive(Debug, Default)]
 pub struct Vocabulary(HashMap<String, u32>);
 
 impl Vocabulary {
     pub fn of<'a>(lines: impl Iterator<Item = &'a Line>) -> Vocabulary {
-        let mut words = HashMap::new();
+        let mut vocabulary = Vocabulary::default();
         let mut broken = false;
         for line in lines {
             let tokens: Vec<&str> = line.text.split_whitespace().collect();
             let ends_broken = line.text.ends_with('-');
             for (index, token) in tokens.iter().enumerate() {
-                let fragment = (index == 0 && broken) || (index + 1 == tokens.len() && ends_broken);
+                let goes_on = index == 0 && broken;
+                let fragment = goes_on || (index + 1 == tokens.len() && ends_broken);
                 let word = token.trim_matches(|c: char| !c.is_alphanumeric());
-                if !fragment && word.chars().all(|c| c.is_alphanumeric() || c == '-') && !word.is_empty() {
-                    *words.entry(word.to_lowercase()).or_default() += 1;
+                if !word.is_empty() && word.chars().all(|c| c.is_alphanumeric() || c == '-') {
+                    vocabulary.add(&word.to_lowercase(), fragment, goes_on);
                 }
             }
             broken = ends_broken;
         }
-        Vocabulary(words)
+        vocabulary
+    }
+
+    /// A word; or a fragment of one, whose first part may be none where it goes on from the line above.
+    fn add(&mut self, word: &str, fragment: bool, goes_on: bool) {
+        let parts: Vec<&str> = word.split('-').skip(usize::from(goes_on)).collect();
+        if !fragment {
+            *self.0.entry(word.to_string()).or_default() += 1;
+        }
+        if parts.len() > 2 || fragment {
+            for pair in parts.windows(2) {
+                *self.0.entry(pair.join("-")).or_default() += 1;
+            }
+        }
     }
 
     fn count(&self, word: &str) -> u32 {
@@ -103,25 +118,37 @@ impl Vocabulary {
     fn keeps_hyphen(&self, left: &str, right: &str) -> bool {
         let whole = left.rsplit(|c: char| !c.is_alphanumeric() && c != '-').next().unwrap_or(left);
         let before = whole.rsplit('-').next().unwrap_or(whole);
-        let after: String = right.chars().take_while(|c| c.is_alphanumeric()).collect();
+        let tail =
+            right.split(|c: char| !c.is_alphanumeric() && c != '-').next().unwrap_or(right).trim_end_matches('-');
+        let after = tail.split('-').next().unwrap_or(tail);
         if before.is_empty() || after.is_empty() || after.starts_with(|c: char| c.is_numeric()) {
             return true;
         }
-        if before.ends_with(|c: char| c.is_numeric()) || whole.contains('-') {
+        if before.ends_with(|c: char| c.is_numeric()) {
             return true;
         }
         let (low_before, low_after) = (before.to_lowercase(), after.to_lowercase());
-        let joined = self.count(&format!("{low_before}{low_after}"));
-        let hyphened = self.count(&format!("{low_before}-{low_after}"));
-        if joined != hyphened {
-            return hyphened > joined;
+        let shown = self.shows_hyphen(&whole.to_lowercase(), &tail.to_lowercase());
+        if let Some(shown) = shown.or_else(|| self.shows_hyphen(&low_before, &low_after)) {
+            return shown;
+        }
+        if whole.contains('-') {
+            return !SUFFIXES.contains(&low_after.as_str());
         }
         if after.starts_with(char::is_uppercase) {
             return !before.chars().all(char::is_uppercase) || !after.chars().all(char::is_uppercase);
         }
         COMPOUND_ENDS.contains(&low_after.as_str())
             || (before.chars().count() > 1 && before.chars().all(char::is_uppercase))
+            || (tail.contains('-') && self.count(&low_before) > 0)
             || self.are_two_words(&low_before, &low_after)
+    }
+
+    /// What the rest of the paper shows: with a hyphen more often than joined, or less often. Parts in lower case.
+    fn shows_hyphen(&self, left: &str, right: &str) -> Option<bool> {
+        let joined = self.count(&format!("{left}{right}"));
+        let hyphened = self.count(&format!("{left}-{right}"));
+        (joined != hyphened).then_some(hyphened > joined)
     }
 
     fn are_two_words(&self, before: &str, after: &str) -> bool {
@@ -165,6 +192,12 @@ const COMPOUND_ENDS: [&str; 30] = [
     "efficient",
     "agnostic",
     "independent",
+];
+
+/// Ends of words that are no words: behind a compound's last part they belong to it.
+const SUFFIXES: [&str; 24] = [
+    "ness", "tion", "tions", "ation", "ations", "sion", "sions", "ing", "ings", "ment", "ments", "ed", "er", "ers",
+    "ly", "ity", "ities", "ive", "tive", "ous", "ized", "ised", "ality", "ture",
 ];
 
 /// First halves of words that are written as one.
@@ -226,6 +259,13 @@ mod tests {
             ("deep learn-", "ing works", &[][..], "deep learning works"),
             ("closed-", "source models", &["a closed-source one"], "closed-source models"),
             ("state-of-the-", "art results", &[], "state-of-the-art results"),
+            ("by log-", "sum-exp, which", &["the log-sum-exp"], "by log-sum-exp, which"),
+            ("by log-", "sum-exp, which", &["their log-sum-", "exp gives"], "by log-sum-exp, which"),
+            ("by log-", "sum-exp, which", &["a log of"], "by log-sum-exp, which"),
+            ("the log-sum-", "exp of", &[], "the log-sum-exp of"),
+            ("an architec-", "ture-based one", &[], "an architecture-based one"),
+            ("with IO-Aware-", "ness’, in", &[], "with IO-Awareness’, in"),
+            ("our pre-train-", "ing data", &["in training"], "our pre-training data"),
             ("in GPT-", "3 we", &[], "in GPT-3 we"),
             ("task-", "specific heads", &[], "task-specific heads"),
             ("pre-", "training", &["pretraining helps"], "pretraining"),
