@@ -54,10 +54,25 @@ impl Hub {
             return Ok(Name::Repository { repository: repository.into(), file: file.map(String::from) });
         }
         if looks_like_path || name.ends_with(".gguf") {
-            return Err(Error::new(Kind::Input, name, "no such model file or folder")
-                .hint("--model takes a GGUF file, a folder of safetensors, owner/name, or an id of `ronbun models list`"));
+            return Err(Error::new(Kind::Input, name, "no such model file or folder").hint(
+                "--model takes a GGUF file, a folder of safetensors, owner/name, or an id of `ronbun models list`",
+            ));
         }
         Err(self.no_such_model(name))
+    }
+
+    /// Whether `name` can be a model, told before any work; nothing is fetched or loaded.
+    ///
+    /// # Errors
+    /// As those of [`Hub::model`] that come from the name alone.
+    pub fn check_name(&self, name: &str) -> Result<()> {
+        match self.understand(name)? {
+            Name::Gguf(path) if path.extension().is_some_and(|extension| extension == "safetensors") => {
+                Err(Error::new(Kind::Usage, name, "is one file of a safetensors model").hint("name its folder"))
+            }
+            Name::Gguf(path) => check_magic(&path),
+            _ => Ok(()),
+        }
     }
 
     pub(super) fn no_such_model(&self, name: &str) -> Error {
