@@ -119,7 +119,7 @@ impl Over for Generation {
 impl Over for Output {
     fn over(self, config: &Config) -> Self {
         let out = self.out.or_else(|| config.out.clone());
-        Output { format: self.format.or(config.format), out: out.filter(not_stdout) }
+        Output { format: self.format.or(config.format), out: out.filter(|out| not_stdout(out)) }
     }
 }
 
@@ -150,12 +150,12 @@ impl Over for Ask {
 
 impl Over for Extract {
     fn over(self, config: &Config) -> Self {
-        Extract { reading: self.reading.over(config), out: self.out.filter(not_stdout), ..self }
+        Extract { reading: self.reading.over(config), out: self.out.filter(|out| not_stdout(out)), ..self }
     }
 }
 
 /// `-` is stdout, which is where results go without `--out`.
-fn not_stdout(out: &PathBuf) -> bool {
+fn not_stdout(out: &Path) -> bool {
     out.as_os_str() != "-"
 }
 
