@@ -69,10 +69,14 @@ pub const CHATML: &str = "{% for message in messages %}<|im_start|>{{ message.ro
 
 const TEMPLATE: &str = "chat";
 
+/// Steps that a template may take; those of known models need some hundred. One that never ends is an error.
+const FUEL: u64 = 1_000_000;
+
 impl ChatTemplate {
     /// `name` is what messages call the model. A template that cannot be parsed is an error of kind `Model`.
     pub fn new(source: &str, bos_token: &str, eos_token: &str, name: &str) -> Result<ChatTemplate> {
         let mut environment = Environment::new();
+        environment.set_fuel(Some(FUEL));
         // As transformers sets Jinja up.
         let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
         environment.set_syntax(syntax.map_err(|error| malformed(name, &error))?);
@@ -154,5 +158,8 @@ mod tests {
         assert!(error.problem.contains("chat template"), "{error}");
         let template = ChatTemplate::new("{{ raise_exception('never') }}", "", "", "tiny.gguf").unwrap();
         assert!(template.render(&messages()).unwrap_err().problem.contains("never"));
+        let endless = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}";
+        let template = ChatTemplate::new(endless, "", "", "tiny.gguf").unwrap();
+        assert_eq!(template.render(&messages()).unwrap_err().kind, Kind::Model);
     }
 }

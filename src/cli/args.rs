@@ -1,6 +1,7 @@
 //! The command line as clap reads it. Every option that a configuration file may hold is an `Option` here, so that
 //! `config` can tell what was asked for from what was not.
 
+use crate::template::{MOST_TOKENS, TEMPERATURES};
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum, ValueHint};
 use serde::Deserialize;
@@ -174,8 +175,14 @@ pub struct Generation {
     #[arg(long, env = "RONBUN_SEED", value_name = "N")]
     pub seed: Option<u64>,
     /// The most tokens of one answer [default: each question's own]
-    #[arg(long, env = "RONBUN_MAX_TOKENS", value_name = "N", value_parser = positive)]
+    #[arg(long, env = "RONBUN_MAX_TOKENS", value_name = "N", value_parser = max_tokens)]
     pub max_tokens: Option<usize>,
+}
+
+impl Generation {
+    pub fn model(&self) -> &str {
+        self.model.as_deref().unwrap_or("auto")
+    }
 }
 
 #[derive(Debug, Clone, Args)]
@@ -184,7 +191,7 @@ pub struct Output {
     /// Form of the result [default: md, or as --out is named]
     #[arg(long, short, env = "RONBUN_FORMAT", value_name = "FORMAT")]
     pub format: Option<Format>,
-    /// Write to this file, or into this folder [default: stdout]
+    /// Write to this file, or into this folder; - is stdout [default: stdout]
     #[arg(long, short, env = "RONBUN_OUT", value_name = "PATH", value_hint = ValueHint::AnyPath)]
     pub out: Option<PathBuf>,
 }
@@ -245,7 +252,7 @@ pub struct Extract {
     /// Plain text, or pages, paragraphs and links as JSON
     #[arg(long, short, value_name = "FORMAT", default_value = "text")]
     pub format: PlainFormat,
-    /// Write to this file [default: stdout]
+    /// Write to this file; - is stdout [default: stdout]
     #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub out: Option<PathBuf>,
     #[command(flatten)]
@@ -332,7 +339,7 @@ pub enum Eval {
         #[command(flatten)]
         input: EvalInput,
         /// How many tokens to add
-        #[arg(long, value_name = "N", value_parser = positive)]
+        #[arg(long, value_name = "N", value_parser = max_tokens)]
         tokens: usize,
     },
     /// The token ids of a text, special tokens inside it taken as such, as JSON
@@ -371,9 +378,17 @@ fn temperature(text: &str) -> Result<f32, String> {
     check_temperature(text.parse().map_err(|_| "is not a number".to_string())?)
 }
 
-/// From 0 to 10; above about 2 nothing sensible comes, and infinities would break the arithmetic.
 pub fn check_temperature(value: f32) -> Result<f32, String> {
-    if (0.0..=10.0).contains(&value) { Ok(value) } else { Err("must lie between 0 and 10".into()) }
+    let (least, most) = (TEMPERATURES.start(), TEMPERATURES.end());
+    if TEMPERATURES.contains(&value) { Ok(value) } else { Err(format!("must lie between {least} and {most}")) }
+}
+
+fn max_tokens(text: &str) -> Result<usize, String> {
+    check_max_tokens(text.parse().map_err(|_| format!("is not a whole number up to {MOST_TOKENS}"))?)
+}
+
+pub fn check_max_tokens(value: usize) -> Result<usize, String> {
+    if (1..=MOST_TOKENS).contains(&value) { Ok(value) } else { Err(format!("must lie between 1 and {MOST_TOKENS}")) }
 }
 
 #[cfg(test)]
@@ -424,5 +439,13 @@ mod tests {
             assert!(temperature(bad).is_err(), "{bad}");
         }
         assert_eq!(temperature("0.7"), Ok(0.7));
+    }
+
+    #[test]
+    fn answers_are_bounded() {
+        for bad in ["0", "-1", "1048577", "18446744073709551615", "18446744073709551616", "many"] {
+            assert!(max_tokens(bad).is_err(), "{bad}");
+        }
+        assert_eq!(max_tokens("1048576"), Ok(1 << 20));
     }
 }

@@ -8,7 +8,7 @@ use super::output::{self, Reader};
 use super::reading::{Paper, read_one};
 use super::session::Session;
 use super::{inputs, template};
-use crate::report::Form;
+use crate::report::{Form, Summary};
 use crate::{Error, Kind, Result, interrupt};
 use std::io::{BufRead, IsTerminal, Write};
 
@@ -27,13 +27,14 @@ pub fn run(context: &Context, mut args: Ask) -> Result<()> {
         );
     }
     let hub = context.hub()?;
+    hub.check_name(args.generation.model())?;
     let paper = read_one(context, &hub, &args.reading, input)?;
     destination.spare([paper.file.as_path()].into_iter())?;
     let mut session = Session::open(context, &hub, &args.generation, template)?;
     if typed {
         return converse(&mut session, &paper, destination.form());
     }
-    let summary = session.ask(&paper.document, paper.seconds, &args.questions)?;
+    let summary = session.ask(&paper.document, paper.seconds, &args.questions, false)?;
     destination.write(&paper.file, &summary).map(|_| ())
 }
 
@@ -54,13 +55,29 @@ fn converse(session: &mut Session, paper: &Paper, form: Form) -> Result<()> {
         if line.trim().is_empty() {
             return Ok(());
         }
-        let summary = session.ask(&paper.document, paper.seconds, &[line.trim().to_string()])?;
-        let text = match form {
-            Form::Markdown | Form::Text => summary.answers.iter().map(|answer| answer.text.clone() + "\n\n").collect(),
-            form => summary.render(form)?,
+        let plain = matches!(form, Form::Markdown | Form::Text);
+        let aloud = plain && std::io::stdout().is_terminal();
+        let summary = session.ask(&paper.document, paper.seconds, &[line.trim().to_string()], aloud)?;
+        let text = match plain {
+            true if aloud => after_aloud(&summary),
+            true => summary.answers.iter().map(|answer| answer.text.clone() + "\n\n").collect(),
+            false => summary.render(form)?,
         };
         if output::print(&text)? == Reader::Gone {
             return Ok(());
         }
     }
+}
+
+/// What is left to say of an answer that was seen as it was written: the text as it was checked, where the check changed
+/// something in it, and its warnings.
+fn after_aloud(summary: &Summary) -> String {
+    let mut text = "\n\n".to_string();
+    for answer in &summary.answers {
+        if answer.attempts > 1 || !answer.removed_links.is_empty() || !answer.warnings.is_empty() {
+            let warnings: Vec<String> = answer.warnings.iter().map(|warning| format!("({warning})\n")).collect();
+            text.push_str(&format!("checked:\n{}\n{}\n", answer.text, warnings.concat()));
+        }
+    }
+    text
 }

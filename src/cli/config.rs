@@ -1,7 +1,8 @@
 //! The configuration file, and how it yields to the environment and to the command line.
 
 use super::args::{
-    Ask, AskMode, Common, Device, Extract, Format, Generation, Output, Reading, Summarize, check_temperature,
+    Ask, AskMode, Common, Device, Extract, Format, Generation, Output, Reading, Summarize, check_max_tokens,
+    check_temperature,
 };
 use crate::hub::default_config_dir;
 use crate::{Error, Kind, Result};
@@ -36,6 +37,11 @@ impl Config {
         if let Some(path) = explicit {
             return Config::read(path);
         }
+        let folder = default_config_dir();
+        if folder.is_file() {
+            return Err(Error::new(Kind::Usage, folder.display(), "is a file, and RONBUN_CONFIG must name a folder")
+                .hint("name the folder that holds config.toml, or give the file as --config FILE"));
+        }
         let path = Config::usual_path();
         if path.exists() { Config::read(&path) } else { Ok(Config::default()) }
     }
@@ -61,10 +67,11 @@ impl Config {
         if let Some(temperature) = config.temperature {
             check_temperature(temperature).map_err(|problem| format!("temperature {problem}"))?;
         }
-        for (key, value) in [("threads", config.threads), ("max-tokens", config.max_tokens)] {
-            if value == Some(0) {
-                return Err(format!("{key} must be at least 1"));
-            }
+        if config.threads == Some(0) {
+            return Err("threads must be at least 1".into());
+        }
+        if let Some(tokens) = config.max_tokens {
+            check_max_tokens(tokens).map_err(|problem| format!("max-tokens {problem}"))?;
         }
         Ok(config)
     }
@@ -111,7 +118,8 @@ impl Over for Generation {
 
 impl Over for Output {
     fn over(self, config: &Config) -> Self {
-        Output { format: self.format.or(config.format), out: self.out.or_else(|| config.out.clone()) }
+        let out = self.out.or_else(|| config.out.clone());
+        Output { format: self.format.or(config.format), out: out.filter(|out| not_stdout(out)) }
     }
 }
 
@@ -142,8 +150,13 @@ impl Over for Ask {
 
 impl Over for Extract {
     fn over(self, config: &Config) -> Self {
-        Extract { reading: self.reading.over(config), ..self }
+        Extract { reading: self.reading.over(config), out: self.out.filter(|out| not_stdout(out)), ..self }
     }
+}
+
+/// `-` is stdout, which is where results go without `--out`.
+fn not_stdout(out: &Path) -> bool {
+    out.as_os_str() != "-"
 }
 
 /// `ja` where the user's locale is Japanese, else `en`.
@@ -187,6 +200,7 @@ mod tests {
         for (text, part) in [
             ("threads = 0", "threads"),
             ("max-tokens = 0", "max-tokens"),
+            ("max-tokens = 9223372036854775807", "1048576"),
             ("temperature = -1", "temperature"),
             ("format = 'pdf'", "html"),
             ("seed = -4", "line 1"),

@@ -141,9 +141,9 @@ fn names_a_folder(path: &Path) -> bool {
 }
 
 fn make_folder(path: &Path) -> Result<PathBuf> {
-    if path.is_file() {
+    if path.exists() && !path.is_dir() {
         let name = format!("--out {}", path.display());
-        return Err(usage(&name, "is a file, and several papers need a folder", "name a folder"));
+        return Err(usage(&name, "is no folder, and several papers need one", "name a folder"));
     }
     std::fs::create_dir_all(path)
         .map_err(|error| Error::new(Kind::Output, path.display(), format!("cannot make this folder: {error}")))?;

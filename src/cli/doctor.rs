@@ -10,6 +10,7 @@ use crate::Result;
 use crate::hub::{Hub, Installed, default_cache_dir, default_config_dir, hub_cache_dir};
 use indicatif::DecimalBytes;
 use serde::Serialize;
+use std::env::{self, consts::EXE_SUFFIX};
 use std::path::{Path, PathBuf};
 
 #[derive(Serialize)]
@@ -22,7 +23,7 @@ struct Report {
     /// Absent where there is none; ronbun needs none.
     config_file: Option<PathBuf>,
     pdfium: Option<PathBuf>,
-    /// How pip is called here.
+    /// How pip is called here; offline, where Python or pip is.
     pip: Option<String>,
     offline: bool,
     models: Vec<Installed>,
@@ -66,10 +67,7 @@ fn examine(common: Common, config: Result<Config>, pdfium: Option<PathBuf>) -> R
         findings.push(Finding::of(&error, "correct or remove the configuration file"));
         Config::default()
     });
-    // Whatever is asked for elsewhere, a look around opens no connection.
-    let asked = common.over(&config);
-    let offline = asked.offline.unwrap_or(false);
-    let context = Context::new(Common { offline: Some(true), ..asked });
+    let context = Context::new(common.over(&config));
     let mut report = Report {
         schema_version: 1,
         ronbun_version: env!("CARGO_PKG_VERSION"),
@@ -79,19 +77,25 @@ fn examine(common: Common, config: Result<Config>, pdfium: Option<PathBuf>) -> R
         config_file,
         pdfium: None,
         pip: None,
-        offline,
+        offline: context.offline,
         models: Vec::new(),
         findings,
     };
     match context.hub() {
-        Ok(hub) => ask_hub(&mut report, &hub, pdfium.or(config.pdfium).as_deref()),
+        Ok(mut hub) => {
+            // The hub adds what the environment says.
+            report.offline = hub.settings.offline;
+            // Whatever is asked for elsewhere, a look around opens no connection.
+            hub.settings.offline = true;
+            ask_hub(&mut report, &hub, pdfium.or(config.pdfium).as_deref());
+        }
         Err(error) => report.findings.push(Finding::of(&error, "correct or remove this model card")),
     }
     report
 }
 
 fn ask_hub(report: &mut Report, hub: &Hub, pdfium: Option<&Path>) {
-    report.pip = hub.python();
+    report.pip = if report.offline { pip_unasked() } else { hub.python() };
     report.models = hub.installed();
     match hub.pdfium_here(pdfium) {
         Ok(found) => report.pdfium = found,
@@ -117,6 +121,19 @@ fn ask_hub(report: &mut Report, hub: &Hub, pdfium: Option<&Path>) {
              on Debian: apt install python3-pip",
         ));
     }
+}
+
+/// Python or pip in PATH, not started: pip opens a socket even to tell its version.
+fn pip_unasked() -> Option<String> {
+    let wanted = env::var("RONBUN_PYTHON").ok().filter(|python| !python.is_empty());
+    let names = wanted.as_deref().map_or(vec!["python3", "pip3", "pip", "python"], |python| vec![python]);
+    let folders: Vec<PathBuf> = env::split_paths(&env::var_os("PATH").unwrap_or_default()).collect();
+    let there = |name: &str| {
+        let file = format!("{name}{EXE_SUFFIX}");
+        folders.iter().map(|folder| folder.join(&file)).find(|program| program.is_file())
+    };
+    let found = names.into_iter().find_map(there)?;
+    Some(format!("{}, not asked (offline)", found.display()))
 }
 
 impl Finding {

@@ -26,7 +26,7 @@ pub struct Input {
 pub fn expand(words: &[String]) -> Vec<Input> {
     let mut seen = HashSet::new();
     let all = words.iter().flat_map(|word| match expand_one(word) {
-        Ok(sources) => sources.into_iter().map(named).collect(),
+        Ok(inputs) => inputs,
         Err(error) => vec![Input { name: word.clone(), source: Err(error) }],
     });
     all.filter(|input| match &input.source {
@@ -54,16 +54,34 @@ fn named(source: Source) -> Input {
     Input { name, source: Ok(source) }
 }
 
-fn expand_one(word: &str) -> Result<Vec<Source>> {
+fn unreadable(path: &Path, error: &std::io::Error) -> Input {
+    let name = path.display().to_string();
+    let source = Err(Error::new(Kind::Input, &name, format!("cannot be read: {error}")));
+    Input { name, source }
+}
+
+/// Addresses at arXiv as people copy them, with `http` or without any scheme.
+fn arxiv_address(word: &str) -> Option<String> {
+    let rest = word.strip_prefix("http://").unwrap_or(word);
+    let host = rest.split('/').next()?;
+    let address = format!("https://{rest}");
+    let known = ["arxiv.org", "www.arxiv.org", "export.arxiv.org"].contains(&host);
+    (known && is_paper_address(&address)).then_some(address)
+}
+
+fn expand_one(word: &str) -> Result<Vec<Input>> {
     let path = Path::new(word);
     if path.is_dir() {
         return folder(path);
     }
     if path.exists() {
-        return Ok(vec![Source::File(path.to_path_buf())]);
+        return Ok(vec![named(Source::File(path.to_path_buf()))]);
     }
     if is_paper_address(word) {
-        return Ok(vec![Source::Address(word.to_string())]);
+        return Ok(vec![named(Source::Address(word.to_string()))]);
+    }
+    if let Some(address) = arxiv_address(word) {
+        return Ok(vec![named(Source::Address(address))]);
     }
     if let Some(paths) = word.contains(['*', '?', '[']).then(|| glob::glob(word).ok()).flatten() {
         return matches(word, paths);
@@ -73,35 +91,49 @@ fn expand_one(word: &str) -> Result<Vec<Source>> {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => format!("cannot be read: {error}"),
         _ => "no such file".into(),
     };
-    Err(Error::new(Kind::Input, word, problem))
+    let hint = match word.starts_with("http://") {
+        true => "papers are fetched from https addresses only",
+        false => {
+            "give a PDF file, a folder of PDFs, a glob in quotes, an arXiv id (arxiv:1706.03762) or an https address"
+        }
+    };
+    Err(Error::new(Kind::Input, word, problem).hint(hint))
 }
 
-/// The PDFs directly inside `dir`, by name.
-fn folder(dir: &Path) -> Result<Vec<Source>> {
-    let unreadable = |error| Error::new(Kind::Input, dir.display(), format!("cannot be read: {error}"));
-    let mut files = Vec::new();
-    for entry in std::fs::read_dir(dir).map_err(unreadable)? {
-        let path = entry.map_err(unreadable)?.path();
+/// The PDFs directly inside `dir`, by name, then what could not be read of it.
+fn folder(dir: &Path) -> Result<Vec<Input>> {
+    let entries = match std::fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) => return Ok(vec![unreadable(dir, &error)]),
+    };
+    let (mut files, mut failed) = (Vec::new(), Vec::new());
+    for entry in entries {
+        let path = match entry {
+            Ok(entry) => entry.path(),
+            Err(error) => {
+                failed.push(unreadable(dir, &error));
+                continue;
+            }
+        };
         if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("pdf")) && path.is_file() {
             files.push(path);
         }
     }
-    if files.is_empty() {
+    if files.is_empty() && failed.is_empty() {
         return Err(Error::new(Kind::Input, dir.display(), "the folder holds no PDF")
             .hint(format!("for folders inside it write '{}'", dir.join("**/*.pdf").display())));
     }
     files.sort();
-    Ok(files.into_iter().map(Source::File).collect())
+    Ok(files.into_iter().map(|path| named(Source::File(path))).chain(failed).collect())
 }
 
-fn matches(pattern: &str, paths: glob::Paths) -> Result<Vec<Source>> {
+fn matches(pattern: &str, paths: glob::Paths) -> Result<Vec<Input>> {
     let mut files = Vec::new();
     for entry in paths {
-        let path = entry.map_err(|error| {
-            Error::new(Kind::Input, error.path().display(), format!("cannot be read: {}", error.error()))
-        })?;
-        if path.is_file() {
-            files.push(Source::File(path));
+        match entry {
+            Ok(path) if path.is_file() => files.push(named(Source::File(path))),
+            Ok(_) => {}
+            Err(error) => files.push(unreadable(error.path(), error.error())),
         }
     }
     if files.is_empty() {
@@ -129,6 +161,42 @@ mod tests {
         let names: Vec<_> = found.iter().map(|input| input.name.rsplit('/').next().unwrap_or_default()).collect();
         assert_eq!(names, ["a.PDF", "b.pdf"]);
         assert!(found.iter().all(|input| input.source.is_ok()));
+    }
+
+    #[test]
+    fn arxiv_addresses_are_known_however_they_are_copied() {
+        for word in
+            ["arxiv.org/abs/1706.03762v7", "http://arxiv.org/abs/1706.03762v7", "www.arxiv.org/pdf/1706.03762v7"]
+        {
+            let found = expand(&words(&[word]));
+            assert!(
+                matches!(&found[0].source, Ok(Source::Address(address)) if address.starts_with("https://")),
+                "{word}"
+            );
+        }
+        let found = expand(&words(&["http://example.org/a.pdf"]));
+        assert!(found[0].source.as_ref().expect_err("http").hint.as_ref().expect("a hint").contains("https"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn one_unreadable_folder_does_not_lose_the_others() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().expect("a folder");
+        for name in ["a", "b"] {
+            std::fs::create_dir(dir.path().join(name)).expect("a folder");
+            std::fs::write(dir.path().join(name).join("x.pdf"), "%PDF-1.7").expect("written");
+        }
+        let locked = dir.path().join("a");
+        std::fs::set_permissions(&locked, std::fs::Permissions::from_mode(0o000)).expect("permissions");
+        if std::fs::read_dir(&locked).is_ok() {
+            eprintln!("skipped: root may read everything");
+            return;
+        }
+        let found = expand(&words(&[&format!("{}/*/*.pdf", dir.path().display())]));
+        std::fs::set_permissions(&locked, std::fs::Permissions::from_mode(0o755)).expect("permissions");
+        assert_eq!(found.iter().filter(|input| input.source.is_ok()).count(), 1);
+        assert_eq!(found.iter().filter(|input| input.source.is_err()).count(), 1);
     }
 
     #[test]

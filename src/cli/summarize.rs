@@ -29,6 +29,7 @@ pub fn run(context: &Context, args: Summarize) -> Result<()> {
     let several = inputs.len() > 1;
     let mut destination = Destination::new(args.output.out.as_deref(), args.output.format, several)?;
     let hub = context.hub()?;
+    hub.check_name(args.generation.model())?;
     let papers = read_all(context, &hub, &args.reading, inputs)?;
     if several {
         papers.iter().filter_map(|(_, paper)| paper.as_ref().err()).for_each(output::complain);
@@ -46,6 +47,7 @@ pub fn run(context: &Context, args: Summarize) -> Result<()> {
         destination.close()?;
     } else {
         rows.extend(papers.into_iter().filter_map(|(name, paper)| Some(Row::unread(name, paper.err()?))));
+        destination.close()?;
     }
     if several {
         context.progress.line(closing_table(&rows).trim_end());

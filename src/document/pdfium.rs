@@ -115,7 +115,10 @@ fn load(library: &Path, loaded: &mut MutexGuard<Option<(PathBuf, &'static Pdfium
 
 fn first_line(error: &PdfiumError) -> String {
     let text = match error {
-        PdfiumError::LoadLibraryError(error) => error.to_string(),
+        PdfiumError::LoadLibraryError(error) => match std::error::Error::source(error) {
+            Some(source) => format!("{error}: {source}"),
+            None => error.to_string(),
+        },
         other => format!("{other:?}"),
     };
     text.lines().next().unwrap_or_default().to_string()

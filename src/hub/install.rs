@@ -308,7 +308,6 @@ fn assemble(id: &str, files: &[(PathBuf, Option<u64>, Option<String>)]) -> Resul
             id: id.into(),
             weights: Weights::Gguf(path.clone()),
             tokenizer: None,
-            chat_template: None,
             chat_template_override: None,
             parameters: None,
             files: Vec::new(),

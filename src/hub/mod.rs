@@ -60,8 +60,6 @@ pub struct LocalModel {
     pub weights: Weights,
     /// `tokenizer.json`, where it is not inside the GGUF file.
     pub tokenizer: Option<PathBuf>,
-    /// `chat_template.jinja` or `tokenizer_config.json`, where there is one.
-    pub chat_template: Option<PathBuf>,
     /// The card's own chat template, which wins.
     pub chat_template_override: Option<String>,
     /// Parameters as the card tells them, if there is a card.

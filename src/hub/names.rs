@@ -61,6 +61,20 @@ impl Hub {
         Err(self.no_such_model(name))
     }
 
+    /// Whether `name` can be a model, told before any work; nothing is fetched or loaded.
+    ///
+    /// # Errors
+    /// As those of [`Hub::model`] that come from the name alone.
+    pub fn check_name(&self, name: &str) -> Result<()> {
+        match self.understand(name)? {
+            Name::Gguf(path) if path.extension().is_some_and(|extension| extension == "safetensors") => {
+                Err(Error::new(Kind::Usage, name, "is one file of a safetensors model").hint("name its folder"))
+            }
+            Name::Gguf(path) => check_magic(&path),
+            _ => Ok(()),
+        }
+    }
+
     pub(super) fn no_such_model(&self, name: &str) -> Error {
         let ids: Vec<&str> = self.cards.iter().map(|card| card.id.as_str()).collect();
         let close = closest(name, &ids);
@@ -78,7 +92,7 @@ impl Hub {
     pub(super) fn gguf(&self, path: &Path) -> Result<LocalModel> {
         check_magic(path)?;
         let file = hashed(path, &self.receipts())?;
-        Ok(local(&path.display().to_string(), Weights::Gguf(path.into()), None, None, vec![file]))
+        Ok(local(&path.display().to_string(), Weights::Gguf(path.into()), None, vec![file]))
     }
 
     /// A folder of safetensors of the user's own.
@@ -95,18 +109,9 @@ fn local(
     id: &str,
     weights: Weights,
     tokenizer: Option<PathBuf>,
-    chat_template: Option<PathBuf>,
     files: Vec<(String, u64, Option<String>)>,
 ) -> LocalModel {
-    LocalModel {
-        id: id.into(),
-        weights,
-        tokenizer,
-        chat_template,
-        chat_template_override: None,
-        parameters: None,
-        files,
-    }
+    LocalModel { id: id.into(), weights, tokenizer, chat_template_override: None, parameters: None, files }
 }
 
 fn hashed(path: &Path, receipts: &Receipts) -> Result<(String, u64, Option<String>)> {
@@ -141,7 +146,7 @@ pub(super) fn checkpoint(id: &str, folder: &Path) -> Result<LocalModel> {
     let mut ggufs = with_extension(folder, "gguf");
     if let (Some(path), true) = (ggufs.pop(), ggufs.is_empty()) {
         check_magic(&path)?;
-        return Ok(local(id, Weights::Gguf(path), None, None, Vec::new()));
+        return Ok(local(id, Weights::Gguf(path), None, Vec::new()));
     }
     if !ggufs.is_empty() {
         return Err(Error::new(Kind::Usage, folder.display(), "holds several GGUF files").hint("name the one you mean"));
@@ -153,8 +158,7 @@ pub(super) fn checkpoint(id: &str, folder: &Path) -> Result<LocalModel> {
         (None, Some(whole)) => vec![whole],
         (None, None) => return Err(Error::new(Kind::Model, folder.display(), "holds no model.safetensors")),
     };
-    let template = there("chat_template.jinja").or_else(|| there("tokenizer_config.json"));
-    Ok(local(id, Weights::Safetensors { config, files }, there("tokenizer.json"), template, Vec::new()))
+    Ok(local(id, Weights::Safetensors { config, files }, there("tokenizer.json"), Vec::new()))
 }
 
 fn with_extension(folder: &Path, extension: &str) -> Vec<PathBuf> {
@@ -306,11 +310,10 @@ mod tests {
         put("model-1.safetensors", "1");
         assert!(problem().contains("names model-2.safetensors, which is not there"));
         put("model-2.safetensors", "2");
-        put("tokenizer_config.json", "{}");
         let model = checkpoint("m", home.path()).unwrap();
         let Weights::Safetensors { files, .. } = model.weights else { panic!("no safetensors") };
         assert_eq!(files.len(), 2);
-        assert!(model.tokenizer.is_none() && model.chat_template.unwrap().ends_with("tokenizer_config.json"));
+        assert!(model.tokenizer.is_none());
     }
 
     #[test]

@@ -15,7 +15,6 @@ use crate::template::Ask;
 use crate::{Error, Kind, Result};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::str::FromStr;
 
 pub use write::write;
 
@@ -137,20 +136,6 @@ impl Form {
             Form::Json => "json",
             Form::Html => "html",
             Form::Text => "txt",
-        }
-    }
-}
-
-impl FromStr for Form {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Form> {
-        match text {
-            "md" | "markdown" => Ok(Form::Markdown),
-            "json" => Ok(Form::Json),
-            "html" => Ok(Form::Html),
-            "text" | "txt" => Ok(Form::Text),
-            _ => Err(Error::new(Kind::Usage, text, "no such form; known: md, json, html, text")),
         }
     }
 }

@@ -150,14 +150,6 @@ fn answers_asked_together_bring_their_own_headings() {
     assert!(summary.render(Form::Html).unwrap().contains("<h2>1. Problem</h2>"));
 }
 
-#[test]
-fn forms_are_read_by_name() {
-    for (name, form) in [("md", Form::Markdown), ("json", Form::Json), ("html", Form::Html), ("text", Form::Text)] {
-        assert_eq!(name.parse::<Form>().unwrap(), form);
-    }
-    assert_eq!("pdf".parse::<Form>().unwrap_err().kind, Kind::Usage);
-}
-
 /// `RONBUN_BLESS=1 cargo test` writes the schema anew.
 #[test]
 fn the_committed_schema_is_that_of_the_code() {

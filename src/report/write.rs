@@ -1,26 +1,40 @@
-//! Files that appear whole or not at all.
+//! Files that appear whole or not at all; devices and pipes are written as they are.
 
 use crate::{Error, Kind, Result};
 use std::io::Write;
 use std::path::Path;
 
-/// Writes `bytes` to `path` by way of a temporary file in the same folder, so that a crash or a full disk leaves either
-/// the old file or the new one. Errors: `Output`, naming `path`.
+/// Writes `bytes` to the file at `path` (where it is a link, to the file that it leads to) by way of a temporary file in
+/// the same folder, so that a crash or a full disk leaves either the old file or the new one. What is there and is no
+/// file, such as a device or a pipe, is written to and stays what it is. Errors: `Output`, naming `path`.
 pub fn write(path: &Path, bytes: &[u8]) -> Result<()> {
     let refuse = |error: std::io::Error| {
         let error = Error::new(Kind::Output, path.display(), format!("cannot be written: {}", reason(&error)));
         error.hint("choose another place with --out")
     };
-    if path.is_dir() {
-        return Err(Error::new(Kind::Output, path.display(), "is a folder, not a file"));
-    }
+    let wrong = |problem: &str| Err(Error::new(Kind::Output, path.display(), problem));
+    let place = match std::fs::metadata(path) {
+        Ok(there) if there.is_dir() => return wrong("is a folder, not a file"),
+        Ok(there) if !there.is_file() => {
+            let device = std::fs::OpenOptions::new().write(true).open(path);
+            return device.and_then(|mut device| device.write_all(bytes)).map_err(refuse);
+        }
+        Ok(_) => path.canonicalize().map_err(refuse)?,
+        Err(_) if path.is_symlink() => return wrong("is a link that leads nowhere"),
+        Err(_) => path.to_path_buf(),
+    };
+    replace(&place, bytes).map_err(refuse)
+}
+
+fn replace(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),
     };
-    let mut file = temporary_file(path, folder).map_err(refuse)?;
-    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(refuse)?;
-    file.persist(path).map_err(|error| refuse(error.error))?;
+    let mut file = temporary_file(path, folder)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
     Ok(())
 }
 
@@ -67,6 +81,50 @@ mod tests {
         write(&path, b"two").unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), b"two");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_link_is_followed_and_stays_a_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, link) = (folder.path().join("file"), folder.path().join("link"));
+        std::fs::write(&file, "old").unwrap();
+        std::os::unix::fs::symlink("file", &link).unwrap();
+        write(&link, b"new").unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(std::fs::read(&file).unwrap(), b"new");
+        std::fs::remove_file(&file).unwrap();
+        let error = write(&link, b"x").unwrap_err();
+        assert!(error.problem.contains("leads nowhere"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_pipe_is_written_to_and_stays_a_pipe() {
+        use std::os::unix::fs::FileTypeExt;
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        if !std::process::Command::new("mkfifo").arg(&pipe).status().is_ok_and(|status| status.success()) {
+            eprintln!("skipped: no mkfifo here");
+            return;
+        }
+        let reader = std::thread::spawn({
+            let pipe = pipe.clone();
+            move || std::fs::read(pipe).unwrap()
+        });
+        write(&pipe, b"text").unwrap();
+        assert_eq!(reader.join().unwrap(), b"text");
+        assert!(std::fs::metadata(&pipe).unwrap().file_type().is_fifo());
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_full_device_is_an_output_error() {
+        use std::os::unix::fs::FileTypeExt;
+        let error = write(Path::new("/dev/full"), b"x").unwrap_err();
+        assert_eq!((error.kind, error.problem.contains("full")), (Kind::Output, true), "{error}");
+        assert!(std::fs::metadata("/dev/full").unwrap().file_type().is_char_device());
     }
 
     #[cfg(unix)]

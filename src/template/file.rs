@@ -1,6 +1,6 @@
 //! A template's TOML: reading it, and refusing what is not understood by name.
 
-use super::{BUILTIN, Template, TemplateQuestion, language, prompt};
+use super::{BUILTIN, MOST_TOKENS, TEMPERATURES, Template, TemplateQuestion, language, prompt};
 use crate::{Error, Kind, Result, generator::Sampling};
 use serde::Deserialize;
 use std::collections::HashSet;
@@ -41,6 +41,7 @@ pub(super) fn parse(subject: &str, source: &str, answer_in: Option<&str>) -> Res
         source: source.to_string(),
     };
     check_questions(subject, &template)?;
+    check_sampling(subject, &template.sampling)?;
     check_texts(subject, &template)?;
     Ok(template)
 }
@@ -77,27 +78,36 @@ fn check_questions(subject: &str, template: &Template) -> Result<()> {
         if question.prompt.trim().is_empty() {
             return refuse(format!("the `prompt` of question `{}` is empty", question.id));
         }
-        if question.max_tokens == 0 {
-            return refuse(format!("`max_tokens` of question `{}` is 0", question.id));
+        if !(1..=MOST_TOKENS).contains(&question.max_tokens) {
+            return refuse(format!("`max_tokens` of question `{}` must lie between 1 and {MOST_TOKENS}", question.id));
         }
     }
-    if template.follow_up_max_tokens == 0 {
-        return refuse("`follow_up_max_tokens` is 0".into());
+    if !(1..=MOST_TOKENS).contains(&template.follow_up_max_tokens) {
+        return refuse(format!("`follow_up_max_tokens` must lie between 1 and {MOST_TOKENS}"));
     }
     Ok(())
 }
 
-fn check_texts(subject: &str, template: &Template) -> Result<()> {
-    let sampling = &template.sampling;
-    let in_range = sampling.temperature >= 0.0
-        && (0.0..=1.0).contains(&sampling.top_p)
-        && (0.0..=1.0).contains(&sampling.min_p)
-        && sampling.repetition_penalty > 0.0
-        && sampling.dry_multiplier >= 0.0;
-    if !in_range {
-        return Err(Error::new(Kind::Usage, subject, "[sampling] has a value out of range")
-            .hint("temperature and dry_multiplier from 0, top_p and min_p from 0 to 1, repetition_penalty above 0"));
+/// Infinities and what is no number lie in none of these ranges.
+fn check_sampling(subject: &str, sampling: &Sampling) -> Result<()> {
+    let ranges = [
+        ("temperature", sampling.temperature, TEMPERATURES),
+        ("top_p", sampling.top_p, 0.0..=1.0),
+        ("min_p", sampling.min_p, 0.0..=1.0),
+        ("repetition_penalty", sampling.repetition_penalty, 0.1..=10.0),
+        ("dry_multiplier", sampling.dry_multiplier, 0.0..=100.0),
+    ];
+    match ranges.iter().find(|(_, value, range)| !range.contains(value)) {
+        None => Ok(()),
+        Some((key, value, range)) => {
+            let (least, most) = (range.start(), range.end());
+            let problem = format!("[sampling] `{key}` is {value}, and must lie between {least} and {most}");
+            Err(Error::new(Kind::Usage, subject, problem))
+        }
     }
+}
+
+fn check_texts(subject: &str, template: &Template) -> Result<()> {
     prompt::check(subject, "system", &template.system, &[])?;
     let used = prompt::check(subject, "paper", &template.paper, &["text"])?;
     if !used.contains("text") {

@@ -12,7 +12,7 @@ mod tests;
 use crate::{Error, Kind, Result, generator::Sampling};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use std::{fmt, path::Path, str::FromStr};
+use std::{fmt, ops::RangeInclusive, path::Path};
 
 pub use language::Language;
 pub use prompt::Facts;
@@ -73,17 +73,11 @@ impl fmt::Display for Ask {
     }
 }
 
-impl FromStr for Ask {
-    type Err = Error;
+/// The most tokens that an answer may be allowed; no model of today writes as many.
+pub const MOST_TOKENS: usize = 1 << 20;
 
-    fn from_str(text: &str) -> Result<Ask> {
-        match text {
-            "each" => Ok(Ask::Each),
-            "together" => Ok(Ask::Together),
-            _ => Err(Error::new(Kind::Usage, text, "no such way to ask; known: each, together")),
-        }
-    }
-}
+/// Above about 2 nothing sensible comes, and infinities would break the arithmetic.
+pub const TEMPERATURES: RangeInclusive<f32> = 0.0..=10.0;
 
 /// The built-in templates' source by id and the language they are written in.
 const BUILTIN: [(&str, &str, &str); 2] =

@@ -68,7 +68,7 @@ impl Template {
         for (question, number) in self.questions.iter().zip(1..) {
             let asked = render(&self.id, &question.id, &question.prompt, variables(self, facts))?;
             text.push_str(&format!("\n\n{number}. {}\n{}", question.title, asked.trim()));
-            max_tokens += question.max_tokens;
+            max_tokens = usize::saturating_add(max_tokens, question.max_tokens);
         }
         Ok(Question { id: "together".to_string(), text: self.in_language(text), max_tokens })
     }
@@ -94,8 +94,13 @@ fn variables(template: &Template, facts: &Facts) -> Value {
     }
 }
 
+/// Steps that a text may take; a paper with thousands of links needs some ten thousand. A loop in a loop ends with an
+/// error rather than never.
+const FUEL: u64 = 1_000_000;
+
 fn environment() -> Environment<'static> {
     let mut environment = Environment::new();
+    environment.set_fuel(Some(FUEL));
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     // A line that is only a block leaves no empty line behind.
     environment
