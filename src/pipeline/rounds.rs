@@ -19,6 +19,8 @@ enum Flaw {
     None,
     Loop,
     Language(&'static str),
+    /// Nothing but words of the question.
+    Echo,
     Empty,
 }
 
@@ -47,7 +49,7 @@ impl Asked<'_> {
             let replies = self.put(&open, round, &best, generator, clock, watch)?;
             for (&index, reply) in open.iter().zip(replies) {
                 let attempt = self.cleaned(index, reply, round + 1);
-                let flaw = flaw(&attempt, self.language);
+                let flaw = flaw(&attempt, &self.questions[index].text, self.language);
                 keep_better(&mut best[index], flaw, attempt);
             }
             open.retain(|&index| best[index].as_ref().is_some_and(|(flaw, _)| *flaw != Flaw::None));
@@ -95,19 +97,38 @@ impl Asked<'_> {
     fn cleaned(&self, index: usize, reply: Reply, attempts: u32) -> Attempt {
         let title = self.titles[index].as_str();
         let titles: &[&str] = if self.ask == Ask::Each { &[title] } else { &[] };
-        let text = clean::clean(&reply.text, titles);
+        let mut text = clean::clean(&reply.text, titles);
+        if reply.finish_reason == FinishReason::Length {
+            text.truncate(clean::last_whole_sentence(&text));
+        }
         Attempt { text, tokens: reply.tokens, finish_reason: reply.finish_reason, attempts }
     }
 }
 
-fn flaw(attempt: &Attempt, asked: &str) -> Flaw {
+fn flaw(attempt: &Attempt, question: &str, asked: &str) -> Flaw {
     if attempt.text.is_empty() {
         return Flaw::Empty;
+    }
+    if is_echo(&attempt.text, question) {
+        return Flaw::Echo;
     }
     if let Some(found) = language::wrong(&attempt.text, asked) {
         return Flaw::Language(found);
     }
     if attempt.finish_reason == FinishReason::Loop { Flaw::Loop } else { Flaw::None }
+}
+
+/// Whether every line of the answer stands in the question, marks and case aside. Small models give back the form that a
+/// question asks for. An answer that a question asks for word by word (it stands there in quotes) is none.
+fn is_echo(text: &str, question: &str) -> bool {
+    let words =
+        |text: &str| text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect::<String>();
+    let whole = text.trim();
+    if ["\"", "「"].iter().any(|quote| question.contains(&format!("{quote}{whole}"))) {
+        return false;
+    }
+    let question = words(question);
+    text.lines().map(words).filter(|line| !line.is_empty()).all(|line| question.contains(&line))
 }
 
 /// Keeps the answer with the lesser flaw, of two that were cut at a circle the longer one, else the first.
@@ -131,7 +152,8 @@ fn severity(flaw: Flaw) -> u8 {
         Flaw::None => 0,
         Flaw::Loop => 1,
         Flaw::Language(_) => 2,
-        Flaw::Empty => 3,
+        Flaw::Echo => 3,
+        Flaw::Empty => 4,
     }
 }
 
@@ -140,6 +162,7 @@ fn reason(flaw: Flaw) -> String {
         Flaw::None => String::new(),
         Flaw::Loop => "it went in circles".into(),
         Flaw::Language(found) => format!("it was in {}", languages::name(found)),
+        Flaw::Echo => "it only repeated the question".into(),
         Flaw::Empty => "it was empty".into(),
     }
 }
@@ -150,6 +173,8 @@ fn insist(mut question: Question, flaw: Flaw, language: &str) -> Question {
     let once_more = match (flaw, japanese) {
         (Flaw::Loop, true) => "同じ内容を繰り返さず、要点だけを短く書いてください。",
         (Flaw::Loop, false) => "Say each thing once, briefly, and then stop.",
+        (Flaw::Echo, true) => "質問の文を書き写さず、論文の具体的な内容を書いてください。",
+        (Flaw::Echo, false) => "Do not repeat the question; write what the paper says.",
         (Flaw::Empty, true) => "論文を読み、必ず回答を書いてください。",
         (Flaw::Empty, false) => "Read the paper and write an answer.",
         (Flaw::Language(_), true) => "英語や中国語では書かないでください。",
@@ -168,5 +193,21 @@ fn at_original_index<'a>(event: generator::Event<'a>, open: &[usize]) -> generat
         generator::Event::Prefill { done, total } => generator::Event::Prefill { done, total },
         generator::Event::Text { index, piece } => generator::Event::Text { index: original(index), piece },
         generator::Event::End { index, reason } => generator::Event::End { index: original(index), reason },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_echo;
+
+    #[test]
+    fn answers_that_only_repeat_the_question() {
+        let question = "One bullet each: authors, title, year, and why to read it.";
+        assert!(is_echo("- Authors, title, year, and why to read it.", question));
+        assert!(!is_echo("- Authors, title, year.\n- Vaswani, Attention, 2017.", question));
+        let japanese = "「- 手法の名前：その弱点」の形で、日本語で答えてください。";
+        assert!(is_echo("- 手法の名前：その弱点", "形は手法の名前：その弱点です"));
+        assert!(is_echo("日本語で答えてください。", japanese));
+        assert!(!is_echo("リンクがありません。", "なければ、「リンクがありません。」とだけ書いてください。"));
     }
 }
