@@ -125,7 +125,7 @@ fn what_is_wrong_is_named() {
         (minimal("[sampling]\ndry_multiplier = inf"), "`dry_multiplier` is inf"),
         (minimal("follow_up_max_tokens = 9223372036854775807"), "`follow_up_max_tokens` must lie"),
         (minimal("system = '{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}'"), "fuel"),
-        (minimal("").replace("max_tokens = 9", "max_tokens = 0"), "`max_tokens` of question `a` is 0"),
+        (minimal("").replace("max_tokens = 9", "max_tokens = 0"), "`max_tokens` of question `a` must lie"),
         (minimal("").replace("max_tokens = 9", "max_tokens = 9\nhint = 1"), "unknown field `hint`"),
         (minimal("").replace("What?", " "), "`prompt` of question `a` is empty"),
         (minimal("").repeat(2).replacen("language = \"en\"\n", "", 1), "duplicate key"),
