@@ -12,6 +12,7 @@ mod install;
 mod names;
 mod pack;
 mod pdfium;
+mod pins;
 mod pip;
 mod receipt;
 mod unpack;
