@@ -25,7 +25,7 @@ mod tests;
 pub use arxiv::is_paper_address;
 pub use cache::{default_cache_dir, default_config_dir, hub_cache_dir};
 pub use card::{Card, HubFile, Licence, Memory, Piece, Source, WheelFile};
-pub use choose::{Candidate, Origin};
+pub use choose::{Candidate, Origin, available_memory};
 pub use pack::Packed;
 pub use unpack::Unpacked;
 pub use verify::{Check, Status};
