@@ -55,6 +55,8 @@ impl Progress {
 
     /// A closed stderr is no reason to stop.
     fn print(&self, text: &str) {
+        // Names from outside reach the terminal as text only.
+        let text: String = text.chars().map(|c| if c.is_control() && c != '\n' { ' ' } else { c }).collect();
         self.bars.suspend(|| drop(writeln!(std::io::stderr(), "{text}")));
     }
 

@@ -286,9 +286,9 @@ pub enum Models {
         #[arg(required = true, value_name = "MODEL")]
         models: Vec<String>,
     },
-    /// Write one archive of models, PDFium, cards and checksums, for a machine without network
+    /// Write one archive of models, PDFium, cards and checksums, for a machine without network [default: all installed]
     Pack {
-        #[arg(required = true, value_name = "MODEL")]
+        #[arg(value_name = "MODEL")]
         models: Vec<String>,
         /// The archive to write
         #[arg(long, short, value_name = "FILE", default_value = "ronbun-pack.tar.zst", value_hint = ValueHint::FilePath)]

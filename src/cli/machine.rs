@@ -23,9 +23,8 @@ pub fn look() -> Machine {
         RefreshKind::nothing().with_cpu(CpuRefreshKind::nothing()).with_memory(MemoryRefreshKind::nothing().with_ram());
     let system = System::new_with_specifics(kinds);
     // A container's limit may be below the machine's memory.
-    let limit = system.cgroup_limits().filter(|limit| limit.total_memory > 0 && limit.free_memory > 0);
+    let limit = system.cgroup_limits().filter(|limit| limit.total_memory > 0);
     let memory_bytes = system.total_memory();
-    let available = system.available_memory();
     let processor = system.cpus().first().map(|cpu| cpu.brand().trim().to_string()).filter(|brand| !brand.is_empty());
     Machine {
         system: System::long_os_version().unwrap_or_else(|| std::env::consts::OS.into()),
@@ -34,7 +33,7 @@ pub fn look() -> Machine {
         threads: std::thread::available_parallelism().map_or(1, |threads| threads.get()),
         instruction_sets: instruction_sets(),
         memory_bytes: limit.as_ref().map_or(memory_bytes, |limit| limit.total_memory.min(memory_bytes)),
-        available_memory_bytes: limit.as_ref().map_or(available, |limit| limit.free_memory.min(available)),
+        available_memory_bytes: crate::hub::available_memory(),
     }
 }
 

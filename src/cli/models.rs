@@ -125,8 +125,10 @@ fn check_line(check: &Check) -> String {
 
 fn status(status: Status) -> &'static str {
     match status {
-        Status::Ok => "ok",
-        Status::Recorded => "unchanged since it was installed (no hash is known for it)",
+        Status::Pinned => "ok: as its pinned hash says",
+        Status::Hub => "ok: as the model hub named it when it was fetched (no pinned hash)",
+        Status::Unchanged => "ok: unchanged since it was first seen here (no pinned hash)",
+        Status::Recorded => "its hash is recorded now, to compare with later (no hash was known)",
         Status::Wrong => "is not what it should be: its hash is wrong",
         Status::Missing => "is missing",
     }

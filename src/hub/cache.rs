@@ -106,6 +106,22 @@ pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     place(file, path)
 }
 
+/// Deletes what runs that were killed left in a folder; to be called only while its lock is held.
+pub(super) fn sweep(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().filter_map(|entry| entry.ok()) {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() && (name.starts_with(".wheels-") || name.starts_with(".unpack-")) => {
+                let _ = fs::remove_dir_all(entry.path());
+            }
+            Ok(kind) if kind.is_file() && name.starts_with(".ronbun-") && name.ends_with(".partial") => {
+                let _ = fs::remove_file(entry.path());
+            }
+            _ => {}
+        }
+    }
+}
+
 /// What stopped a copy.
 pub(super) enum Stopped {
     Read(io::Error),
@@ -224,6 +240,24 @@ mod tests {
         write_whole(&folder.path().join("a"), b"y").unwrap();
         assert_eq!(fs::read(folder.path().join("a")).unwrap(), b"y");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_killed_runs_left_is_swept_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for name in [".wheels-x", ".unpack-x", "kept"] {
+            fs::create_dir(at(name)).unwrap();
+            fs::write(at(name).join("file"), "").unwrap();
+        }
+        for name in [".ronbun-x.partial", "model.gguf.partial", ".ronbun"] {
+            fs::write(at(name), "").unwrap();
+        }
+        sweep(folder.path());
+        sweep(&at("none"));
+        let mut left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        left.sort();
+        assert_eq!(left, [".ronbun", "kept", "model.gguf.partial"]);
     }
 
     #[test]

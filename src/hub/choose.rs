@@ -75,12 +75,7 @@ impl Hub {
 
     /// Bytes of memory that are free for a model, the limit of a container included.
     pub fn available_memory(&self) -> u64 {
-        let mut system = sysinfo::System::new();
-        system.refresh_memory();
-        match system.cgroup_limits() {
-            Some(limits) if limits.free_memory > 0 => system.available_memory().min(limits.free_memory),
-            _ => system.available_memory(),
-        }
+        available_memory()
     }
 
     /// How pip is called here (`python3 -m pip`), if there is one.
@@ -126,6 +121,20 @@ impl Hub {
              then here `ronbun models unpack model.tar.zst`",
         )
     }
+}
+
+/// Bytes of memory that are free: the machine's, or what a container's limit leaves beside the memory in use there. Files
+/// that the system only keeps at hand count as free.
+pub fn available_memory() -> u64 {
+    let mut system = sysinfo::System::new();
+    system.refresh_memory();
+    let limit = system.cgroup_limits().filter(|limit| limit.total_memory > 0);
+    free(system.available_memory(), limit.map(|limit| (limit.total_memory, limit.rss)))
+}
+
+/// `limit` is a container's total and what its processes hold, in bytes.
+fn free(available: u64, limit: Option<(u64, u64)>) -> u64 {
+    limit.map_or(available, |(total, held)| available.min(total.saturating_sub(held)))
 }
 
 /// Whether a token for gated repositories is set, as hf-hub finds it.
@@ -208,6 +217,14 @@ mod tests {
         let memory = needs("qwen2.5-coder-0.5b-q4_k_m") - 1;
         assert_eq!(best(Reach { memory, ..ALL }, &[]).unwrap(), "smollm2-135m-q4_1");
         assert_eq!(best(Reach { memory: 1 << 20, ..ALL }, &[]), None);
+    }
+
+    #[test]
+    fn a_container_s_limit_counts_and_its_file_cache_does_not() {
+        assert_eq!(free(9, None), 9);
+        assert_eq!(free(9, Some((8, 2))), 6);
+        assert_eq!(free(3, Some((8, 2))), 3);
+        assert_eq!(free(9, Some((8, 8))), 0);
     }
 
     #[test]

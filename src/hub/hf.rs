@@ -2,11 +2,12 @@
 //! `HF_ENDPOINT`, `HF_TOKEN`, `HF_HUB_OFFLINE`).
 
 use super::{
-    Card, Hub, HubFile,
+    Card, Hub, HubFile, Source,
     arxiv::words,
     cache,
-    card::is_relative_path,
+    card::{is_relative_path, is_repository},
     hub_cache_dir,
+    install::{bare, blob_hash},
     receipt::{Expected, wrong_hash},
 };
 use crate::{
@@ -59,14 +60,45 @@ impl Remote {
         (is_commit(&commit) && snapshot.is_dir()).then_some(snapshot)
     }
 
+    /// What is in the hub's cache, whoever fetched it: each repository at its main branch, and each GGUF file in it.
+    pub fn repositories(&self) -> Vec<(String, Source)> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&self.cache).into_iter().flatten().filter_map(|entry| entry.ok()) {
+            let folder = entry.file_name().to_string_lossy().into_owned();
+            let Some(name) = folder.strip_prefix("models--").map(|name| name.replacen("--", "/", 1)) else { continue };
+            let Some(snapshot) = self.snapshot(&name, "main").filter(|_| is_repository(&name)) else { continue };
+            found.push((name.clone(), bare(name.clone(), None)));
+            for file in ggufs(&snapshot, "") {
+                found.push((format!("{name}:{file}"), bare(name.clone(), Some(file))));
+            }
+        }
+        found.sort_by(|a, b| a.0.cmp(&b.0));
+        found
+    }
+
     fn probe(&self) -> Result<(), String> {
         let client = reqwest::blocking::Client::builder().timeout(PROBE).build();
         let answer = client.and_then(|client| client.head(&self.endpoint).send());
         match answer.map_err(|error| words(&error))?.status() {
-            status if status.is_success() || status.is_redirection() => Ok(()),
+            // A hub or mirror that refuses its front page can still serve files.
+            status if !status.is_server_error() => Ok(()),
             status => Err(format!("answers {status}")),
         }
     }
+}
+
+/// Paths of the GGUF files below a folder, `before` in front of each.
+fn ggufs(folder: &Path, before: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().filter_map(|entry| entry.ok()) {
+        let name = format!("{before}{}", entry.file_name().to_string_lossy());
+        match entry.file_type() {
+            Ok(kind) if kind.is_dir() => found.extend(ggufs(&entry.path(), &format!("{name}/"))),
+            _ if name.ends_with(".gguf") => found.push(name),
+            _ => {}
+        }
+    }
+    found
 }
 
 /// `HF_HUB_OFFLINE` as the hub's own tools read it.
@@ -103,8 +135,12 @@ impl Hub {
         let names: Vec<String> = listed.iter().map(|(name, _)| name.clone()).collect();
         let wanted = match files {
             [] => super::names::wanted(&names).ok_or_else(|| {
-                Error::new(Kind::Model, repository, "has neither a GGUF file of a known quantisation nor safetensors")
-                    .hint("name one of its files: owner/name:file.gguf")
+                Error::new(
+                    Kind::Model,
+                    repository,
+                    "has neither a GGUF file of a known quantisation nor safetensors with a tokenizer.json",
+                )
+                .hint("name one of its files: owner/name:file.gguf")
             })?,
             files => files.iter().map(|file| file.name.clone()).collect(),
         };
@@ -116,8 +152,12 @@ impl Hub {
             };
             let pinned = files.iter().find(|file| file.name == name);
             let size = cache::human(*bytes);
+            let checked = match pinned.is_some_and(|file| file.sha256.is_some()) {
+                true => "",
+                false => "; no pinned hash: only the hub's own is checked",
+            };
             settings.progress.line(format!(
-                "fetching {name}: {size} from the model hub ({}/{repository}, revision {revision}), licence {licence}",
+                "fetching {name}: {size} from the model hub ({}/{repository}, revision {revision}), licence {licence}{checked}",
                 self.remote.endpoint
             ));
             let path = hub.download(&name, settings.progress.bar(&name, *bytes, Unit::Bytes))?;
@@ -131,13 +171,10 @@ impl Hub {
     /// records it. What is wrong is deleted.
     fn check_fetched(&self, path: &Path, pinned: Option<&HubFile>) -> Result<()> {
         let blob = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
-        let reported = blob
-            .file_name()
-            .and_then(|name| name.to_str())
-            .filter(|name| name.len() == 64 && name.chars().all(|c| c.is_ascii_hexdigit()));
+        let reported = blob_hash(path);
         let pinned_hash = pinned.and_then(|file| file.sha256.as_deref());
         let (_, found) = cache::hash_file(path, &self.settings.progress)?;
-        for expected in [pinned_hash, reported].into_iter().flatten() {
+        for expected in [pinned_hash, reported.as_deref()].into_iter().flatten() {
             if expected != found {
                 let _ = fs::remove_file(path);
                 let _ = fs::remove_file(&blob);

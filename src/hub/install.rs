@@ -5,11 +5,13 @@ use super::{
     cache::{self, Lock, model_folder, unwritable},
     card::is_relative_path,
     names::{self, Name},
+    pins,
     receipt::{Expected, Receipts},
 };
 use crate::{Error, Kind, Result};
 use serde::{Deserialize, Serialize};
 use std::{
+    collections::HashSet,
     fs,
     path::{Path, PathBuf},
 };
@@ -107,6 +109,7 @@ impl Hub {
             return Err(self.missing_offline(id, sources));
         }
         let _lock = Lock::take(&self.settings.cache_dir, id, &self.settings.progress)?;
+        cache::sweep(&model_folder(&self.settings.cache_dir, id));
         if let Some(here) = self.here(id, sources) {
             return self.checked(id, card, &here);
         }
@@ -160,8 +163,16 @@ impl Hub {
     /// The files of a model, if they are all on this machine. Reads no file's content but small lists.
     pub(super) fn here(&self, id: &str, sources: &[Source]) -> Option<Here> {
         let folder = model_folder(&self.settings.cache_dir, id);
-        if let Some(contents) = Contents::read(&folder) {
-            let file = |entry: Entry| (folder.join(&entry.name), Some(entry.bytes), Some(entry.sha256));
+        // The folder's own list is believed only as far as the sources agree with it.
+        let ours = |contents: &Contents| {
+            let names: Vec<&str> = contents.files.iter().map(|entry| entry.name.as_str()).collect();
+            contents.id == id && pins::held(sources, &names)
+        };
+        if let Some(contents) = Contents::read(&folder).filter(ours) {
+            let file = |entry: Entry| {
+                let sha256 = pins::expected(sources, &entry.name, entry.sha256);
+                (folder.join(&entry.name), Some(entry.bytes), Some(sha256))
+            };
             let files: Vec<_> = contents.files.into_iter().map(file).collect();
             if files.iter().all(|(path, ..)| path.is_file()) {
                 return Some(Here { origin: contents.origin, folder, files });
@@ -171,8 +182,16 @@ impl Hub {
             let Source::Hub { repository, revision, files, .. } = source else { return None };
             let folder = self.remote.snapshot(repository, revision)?;
             let files: Vec<_> = match files.as_slice() {
-                [] => names::wanted(&file_names(&folder))?.iter().map(|name| (folder.join(name), None, None)).collect(),
-                files => files.iter().map(|file| (folder.join(&file.name), file.bytes, file.sha256.clone())).collect(),
+                [] => names::wanted(&file_names(&folder))?
+                    .iter()
+                    .map(|name| folder.join(name))
+                    .map(|path| (path.clone(), None, blob_hash(&path)))
+                    .collect(),
+                files => files
+                    .iter()
+                    .map(|file| (folder.join(&file.name), file))
+                    .map(|(path, file)| (path.clone(), file.bytes, file.sha256.clone().or_else(|| blob_hash(&path))))
+                    .collect(),
             };
             let complete = files.iter().all(|(path, ..)| path.is_file()) && assemble(id, &files).is_ok();
             complete.then_some(Here { origin: Origin::Hub, folder, files })
@@ -183,8 +202,7 @@ impl Hub {
         let receipts = self.receipts();
         let files = here.files.iter().map(|(path, bytes, sha256)| {
             let (bytes, sha256) = receipts.check(path, Expected { bytes: *bytes, sha256: sha256.as_deref() })?;
-            let name = path.strip_prefix(&here.folder).unwrap_or(path).to_string_lossy().into_owned();
-            Ok((name, bytes, Some(sha256)))
+            Ok((relative(path, &here.folder), bytes, Some(sha256)))
         });
         let files = files.collect::<Result<_>>()?;
         let mut model = assemble(id, &here.files)?;
@@ -194,25 +212,45 @@ impl Hub {
         Ok(model)
     }
 
-    /// The models on this machine: those in ronbun's cache, and the cards whose files are in the hub's.
+    /// The models on this machine: those in ronbun's cache, and in the hub's cache the cards' and what was fetched by
+    /// repository.
     pub fn installed(&self) -> Vec<Installed> {
-        let mut ids: Vec<(String, &[Source])> =
-            self.cards.iter().map(|card| (card.id.clone(), &*card.sources)).collect();
+        let installed = self.all_here().into_iter().map(|(id, _, here)| {
+            let files: Vec<PathBuf> = here.files.into_iter().map(|(path, ..)| path).collect();
+            let bytes = files.iter().filter_map(|path| fs::metadata(path).ok()).map(|metadata| metadata.len()).sum();
+            Installed { id, folder: here.folder, origin: here.origin, bytes, files }
+        });
+        installed.collect()
+    }
+
+    /// Every model that is here, with its sources.
+    pub(super) fn all_here(&self) -> Vec<(String, Vec<Source>, Here)> {
+        let mut known: Vec<(String, Vec<Source>)> =
+            self.cards.iter().map(|card| (card.id.clone(), card.sources.clone())).collect();
         let folders = fs::read_dir(self.settings.cache_dir.join("models")).into_iter().flatten();
         for folder in folders.filter_map(|entry| entry.ok()) {
             if let Some(contents) = Contents::read(&folder.path())
                 && self.card(&contents.id).is_none()
             {
-                ids.push((contents.id, &[]));
+                let sources = self.sources_of(&contents.id).unwrap_or_default();
+                known.push((contents.id, sources));
             }
         }
-        let installed = ids.into_iter().filter_map(|(id, sources)| {
-            let here = self.here(&id, sources)?;
-            let files: Vec<PathBuf> = here.files.into_iter().map(|(path, ..)| path).collect();
-            let bytes = files.iter().filter_map(|path| fs::metadata(path).ok()).map(|metadata| metadata.len()).sum();
-            Some(Installed { id, folder: here.folder, origin: here.origin, bytes, files })
-        });
-        installed.collect()
+        let find = |(id, sources): (String, Vec<Source>)| self.here(&id, &sources).map(|here| (id, sources, here));
+        let mut all: Vec<_> = known.into_iter().filter_map(find).collect();
+        let mut seen: HashSet<PathBuf> =
+            all.iter().flat_map(|(_, _, here)| &here.files).map(|(path, ..)| path.clone()).collect();
+        for (id, source) in self.remote.repositories() {
+            let sources = vec![source];
+            let Some(here) = self.here(&id, &sources) else { continue };
+            // Other programs keep their models there too: ours are those that were read or fetched by ronbun.
+            let ours = here.files.iter().all(|(path, ..)| self.receipts().read(path).is_some());
+            if ours && here.files.iter().any(|(path, ..)| !seen.contains(path)) {
+                seen.extend(here.files.iter().map(|(path, ..)| path.clone()));
+                all.push((id, sources, here));
+            }
+        }
+        all
     }
 
     /// Deletes a model from ronbun's cache, and a card's files from the hub's.
@@ -220,6 +258,7 @@ impl Hub {
     /// # Errors
     /// `Usage` if no such model is installed, `Output` if it cannot be deleted.
     pub fn remove(&self, id: &str) -> Result<Removed> {
+        let _lock = Lock::take(&self.settings.cache_dir, id, &self.settings.progress)?;
         let folder = model_folder(&self.settings.cache_dir, id);
         let sources = self.sources_of(id).unwrap_or_default();
         let mut removed = Removed { id: id.into(), files: Vec::new(), bytes: 0 };
@@ -259,14 +298,25 @@ impl Hub {
         Receipts { cache: &self.settings.cache_dir, progress: &self.settings.progress }
     }
 
-    fn missing_offline(&self, id: &str, sources: &[Source]) -> Error {
-        let name = sources.iter().find_map(|source| match source {
+    /// Which files are not here, and how they get here.
+    pub(super) fn missing_offline(&self, id: &str, sources: &[Source]) -> Error {
+        let named = sources.iter().find_map(|source| match source {
             Source::Wheels { file, .. } => Some(file.name.clone()),
             Source::Hub { files, .. } => files.first().map(|file| file.name.clone()),
         });
         let folder = model_folder(&self.settings.cache_dir, id);
-        let file = name.map_or(folder.clone(), |name| folder.join(name));
-        let problem = format!("{} is not on this machine, and --offline fetches nothing", file.display());
+        let what = match (named, sources.first()) {
+            (Some(name), _) => format!("{} is", folder.join(name).display()),
+            (None, Some(Source::Hub { repository, revision, .. })) => {
+                let snapshot = self.remote.snapshot(repository, revision);
+                let there = |name: &str| snapshot.as_ref().is_some_and(|folder| folder.join(name).is_file());
+                let missing = names::REQUIRED.iter().filter(|name| !there(name)).copied().collect::<Vec<_>>();
+                let missing = if missing.is_empty() { "a part of the weights".into() } else { missing.join(", ") };
+                format!("{missing} of {repository} is")
+            }
+            (None, _) => format!("{} is", folder.display()),
+        };
+        let problem = format!("{what} not on this machine, and --offline fetches nothing");
         Error::new(Kind::Unavailable, id, problem).hint(bring(id))
     }
 }
@@ -288,9 +338,22 @@ fn unavailable(id: &str, mut failures: Vec<Error>) -> Error {
 }
 
 /// The source that a repository without a card is.
-fn bare(repository: String, file: Option<String>) -> Source {
+pub(super) fn bare(repository: String, file: Option<String>) -> Source {
     let files = file.map(|name| super::HubFile { name, bytes: None, sha256: None }).into_iter().collect();
     Source::Hub { repository, revision: "main".into(), verified: false, files }
+}
+
+/// A file's name below its model's folder, with forward slashes.
+pub(super) fn relative(path: &Path, folder: &Path) -> String {
+    let parts = path.strip_prefix(folder).unwrap_or(path).iter();
+    parts.map(|part| part.to_string_lossy()).collect::<Vec<_>>().join("/")
+}
+
+/// The SHA-256 under which the hub's cache keeps a large file: the link leads to a file of that name.
+pub(super) fn blob_hash(path: &Path) -> Option<String> {
+    let blob = path.canonicalize().ok()?;
+    let name = blob.file_name()?.to_str()?;
+    (name.len() == 64 && name.chars().all(|c| c.is_ascii_hexdigit())).then(|| name.to_lowercase())
 }
 
 fn file_names(folder: &Path) -> Vec<String> {

@@ -15,6 +15,9 @@ const QUANTISATIONS: [&str; 6] = ["q4_k_m", "q5_k_m", "q4_k_s", "q8_0", "q4_0", 
 const COMPANIONS: [&str; 5] =
     ["tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json", INDEX];
 
+/// Without these there is no safetensors checkpoint; the weights may be in shards instead.
+pub(super) const REQUIRED: [&str; 3] = ["config.json", "tokenizer.json", "model.safetensors"];
+
 const INDEX: &str = "model.safetensors.index.json";
 
 /// A model's name as the user wrote it, understood.
@@ -189,7 +192,8 @@ fn shards(index: &Path, folder: &Path) -> Result<Vec<PathBuf>> {
     }
 }
 
-/// Of a repository's files, those to fetch: one GGUF file, else the safetensors checkpoint.
+/// Of a repository's files, those to fetch: one GGUF file, else the safetensors checkpoint with its tokenizer. Weights
+/// come last, so that a checkpoint whose fetching was stopped is not taken for a whole one.
 pub(super) fn wanted(files: &[String]) -> Option<Vec<String>> {
     let lower: Vec<_> = files.iter().map(|file| file.to_lowercase()).collect();
     let whole = |file: &str| file.ends_with(".gguf") && !["/", "-of-", "mmproj"].iter().any(|part| file.contains(part));
@@ -199,8 +203,10 @@ pub(super) fn wanted(files: &[String]) -> Option<Vec<String>> {
     }
     let shard = |file: &str| file.starts_with("model") && file.ends_with(".safetensors");
     let belongs = |file: &&String| *file == "config.json" || shard(file) || COMPANIONS.contains(&file.as_str());
-    let checkpoint: Vec<_> = files.iter().filter(belongs).cloned().collect();
-    let complete = checkpoint.iter().any(|file| file == "config.json") && checkpoint.iter().any(|file| shard(file));
+    let mut checkpoint: Vec<_> = files.iter().filter(belongs).cloned().collect();
+    checkpoint.sort_by_key(|file| shard(file));
+    let has = |name: &str| checkpoint.iter().any(|file| file == name);
+    let complete = has("config.json") && has("tokenizer.json") && checkpoint.iter().any(|file| shard(file));
     complete.then_some(checkpoint)
 }
 
@@ -292,7 +298,8 @@ mod tests {
         assert_eq!(pick(&several), Some(strings(&["m-Q4_K_M.gguf"])));
         assert_eq!(pick(&["m-q4_k_m-00001-of-00002.gguf", "m-q4_k_m-00002-of-00002.gguf"]), None);
         let whole = ["config.json", "consolidated.safetensors", "model.safetensors", "tokenizer.json", "LICENSE"];
-        assert_eq!(pick(&whole), Some(strings(&["config.json", "model.safetensors", "tokenizer.json"])));
+        assert_eq!(pick(&whole), Some(strings(&["config.json", "tokenizer.json", "model.safetensors"])));
+        assert_eq!(pick(&["config.json", "model.safetensors"]), None);
         assert_eq!(pick(&["config.json"]), None);
     }
 

@@ -4,7 +4,7 @@
 use super::{
     Card, Hub, Origin, cache,
     cache::unwritable,
-    install::{Contents, Entry},
+    install::{Contents, Entry, relative},
     pdfium,
     receipt::Expected,
 };
@@ -118,9 +118,7 @@ impl Hub {
         for (path, bytes, sha256) in here.files {
             let expected = Expected { bytes, sha256: sha256.as_deref() };
             let (bytes, sha256) = self.receipts().check(&path, expected)?;
-            let relative = path.strip_prefix(&here.folder).unwrap_or(&path);
-            let parts: Vec<_> = relative.iter().map(|part| part.to_string_lossy()).collect();
-            let entry = Entry { name: parts.join("/"), bytes, sha256 };
+            let entry = Entry { name: relative(&path, &here.folder), bytes, sha256 };
             let name = format!("{folder}/{}", entry.name);
             members.push(Member { entry: Entry { name, ..entry.clone() }, from: From::File(path) });
             entries.push(entry);

@@ -190,6 +190,7 @@ impl Hub {
             )));
         }
         let _lock = Lock::take(&settings.cache_dir, "pdfium", &settings.progress)?;
+        cache::sweep(&folder);
         if self.receipts().check(&library, Expected { bytes: None, sha256: Some(build.sha256) }).is_ok() {
             return Ok(library);
         }

@@ -7,12 +7,12 @@ use super::{
     card::is_relative_path,
     install::{Contents, Entry},
     pack::{FORMAT, MANIFEST, Manifest, Watched},
-    pdfium,
+    pdfium, pins,
 };
 use crate::{Error, Kind, Result, progress::Unit};
 use serde::Serialize;
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs::{self, File},
     io::{BufReader, Read},
     path::{Path, PathBuf},
@@ -41,12 +41,16 @@ impl Hub {
         let cache_dir = &self.settings.cache_dir;
         cache::make_folder(cache_dir)?;
         let _lock = Lock::take(cache_dir, "unpack", &self.settings.progress)?;
+        cache::sweep(cache_dir);
         let stage = tempfile::Builder::new().prefix(".unpack-").tempdir_in(cache_dir);
         let stage = stage.map_err(|error| unwritable(cache_dir, error))?;
         let manifest = self.stage(file, stage.path())?;
-        let notes = self.install_cards(&manifest, stage.path(), file)?;
+        let (cards, mut notes) = self.examine(&manifest, stage.path(), file)?;
         for contents in &manifest.models {
-            self.install_model(contents, stage.path(), file)?;
+            self.install_model(contents, stage.path())?;
+        }
+        for card in &cards {
+            notes.push(self.install_card(card)?);
         }
         let models = manifest.models.iter().map(|contents| contents.id.clone()).collect();
         let mut unpacked = Unpacked { models, pdfium: None, notes };
@@ -103,44 +107,45 @@ impl Hub {
         Ok(manifest)
     }
 
-    /// Adds cards that are unknown here to the user's; checks the models against the cards that are known.
-    fn install_cards(&self, manifest: &Manifest, stage: &Path, file: &Path) -> Result<Vec<String>> {
-        let mut notes = Vec::new();
+    /// The cards that the pack brings for models that are unknown here, once every model in it agrees with its card and
+    /// lies ready in `stage`; with notes on what no pin vouches for.
+    fn examine(&self, manifest: &Manifest, stage: &Path, file: &Path) -> Result<(Vec<Card>, Vec<String>)> {
+        let broken = |problem: String| Error::new(Kind::Model, file.display(), problem);
+        let (mut cards, mut notes, mut seen) = (Vec::new(), Vec::new(), HashSet::new());
         for contents in &manifest.models {
-            let name = format!("cards/{}.toml", contents.id);
-            match self.card(&contents.id) {
-                Some(card) => agree(card, contents, file)?,
-                None if manifest.files.iter().any(|entry| entry.name == name) => {
-                    let text = fs::read_to_string(stage.join(&name)).unwrap_or_default();
-                    let card = Card::parse(&text, &name)?;
-                    if card.id != contents.id {
-                        return Err(Error::new(
-                            Kind::Model,
-                            file.display(),
-                            format!("{name} is the card of {}", card.id),
-                        ));
-                    }
-                    agree(&card, contents, file)?;
-                    let target = self.settings.cards_dir.join(format!("{}.toml", card.id));
-                    cache::write_whole(&target, text.as_bytes())?;
-                    notes.push(format!("the card of {} was added: {}", card.id, target.display()));
-                }
-                None => {}
+            let id = &contents.id;
+            if !seen.insert(cache::folder_name(id)) {
+                return Err(broken(format!("names {id} twice")));
             }
+            let folder = model_folder(stage, id);
+            if let Some(entry) = contents.files.iter().find(|entry| !folder.join(&entry.name).is_file()) {
+                return Err(broken(format!("names {} of {id}, which is not in it", entry.name)));
+            }
+            let packed = match self.card(id) {
+                Some(_) => None,
+                None => packed_card(manifest, id, stage, file)?,
+            };
+            let sources = self.card(id).or(packed.as_ref()).map(|card| &*card.sources).unwrap_or_default();
+            notes.extend(agree(sources, contents, file)?);
+            cards.extend(packed);
         }
-        Ok(notes)
+        Ok((cards, notes))
     }
 
-    fn install_model(&self, contents: &Contents, stage: &Path, file: &Path) -> Result<()> {
+    /// Adds a card to the user's.
+    fn install_card(&self, card: &Card) -> Result<String> {
+        let text = toml::to_string(card).map_err(|error| Error::new(Kind::Internal, &card.id, error))?;
+        let target = self.settings.cards_dir.join(format!("{}.toml", card.id));
+        cache::write_whole(&target, text.as_bytes())?;
+        Ok(format!("the card of {} was added: {}", card.id, target.display()))
+    }
+
+    fn install_model(&self, contents: &Contents, stage: &Path) -> Result<()> {
         let packed = model_folder(stage, &contents.id);
         let folder = model_folder(&self.settings.cache_dir, &contents.id);
         let _lock = Lock::take(&self.settings.cache_dir, &contents.id, &self.settings.progress)?;
         for entry in &contents.files {
             let (from, to) = (packed.join(&entry.name), folder.join(&entry.name));
-            if !from.is_file() {
-                let problem = format!("names {} of {}, which is not in it", entry.name, contents.id);
-                return Err(Error::new(Kind::Model, file.display(), problem));
-            }
             cache::make_folder(to.parent().unwrap_or(&folder))?;
             fs::rename(&from, &to).map_err(|error| unwritable(&to, error))?;
             self.receipts().write(&to, &entry.sha256);
@@ -224,20 +229,46 @@ fn read_manifest(mut member: tar::Entry<impl Read>, file: &Path) -> Result<Manif
     Ok(manifest)
 }
 
-/// The hashes of a packed model against those that the card pins for the same source.
-fn agree(card: &Card, contents: &Contents, file: &Path) -> Result<()> {
-    let pinned = card.sources.iter().flat_map(|source| match source {
-        Source::Wheels { file, .. } if contents.origin == Origin::Wheels => vec![(&file.name, &file.sha256)],
-        Source::Hub { files, .. } if contents.origin != Origin::Wheels => {
-            files.iter().filter_map(|file| Some((&file.name, file.sha256.as_ref()?))).collect()
+/// The card of a model in the pack, if it brings one. What a pack says of itself makes nothing `auto`'s first choice.
+fn packed_card(manifest: &Manifest, id: &str, stage: &Path, file: &Path) -> Result<Option<Card>> {
+    let name = format!("cards/{id}.toml");
+    if !manifest.files.iter().any(|entry| entry.name == name) {
+        return Ok(None);
+    }
+    let broken = |problem: String| Error::new(Kind::Model, file.display(), problem);
+    let text = fs::read_to_string(stage.join(&name)).map_err(|error| broken(format!("{name}: {error}")))?;
+    let card = Card::parse(&text, &name)?;
+    if card.id != id {
+        return Err(broken(format!("{name} is the card of {}", card.id)));
+    }
+    Ok(Some(Card { preference: 0, ..card }))
+}
+
+/// Holds a packed model against its sources: its files are those of one of them, and have a pinned hash where there is
+/// any. Returns a note where nothing is pinned.
+fn agree(sources: &[Source], contents: &Contents, file: &Path) -> Result<Option<String>> {
+    let broken = |problem: String| Err(Error::new(Kind::Model, file.display(), problem));
+    let id = &contents.id;
+    if contents.origin == Origin::Installed {
+        return broken(format!("does not say where the files of {id} came from"));
+    }
+    let names: Vec<&str> = contents.files.iter().map(|entry| entry.name.as_str()).collect();
+    if !pins::held(sources, &names) {
+        return broken(format!("holds {} as {id}, which are not the files that its card names", names.join(", ")));
+    }
+    let mut loose = Vec::new();
+    for entry in &contents.files {
+        let pinned = pins::pins(sources, &entry.name);
+        if !pinned.is_empty() && !pinned.contains(&entry.sha256.as_str()) {
+            let (name, found) = (&entry.name, &entry.sha256);
+            return broken(format!(
+                "{name}: wrong SHA-256: the card says {}, the pack has {found}",
+                pinned.join(" or ")
+            ));
         }
-        _ => Vec::new(),
-    });
-    for (name, sha256) in pinned {
-        if let Some(entry) = contents.files.iter().find(|entry| entry.name == *name && entry.sha256 != *sha256) {
-            let problem = format!("{name}: wrong SHA-256: the card says {sha256}, the pack has {}", entry.sha256);
-            return Err(Error::new(Kind::Model, file.display(), problem));
+        if pinned.is_empty() {
+            loose.push(entry.name.as_str());
         }
     }
-    Ok(())
+    Ok((!loose.is_empty()).then(|| format!("{id}: not compared with any pinned hash: {}", loose.join(", "))))
 }

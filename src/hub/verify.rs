@@ -2,7 +2,8 @@
 
 use super::{
     Hub, cache,
-    install::{Contents, Entry},
+    install::{Contents, Entry, blob_hash, relative},
+    pins,
 };
 use crate::{Error, Kind, Result};
 use serde::Serialize;
@@ -11,8 +12,12 @@ use std::{fs, path::PathBuf};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// As the card says, or as it was when it was fetched.
-    Ok,
+    /// As the card pins it.
+    Pinned,
+    /// No pin is known; as the model hub named it when it was fetched.
+    Hub,
+    /// No pin is known; as it was when it was first seen here.
+    Unchanged,
     /// Nobody knew its hash before; recorded now.
     Recorded,
     /// Another hash.
@@ -36,7 +41,7 @@ pub struct Check {
 
 impl Check {
     pub fn ok(&self) -> bool {
-        matches!(self.status, Status::Ok | Status::Recorded)
+        !matches!(self.status, Status::Wrong | Status::Missing)
     }
 }
 
@@ -48,11 +53,17 @@ impl Hub {
     /// `Usage` if the model is not installed, `Input` if a file cannot be read.
     pub fn verify(&self, id: Option<&str>) -> Result<Vec<Check>> {
         let mut checks = Vec::new();
-        for model in self.installed() {
-            if id.is_none_or(|id| id == model.id) {
-                let sources = self.card(&model.id).map(|card| card.sources.as_slice()).unwrap_or_default();
-                for (path, _, sha256) in self.here(&model.id, sources).map(|here| here.files).unwrap_or_default() {
-                    checks.push(self.reread(&model.id, path, sha256)?);
+        for (model, sources, here) in self.all_here() {
+            if id.is_none_or(|id| id == model) {
+                for (path, _, sha256) in here.files {
+                    let name = relative(&path, &here.folder);
+                    let pinned = sha256.as_deref().is_some_and(|sha256| pins::pins(&sources, &name).contains(&sha256));
+                    let good = match (pinned, blob_hash(&path) == sha256) {
+                        (true, _) => Status::Pinned,
+                        (false, true) => Status::Hub,
+                        (false, false) => Status::Unchanged,
+                    };
+                    checks.push(self.reread(&model, path, sha256, good)?);
                 }
             }
         }
@@ -61,7 +72,7 @@ impl Hub {
             return Err(Error::new(Kind::Usage, id, "is not installed").hint("`ronbun models list` shows what is"));
         }
         if let (None, Some((library, sha256))) = (id, self.pdfium_cached()) {
-            checks.push(self.reread("pdfium", library, Some(sha256.into()))?);
+            checks.push(self.reread("pdfium", library, Some(sha256.into()), Status::Pinned)?);
         }
         Ok(checks)
     }
@@ -87,19 +98,21 @@ impl Hub {
         files.filter(|check| !check.file.exists()).collect()
     }
 
-    fn reread(&self, id: &str, file: PathBuf, pinned: Option<String>) -> Result<Check> {
+    /// `good` is what to say of it where it is as `known` says.
+    fn reread(&self, id: &str, file: PathBuf, known: Option<String>, good: Status) -> Result<Check> {
         let receipts = self.receipts();
-        let expected = pinned.or_else(|| receipts.read(&file).map(|receipt| receipt.sha256));
+        let good = if known.is_some() { good } else { Status::Unchanged };
+        let expected = known.or_else(|| receipts.read(&file).map(|receipt| receipt.sha256));
         let (bytes, sha256) = cache::hash_file(&file, &self.settings.progress)?;
         let status = match &expected {
-            Some(expected) if *expected == sha256 => Status::Ok,
+            Some(expected) if *expected == sha256 => good,
             Some(_) => Status::Wrong,
             None => Status::Recorded,
         };
         match status {
             // A stale receipt must not vouch for a file that was found wrong.
             Status::Wrong | Status::Missing => receipts.distrust(&file),
-            Status::Ok | Status::Recorded => receipts.write(&file, &sha256),
+            _ => receipts.write(&file, &sha256),
         }
         Ok(Check { id: id.into(), file, bytes, sha256: Some(sha256), expected, status })
     }

@@ -7,30 +7,40 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-/// A model hub with one repository of one file, that answers as the real one does to what hf-hub asks.
+/// What a repository holds, by path; absent bytes are listed but cannot be fetched.
+type Files = Vec<(&'static str, Option<&'static [u8]>)>;
+
+/// A model hub with one repository, that answers as the real one does to what hf-hub asks.
 struct FakeHub {
     address: String,
     asked: Arc<Mutex<Vec<String>>>,
+    files: Arc<Mutex<Files>>,
 }
 
 impl FakeHub {
     /// `etag` is what it says the file's SHA-256 is; `gated` refuses everything in the repository.
     fn start(file: &'static str, etag: String, gated: bool) -> FakeHub {
+        FakeHub::of(vec![(file, Some(WEIGHTS))], Some(etag), gated)
+    }
+
+    /// Without `etag`, it says the truth.
+    fn of(files: Files, etag: Option<String>, gated: bool) -> FakeHub {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         let asked = Arc::new(Mutex::new(Vec::new()));
-        let log = asked.clone();
+        let files = Arc::new(Mutex::new(files));
+        let (log, held) = (asked.clone(), files.clone());
         std::thread::spawn(move || {
             for stream in listener.incoming() {
-                let (log, etag) = (log.clone(), etag.clone());
-                std::thread::spawn(move || answer(stream.unwrap(), file, &etag, gated, &log));
+                let (log, etag, held) = (log.clone(), etag.clone(), held.lock().unwrap().clone());
+                std::thread::spawn(move || answer(stream.unwrap(), &held, etag, gated, &log));
             }
         });
-        FakeHub { address, asked }
+        FakeHub { address, asked, files }
     }
 }
 
-fn answer(mut stream: TcpStream, file: &str, etag: &str, gated: bool, log: &Mutex<Vec<String>>) {
+fn answer(mut stream: TcpStream, files: &Files, etag: Option<String>, gated: bool, log: &Mutex<Vec<String>>) {
     let mut reader = BufReader::new(stream.try_clone().unwrap());
     let mut request = String::new();
     reader.read_line(&mut request).unwrap();
@@ -40,15 +50,23 @@ fn answer(mut stream: TcpStream, file: &str, etag: &str, gated: bool, log: &Mute
     }
     log.lock().unwrap().push(request.trim().into());
     let commit = "0123456789abcdef0123456789abcdef01234567";
-    let tree = format!(r#"[{{"type":"file","oid":"x","size":{},"path":"{file}"}}]"#, WEIGHTS.len());
+    let size = |bytes: &Option<&[u8]>| bytes.map_or(1, |bytes| bytes.len());
+    let entry = |(path, bytes): &(&str, Option<&[u8]>)| {
+        format!(r#"{{"type":"file","oid":"x","size":{},"path":"{path}"}}"#, size(bytes))
+    };
+    let tree = format!("[{}]", files.iter().map(entry).collect::<Vec<_>>().join(","));
+    let resolved = |path: &str| files.iter().find(|(file, _)| path == format!("/owner/name/resolve/main/{file}"))?.1;
     let (status, body, more) = match request.split(' ').nth(1).unwrap_or_default() {
         "/" => ("200 OK", Vec::new(), String::new()),
         _ if gated => ("401 Unauthorized", Vec::new(), String::new()),
         path if path.starts_with("/api/models/owner/name/tree/main") => ("200 OK", tree.into_bytes(), String::new()),
-        path if path == format!("/owner/name/resolve/main/{file}") => {
-            ("200 OK", WEIGHTS.to_vec(), format!("ETag: \"{etag}\"\r\nX-Repo-Commit: {commit}\r\n"))
-        }
-        _ => ("404 Not Found", Vec::new(), String::new()),
+        path => match resolved(path) {
+            Some(bytes) => {
+                let etag = etag.unwrap_or_else(|| sha256(bytes));
+                ("200 OK", bytes.to_vec(), format!("ETag: \"{etag}\"\r\nX-Repo-Commit: {commit}\r\n"))
+            }
+            None => ("404 Not Found", Vec::new(), String::new()),
+        },
     };
     let head = format!("HTTP/1.1 {status}\r\nConnection: close\r\nContent-Length: {}\r\n{more}\r\n", body.len());
     stream.write_all(head.as_bytes()).unwrap();
@@ -122,4 +140,66 @@ fn a_gated_repository_asks_for_a_token() {
     let error = with_hub(home.path(), &remote).model("owner/name").unwrap_err();
     assert_eq!(error.kind, Kind::Unavailable);
     assert!(error.hint.as_ref().unwrap().contains("HF_TOKEN"), "{error}");
+}
+
+#[test]
+fn half_a_checkpoint_is_not_taken_for_a_whole_one() {
+    let home = tempfile::tempdir().unwrap();
+    let whole: [(&str, &[u8]); 4] = [
+        ("config.json", b"{}"),
+        ("model.safetensors", WEIGHTS),
+        ("tokenizer.json", b"{ }"),
+        ("tokenizer_config.json", b"{  }"),
+    ];
+    let files = |missing: &str| -> Files {
+        whole.iter().map(|&(name, bytes)| (name, Some(bytes).filter(|_| name != missing))).collect()
+    };
+    let remote = FakeHub::of(files("tokenizer.json"), None, false);
+    let mut hub = with_hub(home.path(), &remote);
+    for missing in ["tokenizer.json", "tokenizer_config.json", "model.safetensors"] {
+        *remote.files.lock().unwrap() = files(missing);
+        assert_eq!(hub.model("owner/name").unwrap_err().kind, Kind::Unavailable, "{missing}");
+        assert!(hub.installed().is_empty(), "{missing}");
+    }
+    hub.settings.offline = true;
+    let error = hub.model("owner/name").unwrap_err();
+    assert!(error.problem.contains("model.safetensors of owner/name"), "{error}");
+    assert!(!error.problem.contains("config.json"), "{error}");
+    hub.settings.offline = false;
+    *remote.files.lock().unwrap() = files("");
+    let model = hub.model("owner/name").unwrap();
+    assert!(model.tokenizer.is_some() && model.chat_template.is_some() && model.files.len() == 4);
+    // Weights were asked for after all else.
+    let asked = remote.asked.lock().unwrap();
+    let last = |name: &str| asked.iter().rposition(|line| line.contains(&format!("main/{name} "))).unwrap();
+    assert!(last("model.safetensors") > last("tokenizer_config.json"), "{asked:?}");
+}
+
+#[test]
+fn what_was_fetched_by_repository_is_listed_and_verified() {
+    let home = tempfile::tempdir().unwrap();
+    let remote = FakeHub::start("m-q4_k_m.gguf", sha256(WEIGHTS), false);
+    let hub = with_hub(home.path(), &remote);
+    hub.model("owner/name").unwrap();
+    let listed: Vec<_> = hub.installed().into_iter().map(|model| model.id).collect();
+    assert_eq!(listed, ["owner/name"]);
+    assert_eq!(hub.verify(None).unwrap()[0].status, Status::Hub);
+    // Without a receipt the name of the blob still tells what it ought to be.
+    let blob = hub.installed()[0].files[0].canonicalize().unwrap();
+    fs::write(&blob, b"GGUF and other weight").unwrap();
+    fs::remove_dir_all(hub.settings.cache_dir.join("receipts")).unwrap();
+    assert!(hub.installed().is_empty(), "another program's as far as ronbun knows");
+    assert!(hub.model("owner/name").unwrap_err().problem.contains("wrong SHA-256"));
+    hub.remove("owner/name").unwrap();
+    assert!(hub.installed().is_empty());
+}
+
+#[test]
+fn a_hub_that_refuses_its_front_page_still_answers() {
+    let (home, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let remote = FakeHub::start("m-q4_k_m.gguf", sha256(WEIGHTS), false);
+    let mut hub = with_hub(home.path(), &remote);
+    // Any path but the known ones is a 404.
+    hub.remote = hf::Remote::new(&format!("{}/mirror", remote.address), folder.path().into());
+    assert!(hub.hub_reachable());
 }
