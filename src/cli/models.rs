@@ -3,7 +3,7 @@
 use super::args::{Models, PlainFormat};
 use super::context::Context;
 use super::output;
-use crate::hub::{Candidate, Card, Check, Hub, Installed, Status};
+use crate::hub::{Candidate, Card, Check, Hub, Installed, Source, Status};
 use crate::{Error, Kind, Result};
 use indicatif::DecimalBytes;
 use serde_json::json;
@@ -37,10 +37,10 @@ fn list(hub: &Hub, format: PlainFormat) -> Result<()> {
     if format == PlainFormat::Json {
         return output::finish(&output::json("models", &json!({ "cards": hub.cards(), "installed": installed }))?);
     }
-    let mut rows = vec![row(["model", "parameters", "context", "languages", "licence", "state"])];
+    let mut rows = vec![row(["model", "parameters", "size", "context", "languages", "licence", "from", "state"])];
     rows.extend(hub.cards().iter().map(|card| card_row(card, installed.iter().find(|one| one.id == card.id))));
     for one in installed.iter().filter(|one| hub.card(&one.id).is_none()) {
-        rows.push(row([&one.id, "", "", "", "", &state(one)]));
+        rows.push(row([&one.id, "", "", "", "", "", "", &state(one)]));
     }
     output::finish(&output::table(&rows))
 }
@@ -52,7 +52,14 @@ fn card_row(card: &Card, installed: Option<&Installed>) -> Vec<String> {
         (None, false) => format!("not yet: {}", card.unsupported_reason.as_deref().unwrap_or("unsupported family")),
     };
     let context = card.native_context.to_string();
-    row([&card.id, &millions(card.parameters), &context, &card.languages.join(" "), &card.licence.name, &state])
+    let size = DecimalBytes(card.memory.weight_bytes).to_string();
+    let from = card.sources.iter().map(|source| match source {
+        Source::Hub { .. } => "hub",
+        Source::Wheels { .. } => "wheels",
+    });
+    let from = from.collect::<Vec<_>>().join(", ");
+    let (parameters, languages) = (millions(card.parameters), card.languages.join(" "));
+    row([&card.id, &parameters, &size, &context, &languages, &card.licence.name, &from, &state])
 }
 
 fn state(installed: &Installed) -> String {

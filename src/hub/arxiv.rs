@@ -77,10 +77,10 @@ impl Hub {
         if path.is_file() {
             return Ok(path);
         }
-        let by_hand = format!("download {url} by hand and give the file");
+        let by_hand = format!("download {} by hand and give the file", without_secrets(&url));
         if *offline {
             let problem = format!("not in the cache ({}), and --offline fetches nothing", path.display());
-            return Err(Error::new(Kind::Unavailable, address, problem).hint(by_hand));
+            return Err(Error::new(Kind::Unavailable, without_secrets(address), problem).hint(by_hand));
         }
         let _lock = cache::Lock::take(cache_dir, &name, progress)?;
         if !path.is_file() {
@@ -93,9 +93,23 @@ impl Hub {
     }
 }
 
+/// An address without user, password and query, which can hold secrets: fit for messages.
+pub(super) fn without_secrets(address: &str) -> String {
+    let address = address.split(['?', '#']).next().unwrap_or_default();
+    match address.split_once("://") {
+        Some((scheme, rest)) => {
+            let (host, path) = rest.split_once('/').map_or((rest, None), |(host, path)| (host, Some(path)));
+            let host = host.rsplit('@').next().unwrap_or_default();
+            path.map_or(format!("{scheme}://{host}"), |path| format!("{scheme}://{host}/{path}"))
+        }
+        None => address.to_string(),
+    }
+}
+
 /// Downloads a PDF to `path`. Redirects are followed within the same scheme only.
 fn fetch(url: &str, path: &Path, progress: &Progress) -> Result<()> {
-    let unreachable = |problem: String| Error::new(Kind::Unavailable, url, problem);
+    let place = without_secrets(url);
+    let unreachable = |problem: String| Error::new(Kind::Unavailable, &place, problem);
     let policy = Policy::custom(|attempt| {
         let scheme = attempt.previous().first().map(|url| url.scheme().to_string());
         if attempt.previous().len() > 5 {
@@ -115,9 +129,9 @@ fn fetch(url: &str, path: &Path, progress: &Progress) -> Result<()> {
     }
     let length = answer.content_length();
     let size = length.map_or("size unknown".into(), cache::human);
-    progress.line(format!("fetching {url} ({size}); the paper's own licence applies"));
+    progress.line(format!("fetching {place} ({size}); the paper's own licence applies"));
     let bar = progress.bar(&path.file_name().unwrap_or_default().to_string_lossy(), length.unwrap_or(0), Unit::Bytes);
-    receive(answer, url, path, |bytes| bar.advance(bytes))
+    receive(answer, &place, path, |bytes| bar.advance(bytes))
 }
 
 fn receive(mut answer: impl Read, url: &str, path: &Path, tick: impl FnMut(u64)) -> Result<()> {
@@ -157,6 +171,18 @@ pub(super) fn words(error: &reqwest::Error) -> String {
 mod tests {
     use super::*;
     use std::{io::BufRead, net::TcpListener};
+
+    #[test]
+    fn addresses_are_shown_without_secrets() {
+        for (address, shown) in [
+            ("https://me:word@example.org/a/b.pdf?token=1#p", "https://example.org/a/b.pdf"),
+            ("https://example.org", "https://example.org"),
+            ("https://example.org/a@b.pdf", "https://example.org/a@b.pdf"),
+            ("1706.03762v7", "1706.03762v7"),
+        ] {
+            assert_eq!(without_secrets(address), shown);
+        }
+    }
 
     #[test]
     fn ids_and_addresses() {

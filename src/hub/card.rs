@@ -38,6 +38,9 @@ pub struct Card {
     pub rope: String,
     /// Tags of the languages that it is good at.
     pub languages: Vec<String>,
+    /// Whether somebody has read papers with it here; `--model auto` takes untried models only where no tried one fits.
+    #[serde(default)]
+    pub tried: bool,
     /// `--model auto` takes the highest that fits.
     pub preference: i32,
     /// Why it has that preference.

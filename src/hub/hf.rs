@@ -1,6 +1,7 @@
 //! The model hub, through hf-hub: its cache layout and its environment variables (`HF_HOME`, `HF_HUB_CACHE`,
 //! `HF_ENDPOINT`, `HF_TOKEN`, `HF_HUB_OFFLINE`).
 
+use super::arxiv::without_secrets;
 use super::{
     Card, Hub, HubFile, Source,
     arxiv::words,
@@ -158,7 +159,7 @@ impl Hub {
             };
             settings.progress.line(format!(
                 "fetching {name}: {size} from the model hub ({}/{repository}, revision {revision}), licence {licence}{checked}",
-                self.remote.endpoint
+                without_secrets(&self.remote.endpoint)
             ));
             let path = hub.download(&name, settings.progress.bar(&name, *bytes, Unit::Bytes))?;
             self.check_fetched(&path, pinned)?;
@@ -226,7 +227,7 @@ impl Repository {
         let client = HFClient::builder().client(http).endpoint(&remote.endpoint).cache_dir(&remote.cache).build();
         let client = client.and_then(HFClientSync::from_inner).map_err(|error| failed(error.to_string()))?;
         let (owner, repository) = split_id(name);
-        let page = format!("{}/{name}", remote.endpoint);
+        let page = format!("{}/{name}", without_secrets(&remote.endpoint));
         let inner = client.model(owner, repository);
         Ok(Repository { inner, name: name.into(), revision: revision.into(), page })
     }
