@@ -1,10 +1,9 @@
 //! PDF bytes → [`Document`]: the paper's text by page. Knows nothing of models.
 //!
 //! Glyphs come from PDFium ([`pdfium`]), are set right ([`glyphs`]), become lines ([`lines`]), are put in reading order
-//! ([`layout`]), lose running heads ([`heads`]) and become paragraphs ([`paragraphs`], with [`formulas`] for what is set in
-//! several rows and [`words`] for what happens at line ends).
+//! ([`layout`]), lose running heads ([`heads`]) and become paragraphs ([`paragraphs`], with [`words`] for what happens at
+//! line ends).
 
-mod formulas;
 mod glyphs;
 mod heads;
 mod input;

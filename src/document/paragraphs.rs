@@ -1,6 +1,5 @@
 //! Lines in reading order → paragraphs, joined over the ends of columns and pages where the sentence goes on.
 
-use super::formulas;
 use super::layout::Chunk;
 use super::lines::{Line, Rect};
 use super::marks::{
@@ -55,7 +54,7 @@ impl Paragraphs {
     }
 
     fn add_chunk(&mut self, page: usize, chunk: &Chunk, vocabulary: &Vocabulary) {
-        let lines = &absorb_fractions(&formulas::merge(&chunk.lines));
+        let lines = &absorb_fractions(&chunk.lines);
         let mut setting = Setting { chunk, pitch: pitch(lines), hanging: self.in_references };
         let mut start = 0;
         for end in 1..=lines.len() {
