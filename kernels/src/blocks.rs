@@ -227,8 +227,7 @@ unsafe fn q2_k<S: Simd>(bytes: &[u8; 84], out: &mut [f32; 256]) {
     let q = signed(bit_pairs(array(bytes, 16)));
     unsafe {
         let (d, dmin) = (half::<S>(bytes, 80), half::<S>(bytes, 82));
-        for group in 0..16 {
-            let packed = bytes[group];
+        for (group, packed) in array::<16>(bytes, 0).iter().enumerate() {
             let part = 16 * group..16 * (group + 1);
             scale::<S>(&q[part.clone()], d * f32::from(packed & 15), -dmin * f32::from(packed >> 4), &mut out[part]);
         }
@@ -329,9 +328,9 @@ unsafe fn q6_k<S: Simd>(bytes: &[u8; 210], out: &mut [f32; 256]) {
     }
     unsafe {
         let d = half::<S>(bytes, 208);
-        for group in 0..16 {
+        for (group, &factor) in scales.iter().enumerate() {
             let part = 16 * group..16 * (group + 1);
-            scale::<S>(&q[part.clone()], d * f32::from(scales[group] as i8), 0.0, &mut out[part]);
+            scale::<S>(&q[part.clone()], d * f32::from(factor as i8), 0.0, &mut out[part]);
         }
     }
 }

@@ -94,7 +94,7 @@ pub(super) fn open(path: &Path) -> Result<Checkpoint> {
 /// The file, and its header parsed.
 fn read(path: &Path) -> Result<(Arc<Mapping>, Content)> {
     let fail = |problem: String| Error::new(Kind::Model, path.display(), problem);
-    let file = Arc::new(Mapping::open(path).map_err(|error| fail(error.to_string()))?);
+    let file = super::map(path)?;
     if !file.starts_with(b"GGUF") {
         let found = file[..file.len().min(4)].escape_ascii();
         return Err(fail(format!("is not a GGUF file (it begins with '{found}')")).hint(

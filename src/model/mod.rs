@@ -16,6 +16,26 @@ pub use decoder::{Decoder, Sequence};
 pub use gguf::Metadata;
 
 use crate::{Error, Kind};
+use ronbun_kernels::mapping::Mapping;
+use std::{io, path::Path, sync::Arc};
+
+/// The file, read as it is needed.
+fn map(path: &Path) -> Result<Arc<Mapping>, Error> {
+    Mapping::open(path).map(Arc::new).map_err(|error| unopened(path, &error))
+}
+
+/// A file that cannot be opened or mapped.
+fn unopened(path: &Path, error: &io::Error) -> Error {
+    match error.kind() {
+        io::ErrorKind::OutOfMemory => Error::new(
+            Kind::Memory,
+            path.display(),
+            "there is no room in memory to map the file",
+        )
+        .hint("`ronbun models recommend` tells what fits this machine; a limit may be set on this process (ulimit -v)"),
+        _ => Error::new(Kind::Model, path.display(), error),
+    }
+}
 
 /// A failure inside candle, which no input should be able to cause.
 fn internal(error: candle_core::Error) -> Error {

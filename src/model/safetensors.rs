@@ -3,13 +3,12 @@
 use super::{Checkpoint, Config, TensorView, config};
 use crate::{Error, Kind, Result, rope};
 use ::safetensors::{Dtype, SafeTensors};
-use ronbun_kernels::{blocks::BlockType, mapping::Mapping};
+use ronbun_kernels::blocks::BlockType;
 use serde_json::Value;
 use std::{
     collections::{BTreeSet, HashMap},
     fs,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 pub(super) fn open(folder: &Path) -> Result<Checkpoint> {
@@ -58,7 +57,7 @@ fn read_tensors(path: &Path, tensors: &mut HashMap<String, TensorView>) -> Resul
     let fail = |problem: String| {
         Error::new(Kind::Model, path.display(), problem).hint("the file is damaged or cut short; fetch it again")
     };
-    let file = Arc::new(Mapping::open(path).map_err(|error| fail(error.to_string()))?);
+    let file = super::map(path)?;
     let parsed =
         SafeTensors::deserialize(&file).map_err(|error| fail(format!("is no valid safetensors file: {error}")))?;
     let base = file.as_ptr() as usize;
