@@ -13,12 +13,12 @@ pub(super) fn clean(text: &str, titles: &[&str]) -> String {
 /// Where the last whole sentence or line of an answer that was cut ends, in bytes; all of it where that would take more than
 /// half away.
 pub(super) fn last_whole_sentence(text: &str) -> usize {
-    let ends = text.char_indices().filter(|&(at, c)| match c {
+    let mut ends = text.char_indices().filter(|&(at, c)| match c {
         '。' | '！' | '？' | '\n' => true,
         '.' | '!' | '?' => text[at + 1..].starts_with([' ', '\n']),
         _ => false,
     });
-    let end = ends.last().map_or(0, |(at, c)| at + c.len_utf8());
+    let end = ends.next_back().map_or(0, |(at, c)| at + c.len_utf8());
     let end = text[..end].trim_end().len();
     if 2 * end < text.len() { text.len() } else { end }
 }
