@@ -103,7 +103,8 @@ fn text_comes_whole_characters_at_a_time() {
 
 fn prompt() -> (Prompt, Vec<Question>) {
     let question = |id: &str, text: &str| Question { id: id.into(), text: text.into(), max_tokens: 12 };
-    let prompt = Prompt { system: "You read papers.".into(), paper: "A paper about papers. ".into() };
+    let prompt =
+        Prompt { system: "You read papers.".into(), paper: "A paper about papers. ".into(), language: "en".into() };
     (prompt, vec![question("one", "What is it?"), question("two", "Why, and for whom?")])
 }
 

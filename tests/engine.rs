@@ -1,6 +1,6 @@
 //! The engine against Hugging Face transformers, on the tiny checkpoints of `tests/fixtures/models`.
 
-use ronbun::engine::{Branch, Engine, SamplingParams, eval};
+use ronbun::engine::{Branch, Engine, SamplingParams, TokenRules, eval};
 use ronbun::{attention::KvType, model::Checkpoint, model::Decoder};
 use serde_json::Value;
 use std::{
@@ -98,10 +98,11 @@ fn branches_continue_as_if_they_were_alone() {
         let others =
             [branch(&ids[..1], 5, sampled(1)), branch(&ids[..70], 40, sampled(2)), branch(&rest[..3], 12, sampled(3))];
         let batch = [others[0].clone(), greedy.clone(), others[1].clone(), others[2].clone()];
-        let together = engine.decode(&batch, &[], |_, _| {}, |_, _| {}).unwrap();
+        let together = engine.decode(&batch, TokenRules::default(), |_, _| {}, |_, _| {}).unwrap();
         assert_eq!(together[1].ids, expected, "{}: continued as transformers does", path.display());
         for (branch, together) in batch.iter().zip(&together) {
-            let alone = engine.decode(std::slice::from_ref(branch), &[], |_, _| {}, |_, _| {}).unwrap();
+            let alone =
+                engine.decode(std::slice::from_ref(branch), TokenRules::default(), |_, _| {}, |_, _| {}).unwrap();
             assert_eq!(alone[0].ids, together.ids, "{}", path.display());
         }
     }
@@ -112,7 +113,7 @@ fn a_held_prefix_is_not_computed_again_and_changes_nothing() {
     let (path, reference) = checkpoints().into_iter().find(|(path, _)| path.ends_with("qwen2-untied-f32")).unwrap();
     let ids: Vec<u32> = numbers(&reference["prompts"][4]["ids"]);
     let greedy = [branch(&ids[290..], 16, SamplingParams::greedy())];
-    let decode = |engine: &Engine| engine.decode(&greedy, &[], |_, _| {}, |_, _| {}).unwrap();
+    let decode = |engine: &Engine| engine.decode(&greedy, TokenRules::default(), |_, _| {}, |_, _| {}).unwrap();
 
     let mut fresh = engine(&path);
     fresh.prefill(&ids[..290], |_, _| {}).unwrap();
@@ -140,11 +141,16 @@ fn stop_tokens_and_limits_end_branches() {
     let first = expected.iter().position(|&id| id == stop).unwrap();
     let mut heard = Vec::new();
     let batch = [branch(&ids, 16, SamplingParams::greedy()), branch(&ids, 2, SamplingParams::greedy())];
-    let done = engine.decode(&batch, &[stop], |index, id| heard.push((index, id)), |_, _| {}).unwrap();
+    let done = engine
+        .decode(&batch, TokenRules { stop: &[stop], banned: &[] }, |index, id| heard.push((index, id)), |_, _| {})
+        .unwrap();
     assert_eq!(done[0].ids, expected[..first]);
     assert_eq!(done[0].finish, ronbun::engine::Finish::Stop);
     assert_eq!(done[1].ids, expected[..2]);
     assert_eq!(done[1].finish, ronbun::engine::Finish::Length);
+    let banned = TokenRules { stop: &[], banned: &[expected[0], 5_000_000] };
+    let without = engine.decode(&batch, banned, |_, _| {}, |_, _| {}).unwrap();
+    assert!(without.iter().all(|completion| !completion.ids.contains(&expected[0])));
     let of_first: Vec<u32> = heard.iter().filter(|(index, _)| *index == 0).map(|(_, id)| *id).collect();
     assert_eq!(of_first, done[0].ids);
 }

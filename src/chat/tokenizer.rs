@@ -1,7 +1,8 @@
 //! Text → token ids → text.
 
-use super::Vocabulary;
+use super::{Letters, Vocabulary};
 use crate::{Error, Kind, Result};
+use rayon::prelude::*;
 use serde_json::Value;
 use std::{fs, path::Path};
 
@@ -92,6 +93,12 @@ impl Tokenizer {
             }
         }
         text
+    }
+
+    /// The tokens with letters that are not among `letters`, ascending. Tokens that steer the model are never among them.
+    pub fn foreign_to(&self, letters: &Letters) -> Vec<u32> {
+        let is_foreign = |id: &u32| self.decode(&[*id], false).is_ok_and(|text| !letters.allow(&text));
+        (0..self.len() as u32).into_par_iter().filter(is_foreign).collect()
     }
 
     /// Text of tokens as they come: a character that is still incomplete waits for its last token.

@@ -40,6 +40,15 @@ pub struct Branch {
     pub sampling: SamplingParams,
 }
 
+/// Tokens that are more than text.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct TokenRules<'a> {
+    /// A branch that draws one of these has ended.
+    pub stop: &'a [u32],
+    /// Never drawn.
+    pub banned: &'a [u32],
+}
+
 /// A finished branch.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Completion {
@@ -98,7 +107,7 @@ impl Engine {
     pub fn decode(
         &self,
         branches: &[Branch],
-        stop: &[u32],
+        rules: TokenRules,
         mut on_token: impl FnMut(usize, u32),
         mut on_end: impl FnMut(usize, Finish),
     ) -> Result<Vec<Completion>> {
@@ -110,7 +119,7 @@ impl Engine {
             interrupt::check()?;
             let mut next = Vec::with_capacity(active.len());
             for (&index, logits) in active.iter().zip(&mut logits) {
-                let (drawn, finish) = states[index].step(logits, stop, &[&self.prefix, &branches[index].ids]);
+                let (drawn, finish) = states[index].step(logits, rules, &[&self.prefix, &branches[index].ids]);
                 if let Some(id) = drawn {
                     on_token(index, id);
                 }
@@ -202,10 +211,15 @@ impl State {
     }
 
     /// Draws the next token: the id unless it is a stop token, and the reason if the branch ends with it.
-    fn step(&mut self, logits: &mut [f32], stop: &[u32], prompt: &[&[u32]]) -> (Option<u32>, Option<Finish>) {
+    fn step(&mut self, logits: &mut [f32], rules: TokenRules, prompt: &[&[u32]]) -> (Option<u32>, Option<Finish>) {
+        for &id in rules.banned {
+            if let Some(logit) = logits.get_mut(id as usize) {
+                *logit = f32::NEG_INFINITY;
+            }
+        }
         self.processor.process(logits, &self.ids, prompt);
         let id = self.sampler.draw(logits);
-        if stop.contains(&id) {
+        if rules.stop.contains(&id) {
             self.ended = Some((Finish::Stop, self.ids.len()));
             return (None, Some(Finish::Stop));
         }

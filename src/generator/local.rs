@@ -3,8 +3,8 @@
 use super::{Event, FileFact, FinishReason, Generator, ModelFacts, Plan, Prompt, Question, Reply, Sampling, Usage};
 use crate::{
     Error, Kind, Result,
-    chat::{CHATML, ChatSettings, ChatTemplate, Message, Tokenizer, Vocabulary},
-    engine::{self, Branch, Engine, Finish, KvType, SamplingParams},
+    chat::{CHATML, ChatSettings, ChatTemplate, Letters, Message, Tokenizer, Vocabulary},
+    engine::{self, Branch, Engine, Finish, KvType, SamplingParams, TokenRules},
     model::{Checkpoint, Decoder, Metadata},
 };
 use std::{
@@ -81,6 +81,14 @@ impl LocalGenerator {
         let text = self.tokenizer.token(bad).unwrap_or_default();
         let problem = format!("its tokenizer gives '{text}' the id {bad}, but the model has {size} tokens");
         Err(Error::new(Kind::Model, &self.facts.id, problem).hint("give the model its own tokenizer.json"))
+    }
+
+    /// Tokens in letters that neither the answers' language nor anything in the conversations has.
+    fn foreign_tokens(&self, prompt: &Prompt, questions: &[Question]) -> Vec<u32> {
+        let asked: String = questions.iter().map(|question| question.text.as_str()).collect();
+        let letters =
+            Letters::of(&prompt.language, &[&prompt.system, &prompt.paper, &asked].map(String::as_str).concat());
+        letters.map(|letters| self.tokenizer.foreign_to(&letters)).unwrap_or_default()
     }
 
     /// Token ids of each question's conversation.
@@ -249,7 +257,9 @@ impl Generator for LocalGenerator {
             }
         };
         let on_end = |index, finish| (watch.borrow_mut())(Event::End { index, reason: finish_reason(finish) });
-        let completions = self.engine.decode(&branches, &self.stop, on_token, on_end)?;
+        let banned = self.foreign_tokens(prompt, questions);
+        let rules = TokenRules { stop: &self.stop, banned: &banned };
+        let completions = self.engine.decode(&branches, rules, on_token, on_end)?;
 
         let reply = |completion: &engine::Completion| {
             let text = self.tokenizer.decode(&completion.ids, false)?;

@@ -17,6 +17,9 @@ pub struct Prompt {
     pub system: String,
     /// The beginning of the user's message: the paper's text.
     pub paper: String,
+    /// Tag of the language that the answers should be in. What the model is told of it stands in the texts; a generator
+    /// that draws the tokens itself may keep to the language's letters.
+    pub language: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +72,7 @@ pub enum FinishReason {
     Stop,
     /// `max_tokens` was reached.
     Length,
-    /// The answer went in circles; it was cut where the circle began.
+    /// The answer went in circles; it was cut where the circle began, or what came again was left out.
     Loop,
 }
 

@@ -159,7 +159,7 @@ mod tests {
     }
 
     fn prompt() -> Prompt {
-        Prompt { system: "be brief".into(), paper: "one two three".into() }
+        Prompt { system: "be brief".into(), paper: "one two three".into(), language: "en".into() }
     }
 
     #[test]

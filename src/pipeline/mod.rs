@@ -6,6 +6,7 @@
 mod clean;
 mod language;
 mod links;
+mod repeats;
 mod rounds;
 mod timings;
 

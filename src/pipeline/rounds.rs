@@ -1,6 +1,6 @@
 //! Asking until the answers are good: the questions whose answers are not are put again, with more insistence.
 
-use super::{Event, Options, clean, language, timings::Clock};
+use super::{Event, Options, clean, language, repeats, timings::Clock};
 use crate::generator::{self, FinishReason, Generator, Prompt, Question, Reply};
 use crate::template::{Ask, language as languages};
 use crate::{Error, Kind, Result, interrupt};
@@ -47,12 +47,18 @@ impl Asked<'_> {
         for round in 0..self.options.attempts.max(1) {
             interrupt::check()?;
             let replies = self.put(&open, round, &best, generator, clock, watch)?;
+            let mut again = Vec::new();
             for (&index, reply) in open.iter().zip(replies) {
                 let attempt = self.cleaned(index, reply, round + 1);
                 let flaw = flaw(&attempt, &self.questions[index].text, self.language);
+                // A second circle is enough: such answers are the longest, and a third try seldom helps.
+                let second_circle = flaw == Flaw::Loop && matches!(best[index], Some((Flaw::Loop, _)));
+                if flaw != Flaw::None && !second_circle {
+                    again.push(index);
+                }
                 keep_better(&mut best[index], flaw, attempt);
             }
-            open.retain(|&index| best[index].as_ref().is_some_and(|(flaw, _)| *flaw != Flaw::None));
+            open = again;
             if open.is_empty() {
                 break;
             }
@@ -98,10 +104,14 @@ impl Asked<'_> {
         let title = self.titles[index].as_str();
         let titles: &[&str] = if self.ask == Ask::Each { &[title] } else { &[] };
         let mut text = clean::clean(&reply.text, titles);
-        if reply.finish_reason == FinishReason::Length {
+        let mut finish_reason = reply.finish_reason;
+        if finish_reason == FinishReason::Length {
             text.truncate(clean::last_whole_sentence(&text));
         }
-        Attempt { text, tokens: reply.tokens, finish_reason: reply.finish_reason, attempts }
+        if let Some(once) = repeats::without(&text) {
+            (text, finish_reason) = (once, FinishReason::Loop);
+        }
+        Attempt { text, tokens: reply.tokens, finish_reason, attempts }
     }
 }
 

@@ -51,7 +51,8 @@ impl Template {
         let system = render(&self.id, "system", &self.system, variables.clone())?;
         let with_text = context! { text => facts.text.trim(), ..variables };
         let paper = render(&self.id, "paper", &self.paper, with_text)?;
-        Ok(Prompt { system: system.trim().to_string(), paper: format!("{}\n\n", paper.trim()) })
+        let (system, paper) = (system.trim().to_string(), format!("{}\n\n", paper.trim()));
+        Ok(Prompt { system, paper, language: self.language.clone() })
     }
 
     fn each(&self, facts: &Facts) -> Result<Vec<Question>> {
