@@ -4,6 +4,7 @@ use super::{Event, Options, clean, language, repeats, timings::Clock};
 use crate::generator::{self, FinishReason, Generator, Prompt, Question, Reply};
 use crate::template::{Ask, language as languages};
 use crate::{Error, Kind, Result, interrupt};
+use std::collections::HashSet;
 
 /// The best answer to a question, cleaned up, and how often it was put.
 pub(super) struct Attempt {
@@ -128,8 +129,11 @@ fn flaw(attempt: &Attempt, question: &str, asked: &str) -> Flaw {
     if attempt.finish_reason == FinishReason::Loop { Flaw::Loop } else { Flaw::None }
 }
 
-/// Whether every line of the answer stands in the question, marks and case aside. Small models give back the form that a
-/// question asks for. An answer that a question asks for word by word (it stands there in quotes) is none.
+/// An answer is nearly its question if this much of its letters' trigrams are the question's.
+const ECHO: f64 = 0.8;
+
+/// Whether every line of the answer stands in the question, marks and case aside, or nearly does. Small models give back
+/// the form that a question asks for. An answer that a question asks for word by word (it stands there in quotes) is none.
 fn is_echo(text: &str, question: &str) -> bool {
     let words =
         |text: &str| text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect::<String>();
@@ -138,7 +142,14 @@ fn is_echo(text: &str, question: &str) -> bool {
         return false;
     }
     let question = words(question);
-    text.lines().map(words).filter(|line| !line.is_empty()).all(|line| question.contains(&line))
+    let lines = || text.lines().map(words).filter(|line| !line.is_empty());
+    let trigrams = |text: &str| -> HashSet<[char; 3]> {
+        let letters: Vec<char> = text.chars().collect();
+        letters.windows(3).map(|window| [window[0], window[1], window[2]]).collect()
+    };
+    let (asked, answered) = (trigrams(&question), lines().flat_map(|line| trigrams(&line)).collect::<HashSet<_>>());
+    let nearly = answered.intersection(&asked).count() as f64 >= ECHO * answered.len() as f64;
+    lines().all(|line| question.contains(&line)) || !answered.is_empty() && nearly
 }
 
 /// Keeps the answer with the lesser flaw, of two that were cut at a circle the longer one, else the first.
@@ -218,6 +229,11 @@ mod tests {
         let japanese = "「- 手法の名前：その弱点」の形で、日本語で答えてください。";
         assert!(is_echo("- 手法の名前：その弱点", "形は手法の名前：その弱点です"));
         assert!(is_echo("日本語で答えてください。", japanese));
+        let asked = "二つの段落に分けて答えてください。第一の段落では、どのデータを使い、どの指標で、どのような数値を得て、何と比較したのかを述べてください。";
+        assert!(is_echo(
+            "第一段落では、データを使い、どの指標で、どのような数値を得て、何と比較したのかを述べています。",
+            asked
+        ));
         assert!(!is_echo("リンクがありません。", "なければ、「リンクがありません。」とだけ書いてください。"));
     }
 }
