@@ -279,7 +279,7 @@ fn pages_without_text_are_named_beside_pages_with_it() {
     let document = read(&library, &fixture("some_pages_empty.pdf"), None).expect("text on two pages");
     assert_eq!(document.warnings, ["pages 2-3 have no text (empty, or images without a text layer)"]);
     assert_eq!(
-        document.text_by_page().map(|(_, text)| text.is_empty()).collect::<Vec<_>>(),
+        document.blocks_by_page().map(|(_, blocks)| blocks.is_empty()).collect::<Vec<_>>(),
         [false, true, true, false]
     );
 }
@@ -296,7 +296,15 @@ fn a_small_paper_in_two_columns_is_read_whole_and_in_order() {
     assert!(text.contains("a word that is broken, and line 4"), "{text}");
     assert!(text.contains("goes on with the very same sentence on page 2."), "{text}");
     for page in 0..3 {
-        let text = &document.pages[page].paragraphs.iter().map(|p| p.text.as_str()).collect::<Vec<_>>().join(" ");
+        let text = &document
+            .blocks_by_page()
+            .nth(page)
+            .expect("a page")
+            .1
+            .iter()
+            .map(|block| block.text.as_str())
+            .collect::<Vec<_>>()
+            .join(" ");
         let places: Vec<usize> = ["Left line 0", "Left line 19", "Right line 0", "Right line 18"]
             .iter()
             .map(|part| text.find(part).unwrap_or_else(|| panic!("{part} is missing: {text}")))

@@ -1,6 +1,6 @@
 //! Document to report with a scripted generator: what is asked, what is asked again, what is kept and what is taken out.
 
-use ronbun::document::{Document, Link, LinkKind, Page, Paragraph};
+use ronbun::document::{Block, BlockKind, Document, Link, LinkKind, Page, Part, Source};
 use ronbun::generator::scripted::ScriptedGenerator;
 use ronbun::generator::{self, FinishReason};
 use ronbun::pipeline::{self, Event, Options};
@@ -17,21 +17,14 @@ const CHINESE: &str =
 
 fn document(links: &[(&str, LinkKind)]) -> Document {
     let text = "Attention is all you need. Our code is at https://github.com/org/ code.";
-    let link = |&(url, kind): &(&str, LinkKind)| Link { url: url.into(), page: 1, kind };
+    let link = |&(url, kind): &(&str, LinkKind)| Link { url: url.into(), page: 1, bbox: None, kind };
     Document {
-        schema_version: 1,
-        file: "paper.pdf".into(),
         sha256: "ab".repeat(32),
         title: Some("Attention".into()),
-        pages: vec![Page {
-            number: 1,
-            width: 612.0,
-            height: 792.0,
-            paragraphs: vec![Paragraph { text: text.into(), bbox: [72.0, 72.0, 540.0, 90.0] }],
-            dropped: vec![],
-        }],
+        pages: vec![Page { number: 1, width: 612.0, height: 792.0, ..Page::default() }],
+        blocks: vec![Block::new(BlockKind::Paragraph, Part::Body, text, vec![])],
         links: links.iter().map(link).collect(),
-        warnings: vec![],
+        ..Document::empty("paper.pdf", Source::Pdf)
     }
 }
 

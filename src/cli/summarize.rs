@@ -125,18 +125,10 @@ fn verdict(rows: &[Row]) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::document::Document;
+    use crate::document::{Document, Source};
 
     fn paper(name: &str, readable: bool) -> (String, Result<Paper>) {
-        let document = Document {
-            schema_version: crate::document::SCHEMA_VERSION,
-            file: name.into(),
-            sha256: String::new(),
-            title: None,
-            pages: vec![],
-            links: vec![],
-            warnings: vec![],
-        };
+        let document = Document::empty(name, Source::Pdf);
         let paper = Paper { file: name.into(), document, seconds: 0.5 };
         (name.into(), if readable { Ok(paper) } else { Err(Error::new(Kind::Damaged, name, "is damaged")) })
     }

@@ -58,7 +58,7 @@ impl Links {
     fn add(&mut self, url: String, page: u32) {
         if self.seen.insert(key(&url)) {
             let kind = kind(&url);
-            self.links.push(Link { url, page, kind });
+            self.links.push(Link { url, page, bbox: None, kind });
         }
     }
 

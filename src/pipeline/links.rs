@@ -183,7 +183,7 @@ pub(super) fn code_links_missing(text: &str, document: &Document) -> Vec<Link> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::document::{Page, Paragraph};
+    use crate::document::{Block, BlockKind, Part, Source};
 
     const NOTE: &str = "(link removed)";
 
@@ -192,20 +192,15 @@ mod tests {
             "The code is at https://github.com/tensorflow/ tensor2tensor. See also (http://Example.org/data_set/).",
             "Models: github.com/org/re-po, and https://host.example.com/a/b.html",
         ];
-        let paragraphs =
-            paragraphs.iter().map(|text| Paragraph { text: text.to_string(), bbox: [0.0; 4] }).collect::<Vec<_>>();
-        let link = |url: &str, kind| Link { url: url.to_string(), page: 1, kind };
+        let blocks = paragraphs.iter().map(|text| Block::new(BlockKind::Paragraph, Part::Body, *text, vec![]));
+        let link = |url: &str, kind| Link { url: url.to_string(), page: 1, bbox: None, kind };
         Document {
-            schema_version: 1,
-            file: "paper.pdf".into(),
-            sha256: String::new(),
-            title: None,
-            pages: vec![Page { number: 1, width: 1.0, height: 1.0, paragraphs, dropped: vec![] }],
+            blocks: blocks.collect(),
             links: vec![
                 link("https://github.com/org/linked", LinkKind::Code),
                 link("https://example.org/data_set", LinkKind::Data),
             ],
-            warnings: vec![],
+            ..Document::empty("paper.pdf", Source::Pdf)
         }
     }
 

@@ -21,7 +21,7 @@ fn answer(id: &str, title: &str, text: &str) -> Answer {
 }
 
 fn summary(language: &str) -> Summary {
-    let code = Link { url: "https://github.com/org/code".into(), page: 3, kind: LinkKind::Code };
+    let code = Link { url: "https://github.com/org/code".into(), page: 3, bbox: None, kind: LinkKind::Code };
     Summary {
         schema_version: SCHEMA_VERSION,
         ronbun_version: "0.1.0".into(),

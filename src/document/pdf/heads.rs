@@ -2,7 +2,7 @@
 
 use super::layout::Chunk;
 use super::lines::Line;
-use super::pattern;
+use crate::document::pattern;
 use regex::Regex;
 use std::collections::HashMap;
 use std::sync::LazyLock;

@@ -1,7 +1,7 @@
 //! PDFium at work: a file's bytes → each page's glyphs with place, size and font, its link annotations, the metadata's
 //! title. The only file that knows the PDF library.
 
-use super::input::mentions_encryption;
+use crate::document::input::mentions_encryption;
 use crate::{Error, Kind, Result, interrupt};
 use pdfium_render::prelude::*;
 use std::collections::HashMap;

@@ -1,7 +1,7 @@
 //! What the text of a line says about its part in the paper: heading, caption, list item, end of a sentence.
 
 use super::lines::Line;
-use super::pattern;
+use crate::document::pattern;
 use regex::Regex;
 use std::sync::LazyLock;
 

@@ -6,8 +6,8 @@ use super::marks::{
     ends_sentence, is_broken_word, is_bullet, is_caption, is_heading_line, is_item, is_references_heading,
     starts_sentence,
 };
-use super::pattern;
 use super::words::{Vocabulary, is_cjk, join};
+use crate::document::pattern;
 use regex::Regex;
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -22,7 +22,7 @@ pub struct Draft {
     size: f32,
     /// Which chunk of the document it comes from.
     chunk: usize,
-    heading: bool,
+    pub heading: bool,
     /// It begins with a row of cells: a table, or a formula with its number.
     tabular: bool,
     /// Its last line reaches the column's edge.

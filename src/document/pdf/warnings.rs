@@ -1,6 +1,6 @@
 //! What a reader of the result should know: pages that gave no text, glyphs without a mapping, text that is none.
 
-use super::Page;
+use super::Block;
 use super::pdfium::{RawDocument, UNMAPPED};
 
 /// Under this many letters a page says too little about its language.
@@ -35,12 +35,9 @@ pub fn of_reading(raw: &RawDocument) -> Vec<String> {
 }
 
 /// Pages whose Latin letters are no words of any language: their font maps its glyphs to wrong letters.
-pub fn of_text(pages: &[Page]) -> Vec<String> {
-    let garbled: Vec<u32> = pages
-        .iter()
-        .filter(|page| is_garbled(page.paragraphs.iter().map(|paragraph| paragraph.text.as_str())))
-        .map(|page| page.number)
-        .collect();
+pub fn of_text(blocks: &[Block], pages: usize) -> Vec<String> {
+    let on = |page: u32| blocks.iter().filter(move |block| block.page() == page).map(|block| block.text.as_str());
+    let garbled: Vec<u32> = (1..=pages as u32).filter(|page| is_garbled(on(*page))).collect();
     if garbled.is_empty() {
         return Vec::new();
     }

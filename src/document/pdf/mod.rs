@@ -1,0 +1,179 @@
+//! A PDF's bytes → [`Document`].
+//!
+//! Glyphs come from PDFium ([`pdfium`]), are set right ([`glyphs`]), become lines ([`lines`]), are put in reading order
+//! ([`layout`]), lose running heads ([`heads`]) and become paragraphs ([`paragraphs`], with [`words`] for what happens at
+//! line ends).
+
+mod glyphs;
+mod heads;
+mod layout;
+mod lines;
+mod marks;
+mod paragraphs;
+mod pdfium;
+mod title;
+mod warnings;
+mod words;
+
+use super::links::Links;
+use super::{Block, BlockKind, Document, Link, Page, Part, Source, Span};
+use crate::{Error, Kind, Result};
+use layout::Chunk;
+use lines::Frame;
+use paragraphs::{Draft, Paragraphs};
+use pdfium::{Flow, Glyph, RawDocument};
+use std::path::Path;
+use words::Vocabulary;
+
+/// Reads the PDF in `bytes`; `file` is what errors name, `name` and `sha256` what the document says of itself.
+pub fn read(
+    library: &Path,
+    file: &Path,
+    bytes: &[u8],
+    password: Option<&str>,
+    name: String,
+    sha256: String,
+) -> Result<Document> {
+    let raw = pdfium::read(library, file, bytes, password)?;
+    if raw.pages.iter().all(|page| page.glyphs.is_empty()) {
+        return Err(no_text(file, raw.pages.len()));
+    }
+    Ok(assemble(raw, name, sha256))
+}
+
+fn no_text(file: &Path, pages: usize) -> Error {
+    let pages = if pages == 1 { "its page holds".to_string() } else { format!("its {pages} pages hold") };
+    let problem = format!("the PDF has no text layer: {pages} only images or outlines");
+    Error::new(Kind::NoText, file.display(), problem)
+        .hint("add a text layer with an OCR tool first, for example: ocrmypdf --force-ocr in.pdf out.pdf")
+}
+
+/// What a page is between glyphs and paragraphs.
+struct LaidOut {
+    /// Of the text that most of the page's glyphs belong to.
+    frame: Frame,
+    chunks: Vec<Chunk>,
+    /// Text that runs in other directions: stamps, axis labels.
+    aside: Vec<(Frame, Vec<Chunk>)>,
+}
+
+fn assemble(raw: RawDocument, file: String, sha256: String) -> Document {
+    let mut warnings = warnings::of_reading(&raw);
+    let (facts, glyphs): (Vec<_>, Vec<_>) =
+        raw.pages.into_iter().map(|page| ((page.width, page.height, page.uris), page.glyphs)).unzip();
+    let sizes: Vec<(f32, f32)> = facts.iter().map(|(width, height, _)| (*width, *height)).collect();
+    let laid_out = lay_out(glyphs, &sizes);
+    let (mut mains, rest): (Vec<_>, Vec<_>) =
+        laid_out.into_iter().map(|page| (page.chunks, (page.frame, page.aside))).unzip();
+    let heights: Vec<f32> = rest.iter().map(|(frame, _)| frame.height()).collect();
+    let dropped = heads::drop_heads(&mut mains, &heights);
+
+    let lines = || mains.iter().flatten().flat_map(|chunk| &chunk.lines);
+    let body = lines::body_size(lines()).unwrap_or(10.0);
+    let vocabulary = Vocabulary::of(lines());
+    let title = mains.first().and_then(|first| title::title(first, body, raw.metadata_title.as_deref(), &vocabulary));
+    let mut paragraphs = Paragraphs::default();
+    for (index, chunks) in mains.iter().enumerate() {
+        paragraphs.add_page(index, chunks, &vocabulary);
+    }
+    let drafts = paragraphs.finish(&vocabulary);
+
+    let mut pages: Vec<Page> = (1..)
+        .zip(sizes)
+        .zip(dropped)
+        .map(|((number, (width, height)), dropped)| Page { number, width, height, dropped, ..Page::default() })
+        .collect();
+    let mut blocks = Vec::with_capacity(drafts.len());
+    let mut part = Part::Front;
+    for draft in drafts {
+        part = part_from(part, &draft);
+        let frame = &rest[draft.page].0;
+        blocks.push(block(draft, part, frame));
+    }
+    for (page, (_, aside)) in pages.iter_mut().zip(rest) {
+        let at = blocks.iter().rposition(|block: &Block| block.page() <= page.number).map_or(0, |last| last + 1);
+        blocks.splice(at..at, aside_blocks(page, aside, &vocabulary));
+    }
+    let links = collect_links(&blocks, facts.iter().map(|(_, _, uris)| uris.as_slice()));
+    warnings.extend(warnings::of_text(&blocks, pages.len()));
+    Document { sha256, title, pages, blocks, links, warnings, ..Document::empty(file, Source::Pdf) }
+}
+
+/// The part of the paper from `draft` on.
+fn part_from(part: Part, draft: &Draft) -> Part {
+    match part {
+        _ if marks::is_references_heading(&draft.text) => Part::References,
+        Part::Front if draft.heading => Part::Body,
+        Part::References if draft.heading => Part::Appendix,
+        part => part,
+    }
+}
+
+fn block(draft: Draft, part: Part, frame: &Frame) -> Block {
+    let kind = match part {
+        _ if draft.heading => BlockKind::Heading { level: 1, number: None },
+        _ if marks::is_caption(&draft.text) => BlockKind::Caption,
+        Part::References => BlockKind::Reference,
+        _ => BlockKind::Paragraph,
+    };
+    let span = Span { page: draft.page as u32 + 1, bbox: frame.on_page(draft.bbox) };
+    Block::new(kind, part, draft.text, vec![span])
+}
+
+fn lay_out(glyphs: Vec<Vec<Glyph>>, sizes: &[(f32, f32)]) -> Vec<LaidOut> {
+    let mut pages = Vec::with_capacity(glyphs.len());
+    for (glyphs, &(page_width, page_height)) in glyphs.into_iter().zip(sizes) {
+        let mut groups = glyphs::by_flow(glyphs).into_iter().map(|(flow, glyphs)| {
+            let frame = Frame { flow, page_width, page_height };
+            (frame, lines::runs(&glyphs, &frame))
+        });
+        let main = groups.next().unwrap_or((Frame { flow: Flow::Right, page_width, page_height }, Vec::new()));
+        pages.push((main, groups.collect::<Vec<_>>()));
+    }
+    let found: Vec<Option<f32>> = pages.iter().map(|((_, runs), _)| layout::gutter(runs)).collect();
+    let mut certain: Vec<f32> = found.iter().flatten().copied().collect();
+    certain.sort_by(f32::total_cmp);
+    let usual = (certain.len() >= 2 && 2 * certain.len() >= pages.len()).then(|| certain[certain.len() / 2]);
+    let mut laid_out = Vec::with_capacity(pages.len());
+    for (((frame, runs), aside), found) in pages.into_iter().zip(found) {
+        let gutter = found.or_else(|| layout::gutter_near(&runs, usual?));
+        let chunks = layout::arrange(runs, gutter);
+        let aside = aside.into_iter().map(|(frame, runs)| (frame, layout::arrange(runs, None))).collect();
+        laid_out.push(LaidOut { frame, chunks, aside });
+    }
+    laid_out
+}
+
+/// Text across the page's own direction follows the page's text; stamps are dropped.
+fn aside_blocks(page: &mut Page, aside: Vec<(Frame, Vec<Chunk>)>, vocabulary: &Vocabulary) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    for (frame, chunks) in aside {
+        let mut paragraphs = Paragraphs::default();
+        for mut chunk in chunks {
+            chunk.lines.retain(|line| {
+                let stamp = heads::is_arxiv_stamp(&line.text);
+                if stamp {
+                    page.dropped.push(line.text.clone());
+                }
+                !stamp
+            });
+            if !chunk.lines.is_empty() {
+                paragraphs.add_page(0, &[chunk], vocabulary);
+            }
+        }
+        blocks.extend(paragraphs.finish(vocabulary).into_iter().map(|draft| {
+            let span = Span { page: page.number, bbox: frame.on_page(draft.bbox) };
+            Block::new(BlockKind::Figure, Part::Body, draft.text, vec![span])
+        }));
+    }
+    blocks
+}
+
+fn collect_links<'a>(blocks: &[Block], uris: impl Iterator<Item = &'a [String]>) -> Vec<Link> {
+    let mut links = Links::default();
+    for (page, uris) in (1..).zip(uris) {
+        uris.iter().for_each(|uri| links.add_uri(uri, page));
+        blocks.iter().filter(|block| block.page() == page).for_each(|block| links.add_text(&block.text, page));
+    }
+    links.finish()
+}
