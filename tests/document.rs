@@ -2,7 +2,7 @@
 //! for in `../shared` (or `RONBUN_SHARED`). What cannot be had is skipped, saying so.
 
 use assert_cmd::Command;
-use ronbun::document::{Document, LinkKind};
+use ronbun::document::{Document, LinkKind, ReadOptions};
 use ronbun::hub::{Hub, Settings};
 use ronbun::progress::Progress;
 use ronbun::{Error, Kind};
@@ -47,7 +47,8 @@ fn fixture(name: &str) -> PathBuf {
 }
 
 fn read(library: &Path, file: &Path, password: Option<&str>) -> Result<Document, Error> {
-    Document::read(library, file, password)
+    let password = password.map(str::to_string);
+    Document::read(file, &ReadOptions { library: library.to_path_buf(), password })
 }
 
 /// A row of the papers' index, by its columns' names.

@@ -4,7 +4,7 @@ use super::args::Reading;
 use super::context::Context;
 use super::inputs::{Input, Source};
 use super::output;
-use crate::document::Document;
+use crate::document::{Document, ReadOptions};
 use crate::hub::Hub;
 use crate::{Error, Kind, Result, interrupt};
 use std::path::{Path, PathBuf};
@@ -75,7 +75,8 @@ fn locate(hub: &Hub, source: Source) -> Result<PathBuf> {
 
 fn read(library: &Path, file: PathBuf, reading: &Reading) -> Result<Paper> {
     let start = Instant::now();
-    let document = Document::read(library, &file, reading.password.as_deref())?;
+    let options = ReadOptions { library: library.to_path_buf(), password: reading.password.clone() };
+    let document = Document::read(&file, &options)?;
     Ok(Paper { file, document, seconds: start.elapsed().as_secs_f64() })
 }
 

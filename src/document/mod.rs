@@ -18,8 +18,18 @@ pub use types::{
 use crate::Kind;
 use crate::Result;
 use regex::Regex;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+/// How a file is read.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct ReadOptions {
+    /// The PDFium library.
+    pub library: PathBuf,
+    /// Of an encrypted PDF.
+    pub password: Option<String>,
+}
 
 impl Document {
     /// Refuses what is plainly no PDF, without any PDF library.
@@ -27,15 +37,16 @@ impl Document {
         input::read_pdf(file).map(drop)
     }
 
-    /// Reads `file` with the PDFium library at `library`. The whole text, always: what is left out stands in
+    /// Reads `file`. The whole text, always: what is left out stands in
     /// [`Page::dropped`], and what could not be read in [`Document::warnings`].
     ///
     /// Errors: [`Kind::Input`] (no such file, not a PDF, …), [`Kind::Password`], [`Kind::Damaged`], [`Kind::NoText`],
     /// [`Kind::Unavailable`] (the library), [`Kind::Interrupted`].
-    pub fn read(library: &Path, file: &Path, password: Option<&str>) -> Result<Document> {
+    pub fn read(file: &Path, options: &ReadOptions) -> Result<Document> {
         let bytes = input::read_pdf(file)?;
         let name = file.file_name().map_or_else(|| file.to_string_lossy(), |name| name.to_string_lossy());
-        pdf::read(library, file, &bytes, password, name.into_owned(), hex(&Sha256::digest(&bytes)))
+        let document = pdf::read(file, &bytes, options)?;
+        Ok(Document { file: name.into_owned(), sha256: hex(&Sha256::digest(&bytes)), ..document })
     }
 
     /// The whole text, blocks separated by an empty line.

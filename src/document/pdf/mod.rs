@@ -16,7 +16,7 @@ mod warnings;
 mod words;
 
 use super::links::Links;
-use super::{Block, BlockKind, Document, Link, Page, Part, Source, Span};
+use super::{Block, BlockKind, Document, Link, Page, Part, ReadOptions, Source, Span};
 use crate::{Error, Kind, Result};
 use layout::Chunk;
 use lines::Frame;
@@ -25,20 +25,13 @@ use pdfium::{Flow, Glyph, RawDocument};
 use std::path::Path;
 use words::Vocabulary;
 
-/// Reads the PDF in `bytes`; `file` is what errors name, `name` and `sha256` what the document says of itself.
-pub fn read(
-    library: &Path,
-    file: &Path,
-    bytes: &[u8],
-    password: Option<&str>,
-    name: String,
-    sha256: String,
-) -> Result<Document> {
-    let raw = pdfium::read(library, file, bytes, password)?;
+/// Reads the PDF in `bytes`; `file` is what errors name. The document's own name and hash are left to the caller.
+pub fn read(file: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Document> {
+    let raw = pdfium::read(&options.library, file, bytes, options.password.as_deref())?;
     if raw.pages.iter().all(|page| page.glyphs.is_empty()) {
         return Err(no_text(file, raw.pages.len()));
     }
-    Ok(assemble(raw, name, sha256))
+    Ok(assemble(raw))
 }
 
 fn no_text(file: &Path, pages: usize) -> Error {
@@ -57,7 +50,7 @@ struct LaidOut {
     aside: Vec<(Frame, Vec<Chunk>)>,
 }
 
-fn assemble(raw: RawDocument, file: String, sha256: String) -> Document {
+fn assemble(raw: RawDocument) -> Document {
     let mut warnings = warnings::of_reading(&raw);
     let (facts, glyphs): (Vec<_>, Vec<_>) =
         raw.pages.into_iter().map(|page| ((page.width, page.height, page.uris), page.glyphs)).unzip();
@@ -96,7 +89,7 @@ fn assemble(raw: RawDocument, file: String, sha256: String) -> Document {
     }
     let links = collect_links(&blocks, facts.iter().map(|(_, _, uris)| uris.as_slice()));
     warnings.extend(warnings::of_text(&blocks, pages.len()));
-    Document { sha256, title, pages, blocks, links, warnings, ..Document::empty(file, Source::Pdf) }
+    Document { title, pages, blocks, links, warnings, ..Document::empty("", Source::Pdf) }
 }
 
 /// The part of the paper from `draft` on.
