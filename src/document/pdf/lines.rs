@@ -1,7 +1,7 @@
 //! Glyphs → lines. All geometry from here on is in the text's own frame: x grows along the line, y down the page.
 
 use super::pdfium::{Flow, Glyph};
-use super::words::{is_cjk, is_rtl, normalise};
+use super::words::{is_cjk, is_rtl, normalise, raised};
 use std::collections::HashMap;
 
 /// A gap wider than this (in font sizes) ends a run: it may be a gutter between columns.
@@ -12,6 +12,8 @@ const SPACE_GAP: f32 = 0.3;
 const SCRIPT_GAP: f32 = 0.17;
 /// A gap wider than this lies between the cells of a table.
 const CELL_GAP: f32 = 1.5;
+/// A gap wider than this sets pieces of a line apart: names, columns of an address.
+const PIECE_GAP: f32 = 0.8;
 /// Over this many runs a page is taken as it comes, so that hostile pages cost linear time.
 const MAX_RUNS: usize = 6_000;
 
@@ -55,6 +57,8 @@ pub struct Line {
     pub marked: bool,
     /// Pieces with wide gaps between them, as in the rows of a table.
     pub cells: usize,
+    /// Where in the text a piece begins that a gap sets apart from what stands before it, in bytes.
+    pub gaps: Vec<usize>,
     /// A space stands before it, if it is joined to a line on its left.
     pub space_before: bool,
 }
@@ -142,7 +146,8 @@ impl Placed {
 }
 
 struct Run {
-    text: String,
+    /// With the spaces before each.
+    glyphs: Vec<(bool, Placed)>,
     last: Placed,
     bbox: Rect,
     space_before: bool,
@@ -161,8 +166,8 @@ impl Run {
         let mark = (first.size, first.baseline);
         let last = first.clone();
         let mut run =
-            Run { text: String::new(), last, bbox, space_before, chars: 0, bold: 0, first: mark, sizes: vec![] };
-        run.add(first);
+            Run { glyphs: Vec::new(), last, bbox, space_before, chars: 0, bold: 0, first: mark, sizes: vec![] };
+        run.add(false, first);
         run
     }
 
@@ -184,14 +189,12 @@ impl Run {
         let gap = next.left - self.last.right;
         let size = next.size.max(self.last.size);
         let after_script = self.last.size < 0.85 * next.size && gap > SCRIPT_GAP * size;
-        if spaced(self.last.ch, next.ch, gap, size, next.space_before || after_script) {
-            self.text.push(' ');
-        }
-        self.add(next);
+        let spaced = spaced(self.last.ch, next.ch, gap, size, next.space_before || after_script);
+        self.add(spaced, next);
     }
 
-    fn add(&mut self, next: Placed) {
-        self.text.push(next.ch);
+    fn add(&mut self, spaced: bool, next: Placed) {
+        self.glyphs.push((spaced, next.clone()));
         self.chars += 1;
         self.bold += usize::from(next.bold);
         let key = (next.size * 10.0).round() as i32;
@@ -215,8 +218,25 @@ impl Run {
             .copied()
             .max_by_key(|(size, count, _)| (*count, *size))
             .unwrap_or((10, 0, self.last.baseline));
+        let measure = (size as f32 / 10.0, baseline);
+        let mut text = String::with_capacity(self.glyphs.len());
+        let mut small = String::new();
+        for (spaced, glyph) in &self.glyphs {
+            if !small.is_empty() && (*spaced || !is_raised(measure, (glyph.size, glyph.baseline))) {
+                text.push_str(&raised(&small, &text));
+                small.clear();
+            }
+            if *spaced {
+                text.push(' ');
+            }
+            match is_raised(measure, (glyph.size, glyph.baseline)) {
+                true => small.push(glyph.ch),
+                false => text.push(glyph.ch),
+            }
+        }
+        text.push_str(&raised(&small, &text));
         Line {
-            text: normalise(self.text.trim()),
+            text: normalise(text.trim()),
             bbox: self.bbox,
             baseline,
             size: size as f32 / 10.0,
@@ -224,9 +244,16 @@ impl Run {
             chars: self.chars,
             marked: self.first.0 < 0.85 * size as f32 / 10.0 && self.first.1 < baseline - 0.15 * self.first.0,
             cells: 1,
+            gaps: Vec::new(),
             space_before: self.space_before,
         }
     }
+}
+
+/// Whether characters of `small` (size, baseline) are set as superscripts to those of `measure`.
+fn is_raised(measure: (f32, f32), small: (f32, f32)) -> bool {
+    let rise = measure.1 - small.1;
+    small.0 < 0.85 * measure.0 && (0.15 * measure.0..0.8 * measure.0).contains(&rise)
 }
 
 /// Whether a space belongs between two neighbours. Japanese and Chinese have none, however their lines are stretched.
@@ -296,6 +323,7 @@ fn join_row(mut row: Vec<Line>) -> Line {
         cells: 1,
         bold,
         marked,
+        gaps: Vec::new(),
         space_before: false,
         ..measure
     };
@@ -309,8 +337,16 @@ fn join_row(mut row: Vec<Line>) -> Line {
                 line.text.push(' ');
             }
             line.cells += usize::from(gap > CELL_GAP * line.size);
+            if gap > PIECE_GAP * line.size {
+                line.gaps.push(line.text.len());
+            }
         }
-        line.text.push_str(&run.text);
+        if is_raised((line.size, line.baseline), (run.size, run.baseline)) {
+            let text = raised(&run.text, &line.text);
+            line.text.push_str(&text);
+        } else {
+            line.text.push_str(&run.text);
+        }
         line.chars += run.chars;
         line.bbox = line.bbox.union(run.bbox);
         edge = Some(if right_to_left { run.bbox.left } else { run.bbox.right });
@@ -318,14 +354,39 @@ fn join_row(mut row: Vec<Line>) -> Line {
     line
 }
 
-/// The font size of most characters.
-pub fn body_size<'a>(lines: impl Iterator<Item = &'a Line>) -> Option<f32> {
-    let mut sizes: HashMap<i32, usize> = HashMap::new();
-    for line in lines {
-        *sizes.entry((line.size * 5.0).round() as i32).or_default() += line.chars;
+impl Line {
+    /// The line's pieces, as gaps set them apart.
+    pub fn pieces(&self) -> impl Iterator<Item = &str> {
+        let starts = std::iter::once(0).chain(self.gaps.iter().copied());
+        let ends = self.gaps.iter().copied().chain([self.text.len()]);
+        starts.zip(ends).filter_map(|(start, end)| self.text.get(start..end)).map(str::trim)
     }
-    let most = sizes.into_iter().max_by_key(|(size, chars)| (*chars, *size))?;
-    Some(most.0 as f32 / 5.0)
+}
+
+/// How text is set.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Face {
+    pub size: f32,
+    pub bold: bool,
+}
+
+impl Face {
+    /// The face of most characters; bold where much of the text is, so that it tells nothing.
+    pub fn of<'a>(lines: impl Iterator<Item = &'a Line>) -> Option<Face> {
+        let mut sizes: HashMap<i32, usize> = HashMap::new();
+        let (mut bold, mut all) = (0, 0);
+        for line in lines {
+            *sizes.entry((line.size * 5.0).round() as i32).or_default() += line.chars;
+            bold += if line.bold { line.chars } else { 0 };
+            all += line.chars;
+        }
+        let most = sizes.into_iter().max_by_key(|(size, chars)| (*chars, *size))?;
+        Some(Face { size: most.0 as f32 / 5.0, bold: 5 * bold > 2 * all })
+    }
+
+    pub fn is_like(&self, other: &Face) -> bool {
+        self.bold == other.bold && (self.size - other.size).abs() < 0.03 * other.size
+    }
 }
 
 #[cfg(test)]
@@ -369,7 +430,7 @@ pub mod tests {
         let mut small = word("2", 10.0, 96.5);
         small[0].size = 7.0;
         let glyphs = [word("mc", 0.0, 100.0), word("next", 0.0, 112.0), small].concat();
-        assert_eq!(texts(&join_rows(runs(&glyphs, &FRAME))), ["mc2", "next"]);
+        assert_eq!(texts(&join_rows(runs(&glyphs, &FRAME))), ["mc²", "next"]);
     }
 
     #[test]
