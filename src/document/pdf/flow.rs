@@ -31,7 +31,7 @@ pub fn joined(drafts: Vec<Draft>, vocabulary: &Vocabulary) -> Vec<Draft> {
             done.push(draft);
             continue;
         }
-        let size = (2.0 * draft.face.size).round() as i32;
+        let size = (2.0 * draft.style.size).round() as i32;
         let (chunk, page, full) = (draft.chunk, draft.page(), draft.full);
         let first = std::mem::replace(&mut in_chunk, chunk) != chunk;
         let goes_on = |open: &Open| {
@@ -79,7 +79,7 @@ fn continues(before: &Draft, next: &Draft, first: bool) -> bool {
     let last_word = text.rsplit(char::is_whitespace).next().unwrap_or_default();
     let last = text.chars().next_back().unwrap_or(' ');
     let sentence = is_prose(next_text) || ends_sentence(next_text);
-    let same_face = before.face.is_like(&next.face) && before.lines > 1 && next.lines > 1;
+    let same_face = before.style.is_like(&next.style) && before.lines > 1 && next.lines > 1;
     sentence
         && (next_text.starts_with(char::is_lowercase)
             || matches!(last, '-' | ',' | '，' | '、')

@@ -66,11 +66,11 @@ fn start_of_body(drafts: &[Draft], from: usize) -> usize {
 pub fn authors(drafts: &[Draft]) -> Vec<String> {
     let blocks = || drafts.iter().filter(|draft| draft.kind == BlockKind::Authors);
     let mut names: Vec<String> = Vec::new();
-    let Some(face) = blocks().find(|draft| draft.pieces.iter().any(|piece| is_names(piece))).map(|draft| draft.face)
+    let Some(style) = blocks().find(|draft| draft.pieces.iter().any(|piece| is_names(piece))).map(|draft| draft.style)
     else {
         return names;
     };
-    for draft in blocks().filter(|draft| draft.face.is_like(&face)) {
+    for draft in blocks().filter(|draft| draft.style.is_like(&style)) {
         for name in draft.pieces.iter().filter(|piece| is_names(piece)).flat_map(|piece| split_names(piece)) {
             if !names.contains(&name) {
                 names.push(name);

@@ -1,6 +1,6 @@
 //! Headings: their numbers, those that only their number's place in the sequence shows, and their levels.
 
-use super::lines::Face;
+use super::lines::Style;
 use super::marks::{is_heading_text, is_item};
 use super::paragraphs::Draft;
 use super::words::is_cjk;
@@ -116,7 +116,7 @@ pub fn set_levels(drafts: &mut [Draft]) {
         .map(|draft| draft.is_heading().then(|| Number::of(&draft.text)).flatten().map(|(number, _)| number))
         .collect();
     let roman = numbers.iter().flatten().filter(|number| number.scheme == Scheme::Roman).count() >= 2;
-    let mut known: Vec<(Face, u8)> = Vec::new();
+    let mut known: Vec<(Style, u8)> = Vec::new();
     let mut levels: Vec<Option<u8>> = Vec::with_capacity(drafts.len());
     for (draft, number) in drafts.iter().zip(&numbers) {
         let level = match number {
@@ -126,36 +126,36 @@ pub fn set_levels(drafts: &mut [Draft]) {
             None => is_heading_text(&draft.text).then_some(1),
         };
         if let (true, Some(level)) = (draft.is_heading(), level) {
-            known.push((draft.face, level));
+            known.push((draft.style, level));
         }
         levels.push(level);
     }
-    let unknown = |(draft, level): (&Draft, &Option<u8>)| (draft.is_heading() && level.is_none()).then_some(draft.face);
-    let mut faces: Vec<Face> = drafts.iter().zip(&levels).filter_map(unknown).collect();
-    faces.sort_by(|a, b| b.size.total_cmp(&a.size).then(b.bold.cmp(&a.bold)));
-    faces.dedup_by(|b, a| b.is_like(a));
+    let unknown = |(draft, level): (&Draft, &Option<u8>)| (draft.is_heading() && level.is_none()).then_some(draft.style);
+    let mut styles: Vec<Style> = drafts.iter().zip(&levels).filter_map(unknown).collect();
+    styles.sort_by(|a, b| b.size.total_cmp(&a.size).then(b.bold.cmp(&a.bold)));
+    styles.dedup_by(|b, a| b.is_like(a));
     for ((draft, number), level) in drafts.iter_mut().zip(numbers).zip(levels) {
         if draft.is_heading() {
-            let level = level.unwrap_or_else(|| level_of(draft.face, &known, &faces));
+            let level = level.unwrap_or_else(|| level_of(draft.style, &known, &styles));
             draft.kind = BlockKind::Heading { level, number: number.map(|number| number.label) };
         }
     }
 }
 
-/// The level of a heading without a number: that of most headings of its face; else one below those of the smallest
-/// larger face; else by rank among its kind.
-fn level_of(face: Face, known: &[(Face, u8)], faces: &[Face]) -> u8 {
-    let alike = |level: u8| known.iter().filter(|(other, at)| *at == level && other.is_like(&face)).count();
+/// The level of a heading without a number: that of most headings of its style; else one below those of the smallest
+/// larger style; else by rank among its kind.
+fn level_of(style: Style, known: &[(Style, u8)], styles: &[Style]) -> u8 {
+    let alike = |level: u8| known.iter().filter(|(other, at)| *at == level && other.is_like(&style)).count();
     let most = (1..=4).max_by_key(|level| (alike(*level), std::cmp::Reverse(*level))).unwrap_or(1);
     if alike(most) > 0 {
         return most;
     }
-    let larger = known.iter().filter(|(other, _)| other.size > 1.03 * face.size || other.bold && !face.bold);
+    let larger = known.iter().filter(|(other, _)| other.size > 1.03 * style.size || other.bold && !style.bold);
     if let Some(level) = larger.map(|(_, level)| *level).max() {
         return (level + 1).min(6);
     }
     if !known.is_empty() {
         return 1;
     }
-    faces.iter().position(|other| other.is_like(&face)).map_or(1, |rank| rank.min(3) as u8 + 1)
+    styles.iter().position(|other| other.is_like(&style)).map_or(1, |rank| rank.min(3) as u8 + 1)
 }

@@ -1,11 +1,11 @@
 //! What a paragraph's own lines say about its kind: heading, caption, item of a list, or running text.
 
-use super::lines::{Face, Line};
+use super::lines::{Style, Line};
 use super::marks::{is_bullet, is_caption, is_heading_line, is_item, is_plain_caption};
 use crate::document::BlockKind;
 
 /// `lines`: of one paragraph, at least one; `body`: how the paper's main text is set.
-pub fn kind(lines: &[Line], text: &str, body: Face) -> BlockKind {
+pub fn kind(lines: &[Line], text: &str, body: Style) -> BlockKind {
     let first = &lines[0];
     if is_heading(lines, text, body) {
         return BlockKind::Heading { level: 0, number: None };
@@ -17,7 +17,7 @@ pub fn kind(lines: &[Line], text: &str, body: Face) -> BlockKind {
     if is_bullet(text) || is_item(text) { BlockKind::ListItem } else { BlockKind::Paragraph }
 }
 
-fn is_heading(lines: &[Line], text: &str, body: Face) -> bool {
+fn is_heading(lines: &[Line], text: &str, body: Style) -> bool {
     let numbered = is_heading_line(&lines[0]);
     if numbered && lines.len() == 1 {
         return true;

@@ -365,14 +365,14 @@ impl Line {
 
 /// How text is set.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Face {
+pub struct Style {
     pub size: f32,
     pub bold: bool,
 }
 
-impl Face {
-    /// The face of most characters; bold where much of the text is, so that it tells nothing.
-    pub fn of<'a>(lines: impl Iterator<Item = &'a Line>) -> Option<Face> {
+impl Style {
+    /// The style of most characters; bold where much of the text is, so that it tells nothing.
+    pub fn of<'a>(lines: impl Iterator<Item = &'a Line>) -> Option<Style> {
         let mut sizes: HashMap<i32, usize> = HashMap::new();
         let (mut bold, mut all) = (0, 0);
         for line in lines {
@@ -381,10 +381,10 @@ impl Face {
             all += line.chars;
         }
         let most = sizes.into_iter().max_by_key(|(size, chars)| (*chars, *size))?;
-        Some(Face { size: most.0 as f32 / 5.0, bold: 5 * bold > 2 * all })
+        Some(Style { size: most.0 as f32 / 5.0, bold: 5 * bold > 2 * all })
     }
 
-    pub fn is_like(&self, other: &Face) -> bool {
+    pub fn is_like(&self, other: &Style) -> bool {
         self.bold == other.bold && (self.size - other.size).abs() < 0.03 * other.size
     }
 }

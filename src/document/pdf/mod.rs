@@ -26,7 +26,7 @@ use super::links::Links;
 use super::{Block, BlockKind, Document, Link, Page, Part, ReadOptions, Source, Span};
 use crate::{Error, Kind, Result};
 use layout::Chunk;
-use lines::{Face, Frame};
+use lines::{Style, Frame};
 use paragraphs::{Draft, Paragraphs};
 use pdfium::{Flow, Glyph, RawDocument};
 use std::path::Path;
@@ -69,7 +69,7 @@ fn assemble(raw: RawDocument) -> Document {
     let dropped = heads::drop_heads(&mut mains, &heights);
 
     let lines = || mains.iter().flatten().flat_map(|chunk| &chunk.lines);
-    let body = Face::of(lines()).unwrap_or(Face { size: 10.0, bold: false });
+    let body = Style::of(lines()).unwrap_or(Style { size: 10.0, bold: false });
     let vocabulary = Vocabulary::of(lines());
     let metadata = raw.metadata_title.as_deref();
     let title = mains.first().and_then(|first| title::title(first, body.size, metadata, &vocabulary));
@@ -134,7 +134,7 @@ fn aside_blocks(
     aside: Vec<(Frame, Vec<Chunk>)>,
     part: Part,
     vocabulary: &Vocabulary,
-    body: Face,
+    body: Style,
 ) -> Vec<Block> {
     let mut blocks = Vec::new();
     for (frame, chunks) in aside {

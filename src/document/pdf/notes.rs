@@ -1,6 +1,6 @@
 //! Footnotes: small text at the foot of a column, from its first mark on.
 
-use super::lines::Face;
+use super::lines::Style;
 use super::paragraphs::Draft;
 use super::words::is_superscript;
 use crate::document::{BlockKind, pattern};
@@ -11,9 +11,9 @@ use std::sync::LazyLock;
 const FOOT: f32 = 0.14;
 
 /// Marks the footnotes among the paragraphs of one column, which are in order, on a page of this height.
-pub fn mark(column: &mut [Draft], body: Face, height: f32) {
+pub fn mark(column: &mut [Draft], body: Style, height: f32) {
     let top = |draft: &Draft| draft.places.first().map_or(0.0, |(_, rect)| rect.top);
-    let small = |draft: &Draft| draft.face.size < 0.96 * body.size;
+    let small = |draft: &Draft| draft.style.size < 0.96 * body.size;
     let can_be = |draft: &Draft| {
         matches!(draft.kind, BlockKind::Paragraph | BlockKind::ListItem)
             && (small(draft) || draft.marked && top(draft) > 0.6 * height)

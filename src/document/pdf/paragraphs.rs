@@ -1,7 +1,7 @@
 //! Lines in reading order → paragraphs.
 
 use super::layout::Chunk;
-use super::lines::{Face, Line, Rect};
+use super::lines::{Style, Line, Rect};
 use super::marks::{
     ends_sentence, is_broken_word, is_bullet, is_caption, is_heading_line, is_item, is_references_heading,
     starts_sentence,
@@ -20,7 +20,7 @@ pub struct Draft {
     pub text: String,
     /// Page by index, and box, of each stretch.
     pub places: Vec<(usize, Rect)>,
-    pub face: Face,
+    pub style: Style,
     pub lines: usize,
     /// Pieces of its lines that gaps set apart.
     pub pieces: Vec<String>,
@@ -62,14 +62,14 @@ struct Setting<'a> {
     pitch: f32,
     /// First lines stand out to the left, as in reference lists.
     hanging: bool,
-    body: Face,
+    body: Style,
 }
 
 /// Turns the pages' chunks into paragraphs.
 #[derive(Debug)]
 pub struct Paragraphs<'a> {
     vocabulary: &'a Vocabulary,
-    body: Face,
+    body: Style,
     drafts: Vec<Draft>,
     chunks: usize,
     in_references: bool,
@@ -77,7 +77,7 @@ pub struct Paragraphs<'a> {
 
 impl<'a> Paragraphs<'a> {
     /// `body`: how the paper's main text is set.
-    pub fn new(vocabulary: &'a Vocabulary, body: Face) -> Paragraphs<'a> {
+    pub fn new(vocabulary: &'a Vocabulary, body: Style) -> Paragraphs<'a> {
         Paragraphs { vocabulary, body, drafts: Vec::new(), chunks: 0, in_references: false }
     }
 
@@ -261,7 +261,7 @@ impl Setting<'_> {
         Draft {
             kind: kinds::kind(lines, &text, self.body),
             places: vec![(place.0, bbox)],
-            face: Face { size: lines[0].size, bold: lines.iter().all(|line| line.bold) },
+            style: Style { size: lines[0].size, bold: lines.iter().all(|line| line.bold) },
             lines: lines.len(),
             pieces: lines.iter().flat_map(Line::pieces).map(str::to_string).collect(),
             marked: lines[0].marked,
@@ -300,7 +300,7 @@ mod tests {
 
     fn read(chunks: Vec<Vec<Line>>) -> Vec<String> {
         let vocabulary = Vocabulary::of(chunks.iter().flatten());
-        let mut paragraphs = Paragraphs::new(&vocabulary, Face { size: 10.0, bold: false });
+        let mut paragraphs = Paragraphs::new(&vocabulary, Style { size: 10.0, bold: false });
         for (page, lines) in chunks.into_iter().enumerate() {
             paragraphs.add_page(page, &[Chunk { lines, left: 100.0, right: 300.0 }], 200.0);
         }
