@@ -1,5 +1,7 @@
 //! Glyphs → lines. All geometry from here on is in the text's own frame: x grows along the line, y down the page.
 
+use super::faces::Face;
+use super::fragments::{Fragment, Fragments};
 use super::pdfium::{Flow, Glyph};
 use super::words::{is_cjk, is_rtl, normalise};
 use std::collections::HashMap;
@@ -57,6 +59,8 @@ pub struct Line {
     pub cells: usize,
     /// A space stands before it, if it is joined to a line on its left.
     pub space_before: bool,
+    /// Its words from left to right, those with sub- or superscripts in parts.
+    pub fragments: Vec<Fragment>,
 }
 
 /// The page's frame for text of one flow.
@@ -77,7 +81,7 @@ impl Frame {
         }
     }
 
-    fn rect(&self, [x0, y0, x1, y1]: [f32; 4]) -> Rect {
+    pub fn rect(&self, [x0, y0, x1, y1]: [f32; 4]) -> Rect {
         let ((a, b), (c, d)) = (self.point(x0, y0), self.point(x1, y1));
         Rect { left: a.min(c), top: b.min(d), right: a.max(c), bottom: b.max(d) }
     }
@@ -128,6 +132,7 @@ struct Placed {
     baseline: f32,
     size: f32,
     bold: bool,
+    face: Face,
     space_before: bool,
     break_before: bool,
 }
@@ -136,8 +141,8 @@ impl Placed {
     fn new(glyph: &Glyph, frame: &Frame) -> Placed {
         let rect = frame.rect(glyph.bbox);
         let (_, baseline) = frame.point(glyph.origin.0, glyph.origin.1);
-        let Glyph { ch, size, bold, space_before, break_before, .. } = *glyph;
-        Placed { ch, left: rect.left, right: rect.right, baseline, size, bold, space_before, break_before }
+        let Glyph { ch, size, bold, face, space_before, break_before, .. } = *glyph;
+        Placed { ch, left: rect.left, right: rect.right, baseline, size, bold, face, space_before, break_before }
     }
 }
 
@@ -152,6 +157,7 @@ struct Run {
     first: (f32, f32),
     /// Characters by size in tenths of a point, with the baseline of the first.
     sizes: Vec<(i32, usize, f32)>,
+    fragments: Fragments,
 }
 
 impl Run {
@@ -160,8 +166,8 @@ impl Run {
         let space_before = first.space_before;
         let mark = (first.size, first.baseline);
         let last = first.clone();
-        let mut run =
-            Run { text: String::new(), last, bbox, space_before, chars: 0, bold: 0, first: mark, sizes: vec![] };
+        let (text, fragments) = (String::new(), Fragments::default());
+        let mut run = Run { text, last, bbox, space_before, chars: 0, bold: 0, first: mark, sizes: vec![], fragments };
         run.add(first);
         run
     }
@@ -191,6 +197,8 @@ impl Run {
     }
 
     fn add(&mut self, next: Placed) {
+        let spaced = self.text.ends_with(' ');
+        self.fragments.add(next.ch, next.face, [next.left, next.right], next.baseline, next.size, spaced);
         self.text.push(next.ch);
         self.chars += 1;
         self.bold += usize::from(next.bold);
@@ -225,6 +233,7 @@ impl Run {
             marked: self.first.0 < 0.85 * size as f32 / 10.0 && self.first.1 < baseline - 0.15 * self.first.0,
             cells: 1,
             space_before: self.space_before,
+            fragments: self.fragments.finish(),
         }
     }
 }
@@ -297,19 +306,22 @@ fn join_row(mut row: Vec<Line>) -> Line {
         bold,
         marked,
         space_before: false,
+        fragments: Vec::new(),
         ..measure
     };
     let mut edge: Option<f32> = None;
-    for run in row {
+    for mut run in row {
         if let (Some(edge), Some(before), Some(after)) = (edge, line.text.chars().next_back(), run.text.chars().next())
         {
             let gap = if right_to_left { edge - run.bbox.right } else { run.bbox.left - edge };
             let white_space = run.space_before && gap > 0.1 * run.size;
             if spaced(before, after, gap, line.size.min(run.size), white_space) {
                 line.text.push(' ');
+                run.fragments.iter_mut().take(1).for_each(|first| first.space_before = true);
             }
             line.cells += usize::from(gap > CELL_GAP * line.size);
         }
+        line.fragments.append(&mut run.fragments);
         line.text.push_str(&run.text);
         line.chars += run.chars;
         line.bbox = line.bbox.union(run.bbox);
@@ -344,6 +356,7 @@ pub mod tests {
                 origin: (left, baseline),
                 size: 10.0,
                 bold: false,
+                face: Face::Plain,
                 flow: Flow::Right,
                 space_before: false,
                 break_before: false,

@@ -1,9 +1,13 @@
 //! A PDF's bytes → [`Document`].
 //!
 //! Glyphs come from PDFium ([`pdfium`]), are set right ([`glyphs`]), become lines ([`lines`]), are put in reading order
-//! ([`layout`]), lose running heads ([`heads`]) and become paragraphs ([`paragraphs`], with [`words`] for what happens at
-//! line ends).
+//! ([`layout`]), lose running heads ([`heads`]), are told apart from tables, formulas, code and figures ([`displays`]) and
+//! become paragraphs ([`paragraphs`], with [`words`] for what happens at line ends).
 
+mod displays;
+mod drawn;
+mod faces;
+mod fragments;
 mod glyphs;
 mod heads;
 mod layout;
@@ -18,6 +22,7 @@ mod words;
 use super::links::Links;
 use super::{Block, BlockKind, Document, Link, Page, Part, ReadOptions, Source, Span};
 use crate::{Error, Kind, Result};
+use displays::{Piece, Sheet};
 use layout::Chunk;
 use lines::Frame;
 use paragraphs::{Draft, Paragraphs};
@@ -53,8 +58,8 @@ struct LaidOut {
 fn assemble(raw: RawDocument) -> Document {
     let mut warnings = warnings::of_reading(&raw);
     let (facts, glyphs): (Vec<_>, Vec<_>) =
-        raw.pages.into_iter().map(|page| ((page.width, page.height, page.uris), page.glyphs)).unzip();
-    let sizes: Vec<(f32, f32)> = facts.iter().map(|(width, height, _)| (*width, *height)).collect();
+        raw.pages.into_iter().map(|page| ((page.width, page.height, page.uris, page.drawn), page.glyphs)).unzip();
+    let sizes: Vec<(f32, f32)> = facts.iter().map(|(width, height, ..)| (*width, *height)).collect();
     let laid_out = lay_out(glyphs, &sizes);
     let (mut mains, rest): (Vec<_>, Vec<_>) =
         laid_out.into_iter().map(|page| (page.chunks, (page.frame, page.aside))).unzip();
@@ -66,8 +71,9 @@ fn assemble(raw: RawDocument) -> Document {
     let vocabulary = Vocabulary::of(lines());
     let title = mains.first().and_then(|first| title::title(first, body, raw.metadata_title.as_deref(), &vocabulary));
     let mut paragraphs = Paragraphs::default();
-    for (index, chunks) in mains.iter().enumerate() {
-        paragraphs.add_page(index, chunks, &vocabulary);
+    for (index, (chunks, (frame, _))) in mains.iter().zip(&rest).enumerate() {
+        let sheet = Sheet::new(&facts[index].3, frame, body);
+        paragraphs.add_page(index, displays::split(chunks, &sheet), &vocabulary);
     }
     let drafts = paragraphs.finish(&vocabulary);
 
@@ -87,7 +93,7 @@ fn assemble(raw: RawDocument) -> Document {
         let at = blocks.iter().rposition(|block: &Block| block.page() <= page.number).map_or(0, |last| last + 1);
         blocks.splice(at..at, aside_blocks(page, aside, &vocabulary));
     }
-    let links = collect_links(&blocks, facts.iter().map(|(_, _, uris)| uris.as_slice()));
+    let links = collect_links(&blocks, facts.iter().map(|(_, _, uris, _)| uris.as_slice()));
     warnings.extend(warnings::of_text(&blocks, pages.len()));
     Document { title, pages, blocks, links, warnings, ..Document::empty("", Source::Pdf) }
 }
@@ -104,6 +110,7 @@ fn part_from(part: Part, draft: &Draft) -> Part {
 
 fn block(draft: Draft, part: Part, frame: &Frame) -> Block {
     let kind = match part {
+        _ if draft.display.is_some() => draft.display.unwrap_or(BlockKind::Paragraph),
         _ if draft.heading => BlockKind::Heading { level: 1, number: None },
         _ if marks::is_caption(&draft.text) => BlockKind::Caption,
         Part::References => BlockKind::Reference,
@@ -151,7 +158,7 @@ fn aside_blocks(page: &mut Page, aside: Vec<(Frame, Vec<Chunk>)>, vocabulary: &V
                 !stamp
             });
             if !chunk.lines.is_empty() {
-                paragraphs.add_page(0, &[chunk], vocabulary);
+                paragraphs.add_page(0, vec![Piece::Prose(chunk)], vocabulary);
             }
         }
         blocks.extend(paragraphs.finish(vocabulary).into_iter().map(|draft| {

@@ -1,5 +1,6 @@
 //! Lines in reading order → paragraphs, joined over the ends of columns and pages where the sentence goes on.
 
+use super::displays::{Display, Piece};
 use super::layout::Chunk;
 use super::lines::{Line, Rect};
 use super::marks::{
@@ -7,7 +8,7 @@ use super::marks::{
     starts_sentence,
 };
 use super::words::{Vocabulary, is_cjk, join};
-use crate::document::pattern;
+use crate::document::{BlockKind, pattern};
 use regex::Regex;
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -23,6 +24,8 @@ pub struct Draft {
     /// Which chunk of the document it comes from.
     chunk: usize,
     pub heading: bool,
+    /// What it is, if it was found to be no prose.
+    pub display: Option<BlockKind>,
     /// It begins with a row of cells: a table, or a formula with its number.
     tabular: bool,
     /// Its last line reaches the column's edge.
@@ -44,18 +47,41 @@ pub struct Paragraphs {
     drafts: Vec<Draft>,
     chunks: usize,
     in_references: bool,
+    /// Size and pitch of the last chunk with enough lines to measure it: between two formulas there may be only one.
+    measured: Option<(f32, f32)>,
 }
 
 impl Paragraphs {
-    pub fn add_page(&mut self, page: usize, chunks: &[Chunk], vocabulary: &Vocabulary) {
-        for chunk in chunks {
-            self.add_chunk(page, chunk, vocabulary);
+    pub fn add_page(&mut self, page: usize, pieces: Vec<Piece>, vocabulary: &Vocabulary) {
+        for piece in pieces {
+            match piece {
+                Piece::Prose(chunk) => self.add_chunk(page, &chunk, vocabulary),
+                Piece::Display(display) => self.add_display(page, display),
+            }
         }
+    }
+
+    fn add_display(&mut self, page: usize, display: Display) {
+        let Display { kind, text, bbox } = display;
+        let (chunk, display) = (self.chunks, Some(kind));
+        self.drafts.push(Draft {
+            page,
+            text,
+            bbox,
+            size: 0.0,
+            chunk,
+            heading: false,
+            display,
+            tabular: false,
+            full: false,
+        });
+        self.chunks += 1;
     }
 
     fn add_chunk(&mut self, page: usize, chunk: &Chunk, vocabulary: &Vocabulary) {
         let lines = &absorb_fractions(&chunk.lines);
-        let mut setting = Setting { chunk, pitch: pitch(lines), hanging: self.in_references };
+        let pitch = self.pitch(lines);
+        let mut setting = Setting { chunk, pitch, hanging: self.in_references };
         let mut start = 0;
         for end in 1..=lines.len() {
             if end < lines.len() && !setting.breaks(&lines[start..end], &lines[end], lines.get(end + 1)) {
@@ -74,13 +100,31 @@ impl Paragraphs {
         self.chunks += 1;
     }
 
+    /// The usual distance of two baselines, from earlier lines of the same size where there are too few.
+    fn pitch(&mut self, lines: &[Line]) -> f32 {
+        let Some(size) = lines.first().map(|line| line.size) else { return 12.0 };
+        let earlier = self.measured.filter(|(other, _)| (other - size).abs() < 0.05 * size);
+        match (pitch(lines), earlier) {
+            (Some(pitch), _) => {
+                self.measured = Some((size, pitch));
+                pitch
+            }
+            (None, Some((_, pitch))) => pitch,
+            (None, None) => 1.2 * size,
+        }
+    }
+
     /// All paragraphs, those that go on in another column or on the next page joined to where they start. Text of one
     /// size goes on in text of that size: the main text behind footnotes, footnotes behind main text.
     pub fn finish(self, vocabulary: &Vocabulary) -> Vec<Draft> {
         let mut done: Vec<Draft> = Vec::with_capacity(self.drafts.len());
         let mut open: HashMap<i32, Open> = HashMap::new();
         for draft in self.drafts {
-            if draft.heading || draft.tabular || is_caption(&draft.text) {
+            if draft.display == Some(BlockKind::Formula) {
+                // What follows a formula is not joined to what stands before it, or the formula would come too late.
+                open.clear();
+            }
+            if draft.heading || draft.tabular || draft.display.is_some() || is_caption(&draft.text) {
                 done.push(draft);
                 continue;
             }
@@ -152,7 +196,7 @@ fn absorb_fractions(lines: &[Line]) -> Vec<Line> {
 }
 
 /// Median distance of the baselines of lines of one size.
-fn pitch(lines: &[Line]) -> f32 {
+fn pitch(lines: &[Line]) -> Option<f32> {
     let mut steps: Vec<f32> = lines
         .windows(2)
         .filter(|pair| (pair[0].size - pair[1].size).abs() < 0.5)
@@ -160,12 +204,12 @@ fn pitch(lines: &[Line]) -> f32 {
         .filter(|step| *step > 0.5)
         .collect();
     if steps.len() < 3 {
-        return lines.first().map_or(12.0, |line| 1.2 * line.size);
+        return None;
     }
     let middle = steps.len() / 2;
     let median = *steps.select_nth_unstable_by(middle, f32::total_cmp).1;
     let size = lines.iter().map(|line| line.size).fold(0.0, f32::max);
-    median.min(2.2 * size)
+    Some(median.min(2.2 * size))
 }
 
 impl Setting<'_> {
@@ -256,7 +300,8 @@ impl Setting<'_> {
             bbox = bbox.union(line.bbox);
         }
         let heading = lines.iter().all(|line| is_heading_line(line) || line.bold) && lines.len() <= 3;
-        Draft { page, text, bbox, size: lines[0].size, chunk, heading, tabular: lines[0].cells > 1, full }
+        let (size, tabular) = (lines[0].size, lines[0].cells > 1);
+        Draft { page, text, bbox, size, chunk, heading, display: None, tabular, full }
     }
 
     /// Rows of a table, lines of an address: too short to be prose (by the paragraph's extent, or far by the column's),
@@ -306,7 +351,8 @@ mod tests {
         let vocabulary = Vocabulary::of(chunks.iter().flatten());
         let mut paragraphs = Paragraphs::default();
         for (page, lines) in chunks.into_iter().enumerate() {
-            paragraphs.add_page(page, &[Chunk { lines, left: 100.0, right: 300.0 }], &vocabulary);
+            let chunk = Chunk { lines, left: 100.0, right: 300.0 };
+            paragraphs.add_page(page, vec![Piece::Prose(chunk)], &vocabulary);
         }
         paragraphs.finish(&vocabulary).into_iter().map(|draft| draft.text).collect()
     }
