@@ -23,7 +23,8 @@ pub fn joined(drafts: Vec<Draft>, vocabulary: &Vocabulary) -> Vec<Draft> {
     let mut in_chunk = usize::MAX;
     for draft in drafts {
         let in_float = done.last().is_some_and(Draft::floats) && Number::of(&draft.text).is_none();
-        if draft.is_heading() && !in_float {
+        // What follows a formula is not joined to what stands before it, or the formula would come too late.
+        if draft.kind == BlockKind::Formula || draft.is_heading() && !in_float {
             open.clear();
         }
         let goes_on_at_all = matches!(draft.kind, BlockKind::Paragraph | BlockKind::ListItem | BlockKind::Footnote);

@@ -50,8 +50,11 @@ fn start_of_body(drafts: &[Draft], from: usize) -> usize {
     let early = |draft: &Draft| draft.page() <= 1;
     let count = drafts.iter().take_while(|draft| early(draft)).count();
     let find = |wanted: &dyn Fn(&Draft) -> bool| drafts[..count].iter().skip(from).position(wanted);
+    if from == 0 && find(&|draft| is_abstract(&draft.text)).is_none() {
+        return 0;
+    }
     let abstract_ = find(&|draft| is_abstract(&draft.text));
-    let section = || find(&|draft| draft.is_heading() && draft.text.starts_with(|c: char| matches!(c, '1' | 'I')));
+    let section = || find(&|draft| draft.is_heading() && draft.text.starts_with(['1', 'I']));
     let prose = || find(&|draft| draft.text.chars().count() >= PROSE && draft.kind == BlockKind::Paragraph);
     if let Some(index) = abstract_.or_else(section).or_else(prose) {
         return from + index;
@@ -62,38 +65,41 @@ fn start_of_body(drafts: &[Draft], from: usize) -> usize {
     if alone { on_first.max(from) } else { from }
 }
 
-/// The names among the authors' paragraphs: lines set as the first of them, without addresses and affiliations.
+/// The names among the authors' paragraphs: of each the lines up to the first that names something else. What comes
+/// twice is a place.
 pub fn authors(drafts: &[Draft]) -> Vec<String> {
     let blocks = || drafts.iter().filter(|draft| draft.kind == BlockKind::Authors);
-    let mut names: Vec<String> = Vec::new();
-    let Some(style) = blocks().find(|draft| draft.pieces.iter().any(|piece| is_names(piece))).map(|draft| draft.style)
-    else {
-        return names;
+    let names = |draft: &Draft| -> Vec<String> {
+        draft.pieces.iter().take_while(|piece| is_names(piece)).flat_map(|piece| split_names(piece)).collect()
     };
-    for draft in blocks().filter(|draft| draft.style.is_like(&style)) {
-        for name in draft.pieces.iter().filter(|piece| is_names(piece)).flat_map(|piece| split_names(piece)) {
-            if !names.contains(&name) {
-                names.push(name);
-            }
-        }
-    }
-    names
+    let Some(size) = blocks().find(|draft| !names(draft).is_empty()).map(|draft| draft.style.size) else {
+        return Vec::new();
+    };
+    let alike = blocks().filter(|draft| (draft.style.size - size).abs() < 0.05 * size);
+    let found: Vec<String> = alike.flat_map(names).collect();
+    let count = |name: &String| found.iter().filter(|other| *other == name).count();
+    found.iter().filter(|name| count(name) == 1).cloned().collect()
 }
 
 /// Whether all that a piece of a line names may be people.
 fn is_names(piece: &str) -> bool {
     let mut names = split_names(piece).peekable();
-    names.peek().is_some() && names.all(|name| is_name(&name))
+    !piece.contains('@') && !piece.contains("://") && names.peek().is_some() && names.all(|name| is_name(&name))
 }
 
+/// Names stand between commas, marks and digits; single letters and what is raised are marks.
 fn split_names(piece: &str) -> impl Iterator<Item = String> {
-    let marked = |c: char| is_superscript(c) || c.is_numeric() || "∗*⋆†‡§¶‖#☯♠♣♥♦✉\u{FFFD}".contains(c);
-    let plain: String = piece.chars().map(|c| if marked(c) { ',' } else { c }).collect();
-    let plain = plain.replace(" and ", ",").replace(" & ", ",").replace("and ,", ",");
+    let latin = piece.contains(|c: char| c.is_ascii_alphabetic());
+    let of_name = |c: char| {
+        let mark = is_superscript(c) || latin && matches!(c as u32, 0x370..=0x3FF);
+        c.is_alphabetic() && !mark || c.is_whitespace() || ".-\u{2010}'’".contains(c)
+    };
+    let plain: String = piece.chars().map(|c| if of_name(c) { c } else { ',' }).collect();
     let parts: Vec<String> = plain
-        .split([',', ';', '·', '，', '、', '•', '|'])
+        .replace(" and ", ",")
+        .split(',')
         .map(|part| part.trim().trim_start_matches("and ").trim_end_matches(" and").trim().to_string())
-        .filter(|part| !part.is_empty() && part != "and")
+        .filter(|part| part.chars().filter(|c| c.is_alphabetic()).count() > 1 && part != "and")
         .collect();
     parts.into_iter()
 }
@@ -101,7 +107,7 @@ fn split_names(piece: &str) -> impl Iterator<Item = String> {
 fn is_name(name: &str) -> bool {
     const PARTICLES: [&str; 16] =
         ["de", "da", "di", "del", "della", "der", "den", "van", "von", "la", "le", "bin", "el", "al", "dos", "ten"];
-    const PLACES: [&str; 34] = [
+    const PLACES: [&str; 24] = [
         "universit",
         "institut",
         "department",
@@ -109,38 +115,33 @@ fn is_name(name: &str) -> bool {
         "college",
         "laborator",
         "research",
-        "center",
-        "centre",
-        "google",
-        "microsoft",
-        "inc",
-        "ltd",
         "corporation",
         "academy",
         "faculty",
-        "group",
-        "team",
-        "university",
         "hospital",
         "division",
         "company",
-        "@",
-        "http",
         "大学",
         "研究",
         "学部",
         "株式会社",
         "facebook",
+        "google",
+        "microsoft",
         "openai",
         "deepmind",
         "street",
-        "license",
-        "version",
+        "mountain",
+    ];
+    const WORDS: [&str; 18] = [
+        "ai", "inc", "ltd", "team", "group", "labs", "lab", "center", "centre", "version", "license", "january",
+        "february", "revised", "received", "accepted", "december", "november",
     ];
     let lower = name.to_lowercase();
-    if PLACES.iter().any(|place| {
-        lower.split_whitespace().any(|word| word.starts_with(place)) || !place.is_ascii() && lower.contains(place)
-    }) {
+    let mut words = lower.split_whitespace();
+    let place = PLACES.iter().any(|place| words.clone().any(|word| word.starts_with(place)))
+        || PLACES.iter().any(|place| !place.is_ascii() && lower.contains(place));
+    if place || words.any(|word| WORDS.contains(&word.trim_end_matches('.'))) {
         return false;
     }
     let words: Vec<&str> = name.split_whitespace().collect();

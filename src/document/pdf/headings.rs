@@ -1,7 +1,7 @@
 //! Headings: their numbers, those that only their number's place in the sequence shows, and their levels.
 
 use super::lines::Style;
-use super::marks::{is_heading_text, is_item};
+use super::marks::{is_bullet, is_heading_text, is_item};
 use super::paragraphs::Draft;
 use super::words::is_cjk;
 use crate::document::{BlockKind, pattern};
@@ -40,7 +40,7 @@ impl Number {
         let named = found.get(2).is_some();
         let mut parts = label.split('.');
         let first = parts.next()?;
-        let roman = roman(first).filter(|_| !named && (first.len() > 1 || first == "I" || first == "V"));
+        let roman = roman(first).filter(|_| !named);
         let (scheme, first) = match (first.parse(), roman) {
             (Ok(number), _) => (Scheme::Arabic, number),
             (_, Some(number)) => (Scheme::Roman, number),
@@ -50,12 +50,26 @@ impl Number {
         Some((Number { label, scheme, path }, title))
     }
 
-    /// Whether it may come next after `last`: the same with one part counted on, or a first part below it.
+    /// One letter may be a number of either kind: it is a letter where sections are not counted in Roman numerals.
+    pub fn settled(mut self, roman: bool) -> Number {
+        if let ([letter], Scheme::Roman, false) = (self.label.as_bytes(), self.scheme, roman) {
+            (self.scheme, self.path) = (Scheme::Letter, vec![u32::from(letter - b'A') + 1]);
+        }
+        self
+    }
+
+    /// Whether it may come next after `last`: the same with one part counted on (one may have
+    /// been missed), or a first part below it.
     fn follows(&self, last: Option<&Number>) -> bool {
         let Some(last) = last else { return self.path == [1] || self.path == [0] };
+        if last.scheme == Scheme::Roman && self.scheme == Scheme::Letter {
+            return self.path == [1];
+        }
         let (Some((end, above)), len) = (self.path.split_last(), self.path.len()) else { return false };
-        let counted =
-            last.path.get(..len).is_some_and(|start| start[..len - 1] == *above && start[len - 1] + 1 == *end);
+        let counted = last
+            .path
+            .get(..len)
+            .is_some_and(|start| start[..len - 1] == *above && (1..=2).contains(&end.saturating_sub(start[len - 1])));
         let below = last.path == above && *end == 1;
         self.scheme == last.scheme && (counted || below)
     }
@@ -72,22 +86,55 @@ fn roman(text: &str) -> Option<u32> {
 /// Finds headings that are neither bold nor large: alone on their line, with the number that comes next, or set apart by
 /// white space before a paragraph.
 pub fn promote(drafts: &mut [Draft]) {
-    let mut last: Option<Number> = None;
+    let roman = counts_in_roman(drafts);
+    let (mut last, mut above): (Option<Number>, Option<Number>) = (None, None);
     for index in 0..drafts.len() {
         let draft = &drafts[index];
-        let number = Number::of(&draft.text);
+        let number = Number::of(&draft.text).map(|(number, title)| (number.settled(roman), title));
         if draft.is_heading() {
             last = number.map(|(number, _)| number).or(last);
+            above = last.clone().filter(|last| last.scheme == Scheme::Roman).or(above);
             continue;
         }
         let Some((number, title)) = number else { continue };
         let bare = matches!(draft.kind, BlockKind::Paragraph | BlockKind::ListItem) && !draft.tabular && !draft.inside;
         let in_list = number.path.len() == 1 && has_sibling(drafts, index, &number);
-        if bare && draft.lines == 1 && is_title(title) && number.follows(last.as_ref()) && !in_list {
+        if bare
+            && draft.lines == 1
+            && is_title(title)
+            && (number.follows(last.as_ref()) || number.follows(above.as_ref()))
+            && !in_list
+        {
             drafts[index].kind = BlockKind::Heading { level: 0, number: None };
             last = Some(number);
         }
     }
+}
+
+/// Of a slide's large lines only the first of the largest are its heading.
+pub fn keep_one_a_page(drafts: &mut [Draft]) {
+    let mut first = 0;
+    while first < drafts.len() {
+        let page = drafts[first].page();
+        let end =
+            drafts[first..].iter().position(|draft| draft.page() != page).map_or(drafts.len(), |count| first + count);
+        let slide = &mut drafts[first..end];
+        let sizes = slide.iter().filter(|draft| draft.is_heading()).map(|draft| draft.style.size);
+        let largest = sizes.fold(0.0, f32::max);
+        let heading = slide.iter().position(|draft| draft.is_heading() && draft.style.size > 0.97 * largest);
+        for (index, draft) in slide.iter_mut().enumerate() {
+            if draft.is_heading() && heading != Some(index) {
+                draft.kind = if is_bullet(&draft.text) { BlockKind::ListItem } else { BlockKind::Paragraph };
+            }
+        }
+        first = end;
+    }
+}
+
+/// Whether the paper has a section II.
+pub fn counts_in_roman(drafts: &[Draft]) -> bool {
+    let number = |draft: &Draft| Number::of(&draft.text).is_some_and(|(number, _)| number.label == "II");
+    drafts.iter().any(|draft| draft.is_heading() && number(draft))
 }
 
 /// Whether the next items of a list count on from or up to this number.
@@ -111,11 +158,13 @@ fn is_title(text: &str) -> bool {
 
 /// Gives headings their numbers and levels.
 pub fn set_levels(drafts: &mut [Draft]) {
+    let roman = counts_in_roman(drafts);
     let numbers: Vec<Option<Number>> = drafts
         .iter()
-        .map(|draft| draft.is_heading().then(|| Number::of(&draft.text)).flatten().map(|(number, _)| number))
+        .map(|draft| {
+            draft.is_heading().then(|| Number::of(&draft.text)).flatten().map(|(number, _)| number.settled(roman))
+        })
         .collect();
-    let roman = numbers.iter().flatten().filter(|number| number.scheme == Scheme::Roman).count() >= 2;
     let mut known: Vec<(Style, u8)> = Vec::new();
     let mut levels: Vec<Option<u8>> = Vec::with_capacity(drafts.len());
     for (draft, number) in drafts.iter().zip(&numbers) {
@@ -130,7 +179,8 @@ pub fn set_levels(drafts: &mut [Draft]) {
         }
         levels.push(level);
     }
-    let unknown = |(draft, level): (&Draft, &Option<u8>)| (draft.is_heading() && level.is_none()).then_some(draft.style);
+    let unknown =
+        |(draft, level): (&Draft, &Option<u8>)| (draft.is_heading() && level.is_none()).then_some(draft.style);
     let mut styles: Vec<Style> = drafts.iter().zip(&levels).filter_map(unknown).collect();
     styles.sort_by(|a, b| b.size.total_cmp(&a.size).then(b.bold.cmp(&a.bold)));
     styles.dedup_by(|b, a| b.is_like(a));

@@ -1,6 +1,6 @@
 //! What a paragraph's own lines say about its kind: heading, caption, item of a list, or running text.
 
-use super::lines::{Style, Line};
+use super::lines::{Line, Style};
 use super::marks::{is_bullet, is_caption, is_heading_line, is_item, is_plain_caption};
 use crate::document::BlockKind;
 
@@ -26,7 +26,8 @@ fn is_heading(lines: &[Line], text: &str, body: Style) -> bool {
     let letters = text.chars().filter(|c| c.is_alphabetic()).count();
     let bold = !body.bold && lines.iter().all(|line| line.bold) && lines[0].size > 0.93 * body.size;
     let large = lines.iter().all(|line| line.size > 1.12 * body.size);
+    let capitals = numbered && !text.contains(char::is_lowercase);
     let short = lines.len() <= 3 && chars <= 160 && letters >= 2 && 2 * letters > chars;
     let plain = !is_bullet(text) && !is_caption(text) && !text.ends_with(['.', ',', ';', '．', '。', '，', '、']);
-    short && (bold || large) && (numbered || plain && lines.iter().all(|line| line.cells == 1))
+    short && (bold || large || capitals) && (numbered || plain && lines.iter().all(|line| line.cells == 1))
 }

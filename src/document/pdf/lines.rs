@@ -1,5 +1,7 @@
 //! Glyphs → lines. All geometry from here on is in the text's own frame: x grows along the line, y down the page.
 
+use super::faces::Face;
+use super::fragments::{Fragment, Fragments};
 use super::pdfium::{Flow, Glyph};
 use super::words::{is_cjk, is_rtl, normalise, raised};
 use std::collections::HashMap;
@@ -61,6 +63,8 @@ pub struct Line {
     pub gaps: Vec<usize>,
     /// A space stands before it, if it is joined to a line on its left.
     pub space_before: bool,
+    /// Its words from left to right, those with sub- or superscripts in parts.
+    pub fragments: Vec<Fragment>,
 }
 
 /// The page's frame for text of one flow.
@@ -81,7 +85,7 @@ impl Frame {
         }
     }
 
-    fn rect(&self, [x0, y0, x1, y1]: [f32; 4]) -> Rect {
+    pub fn rect(&self, [x0, y0, x1, y1]: [f32; 4]) -> Rect {
         let ((a, b), (c, d)) = (self.point(x0, y0), self.point(x1, y1));
         Rect { left: a.min(c), top: b.min(d), right: a.max(c), bottom: b.max(d) }
     }
@@ -96,6 +100,11 @@ impl Frame {
         };
         let ((a, b), (c, d)) = (back(rect.left, rect.top), back(rect.right, rect.bottom));
         [a.min(c), b.min(d), a.max(c), b.max(d)]
+    }
+
+    /// Lines run along the page's longer side, as on slides.
+    pub fn is_wide(&self) -> bool {
+        self.height() < 0.9 * self.page_width.max(self.page_height)
     }
 
     /// Height of the page across the text's lines.
@@ -132,6 +141,7 @@ struct Placed {
     baseline: f32,
     size: f32,
     bold: bool,
+    face: Face,
     space_before: bool,
     break_before: bool,
 }
@@ -140,8 +150,8 @@ impl Placed {
     fn new(glyph: &Glyph, frame: &Frame) -> Placed {
         let rect = frame.rect(glyph.bbox);
         let (_, baseline) = frame.point(glyph.origin.0, glyph.origin.1);
-        let Glyph { ch, size, bold, space_before, break_before, .. } = *glyph;
-        Placed { ch, left: rect.left, right: rect.right, baseline, size, bold, space_before, break_before }
+        let Glyph { ch, size, bold, face, space_before, break_before, .. } = *glyph;
+        Placed { ch, left: rect.left, right: rect.right, baseline, size, bold, face, space_before, break_before }
     }
 }
 
@@ -157,6 +167,7 @@ struct Run {
     first: (f32, f32),
     /// Characters by size in tenths of a point, with the baseline of the first.
     sizes: Vec<(i32, usize, f32)>,
+    fragments: Fragments,
 }
 
 impl Run {
@@ -165,8 +176,9 @@ impl Run {
         let space_before = first.space_before;
         let mark = (first.size, first.baseline);
         let last = first.clone();
+        let (glyphs, fragments) = (Vec::new(), Fragments::default());
         let mut run =
-            Run { glyphs: Vec::new(), last, bbox, space_before, chars: 0, bold: 0, first: mark, sizes: vec![] };
+            Run { glyphs, last, bbox, space_before, chars: 0, bold: 0, first: mark, sizes: vec![], fragments };
         run.add(false, first);
         run
     }
@@ -194,6 +206,7 @@ impl Run {
     }
 
     fn add(&mut self, spaced: bool, next: Placed) {
+        self.fragments.add(next.ch, next.face, [next.left, next.right], next.baseline, next.size, spaced);
         self.glyphs.push((spaced, next.clone()));
         self.chars += 1;
         self.bold += usize::from(next.bold);
@@ -246,6 +259,7 @@ impl Run {
             cells: 1,
             gaps: Vec::new(),
             space_before: self.space_before,
+            fragments: self.fragments.finish(),
         }
     }
 }
@@ -312,7 +326,10 @@ fn join_row(mut row: Vec<Line>) -> Line {
         row.sort_by(|a, b| a.bbox.left.total_cmp(&b.bbox.left));
     }
     let measure = row.iter().max_by_key(|run| run.chars).cloned().unwrap_or_default();
-    let bold = row.iter().all(|run| run.bold);
+    // A mark in another face does not make a bold line plain.
+    let (all, plain) =
+        row.iter().fold((0, 0), |(all, plain), run| (all + run.chars, plain + if run.bold { 0 } else { run.chars }));
+    let bold = 8 * plain < all;
     let marked = row.first().is_some_and(|first| {
         first.marked || first.size < 0.85 * measure.size && first.baseline < measure.baseline - 0.15 * measure.size
     });
@@ -325,16 +342,18 @@ fn join_row(mut row: Vec<Line>) -> Line {
         marked,
         gaps: Vec::new(),
         space_before: false,
+        fragments: Vec::new(),
         ..measure
     };
     let mut edge: Option<f32> = None;
-    for run in row {
+    for mut run in row {
         if let (Some(edge), Some(before), Some(after)) = (edge, line.text.chars().next_back(), run.text.chars().next())
         {
             let gap = if right_to_left { edge - run.bbox.right } else { run.bbox.left - edge };
             let white_space = run.space_before && gap > 0.1 * run.size;
             if spaced(before, after, gap, line.size.min(run.size), white_space) {
                 line.text.push(' ');
+                run.fragments.iter_mut().take(1).for_each(|first| first.space_before = true);
             }
             line.cells += usize::from(gap > CELL_GAP * line.size);
             if gap > PIECE_GAP * line.size {
@@ -347,6 +366,7 @@ fn join_row(mut row: Vec<Line>) -> Line {
         } else {
             line.text.push_str(&run.text);
         }
+        line.fragments.append(&mut run.fragments);
         line.chars += run.chars;
         line.bbox = line.bbox.union(run.bbox);
         edge = Some(if right_to_left { run.bbox.left } else { run.bbox.right });
@@ -405,6 +425,7 @@ pub mod tests {
                 origin: (left, baseline),
                 size: 10.0,
                 bold: false,
+                face: Face::Plain,
                 flow: Flow::Right,
                 space_before: false,
                 break_before: false,

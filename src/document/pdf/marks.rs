@@ -1,7 +1,7 @@
 //! What the text of a line says about its part in the paper: heading, caption, list item, end of a sentence.
 
 use super::lines::Line;
-use super::words::is_superscript;
+use super::words::{is_cjk, is_superscript};
 use crate::document::pattern;
 use regex::Regex;
 use std::sync::LazyLock;
@@ -20,7 +20,9 @@ pub fn is_heading_line(line: &Line) -> bool {
     let mut letters = line.text.chars().filter(|c| c.is_alphabetic());
     let capitals = letters.all(char::is_uppercase);
     let title = line.text.trim_start_matches(|c: char| !c.is_whitespace()).trim_start();
-    let is_title = title.chars().filter(|c| c.is_alphabetic()).count() > 1 || line.text.contains('．');
+    let title_letters = title.chars().filter(|c| c.is_alphabetic()).count();
+    let word = title.split(|c: char| !c.is_alphabetic()).any(|word| word.chars().count() > 2 || !word.is_ascii());
+    let is_title = word && 2 * title_letters > title.chars().count() || line.text.contains('．');
     is_title
         && NUMBERED.is_match(&line.text)
         && (line.bold || (capitals && line.text.chars().filter(|c| c.is_alphabetic()).count() > 5))
@@ -36,15 +38,17 @@ pub fn is_heading_text(text: &str) -> bool {
             r"discussion|discussion and conclusions?|conclusions? and future work|limitations|ethics statement|",
             r"broader impacts?|future work|appendix|appendices|supplementary materials?|funding|author contributions|",
             r"competing interests|data availability|概要|あらまし|はじめに|まえがき|関連研究|おわりに|まとめ|むすび|謝辞|付録|",
-            r"参\s*考\s*文\s*献)[.:：]?$"
+            r"参\s*考\s*文\s*献)[:：]?$"
         ))
     });
-    KNOWN.is_match(text.trim()) || is_abstract_heading(text)
+    let starts = !text.trim_start().starts_with(char::is_lowercase);
+    starts && KNOWN.is_match(text.trim()) || is_abstract_heading(text) || is_references_heading(text)
 }
 
+/// Some journals space the letters of their headings.
 fn is_abstract_heading(text: &str) -> bool {
-    let letters: String = text.chars().filter(|c| !c.is_whitespace()).collect();
-    letters.eq_ignore_ascii_case("abstract") && text.len() < 20
+    let letters: String = text.chars().take(20).filter(|c| !c.is_whitespace()).collect();
+    letters.eq_ignore_ascii_case("abstract")
 }
 
 /// The abstract's heading, or an abstract that begins with it.
@@ -75,7 +79,8 @@ pub fn ends_with_number(text: &str) -> bool {
 pub fn is_bullet(text: &str) -> bool {
     const BULLETS: [char; 17] =
         ['•', '◦', '▪', '■', '●', '○', '‣', '・', '▶', '►', '◆', '◇', '□', '⁃', '\u{F0B7}', '\u{F0A7}', '\u{F0D8}'];
-    text.starts_with(BULLETS) || text.starts_with("– ") || text.starts_with("- ")
+    let dash = text.strip_prefix(['-', '–', '−', '*']).and_then(|rest| rest.chars().next());
+    text.starts_with(BULLETS) || dash.is_some_and(|next| next == ' ' || is_cjk(next))
 }
 
 /// `(1) …`, `2. …`, `a) …`
@@ -91,9 +96,12 @@ pub fn is_broken_word(line: &Line, next: &Line) -> bool {
 
 pub fn is_references_heading(text: &str) -> bool {
     static REFERENCES: LazyLock<Regex> = LazyLock::new(|| {
-        pattern(r"(?i)^\W*((\d+|[IVX]+)\.?\s+)?(references|bibliography|literature cited|参\s*考\s*文\s*献)\W*$")
+        pattern(concat!(
+            r"(?i)^\W*((\d+|[IVX]+)\.?)?(references(and(links|notes|furtherreading))?|referencescited|bibliography|",
+            r"literaturecited|literature|参考文献|引用文献|参考資料|参考论文|참고문헌)\W*$"
+        ))
     });
-    REFERENCES.is_match(text.trim())
+    text.len() < 60 && REFERENCES.is_match(&text.split_whitespace().collect::<String>())
 }
 
 /// `Figure 3: …`, `TABLE II. …`, `図 3 …`: a label with what sets it apart from the caption's text.

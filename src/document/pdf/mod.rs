@@ -1,11 +1,16 @@
 //! A PDF's bytes → [`Document`].
 //!
 //! Glyphs come from PDFium ([`pdfium`]), are set right ([`glyphs`]), become lines ([`lines`]), are put in reading order
-//! ([`layout`]), lose running heads ([`heads`]) and become paragraphs ([`paragraphs`], with [`words`] for what happens at
-//! line ends and [`kinds`] and [`notes`] for what they are), which go on over columns and pages ([`flow`]). [`structure`]
-//! finds the paper's parts, with [`front`] for title and authors and [`headings`] for numbers and levels.
+//! ([`layout`]), lose running heads ([`heads`]), are told apart from tables, formulas, code and figures ([`displays`]) and
+//! become paragraphs ([`paragraphs`], with [`words`] for what happens at line ends and [`kinds`] and [`notes`] for what
+//! they are), which go on over columns and pages ([`flow`]). [`structure`] finds the paper's parts, with [`front`] for title
+//! and authors and [`headings`] for numbers and levels.
 
+mod displays;
+mod drawn;
+mod faces;
 mod flow;
+mod fragments;
 mod front;
 mod glyphs;
 mod headings;
@@ -25,8 +30,9 @@ mod words;
 use super::links::Links;
 use super::{Block, BlockKind, Document, Link, Page, Part, ReadOptions, Source, Span};
 use crate::{Error, Kind, Result};
+use displays::{Piece, Sheet};
 use layout::Chunk;
-use lines::{Style, Frame};
+use lines::{Frame, Style};
 use paragraphs::{Draft, Paragraphs};
 use pdfium::{Flow, Glyph, RawDocument};
 use std::path::Path;
@@ -60,8 +66,8 @@ struct LaidOut {
 fn assemble(raw: RawDocument) -> Document {
     let mut warnings = warnings::of_reading(&raw);
     let (facts, glyphs): (Vec<_>, Vec<_>) =
-        raw.pages.into_iter().map(|page| ((page.width, page.height, page.uris), page.glyphs)).unzip();
-    let sizes: Vec<(f32, f32)> = facts.iter().map(|(width, height, _)| (*width, *height)).collect();
+        raw.pages.into_iter().map(|page| ((page.width, page.height, page.uris, page.drawn), page.glyphs)).unzip();
+    let sizes: Vec<(f32, f32)> = facts.iter().map(|(width, height, ..)| (*width, *height)).collect();
     let laid_out = lay_out(glyphs, &sizes);
     let (mut mains, rest): (Vec<_>, Vec<_>) =
         laid_out.into_iter().map(|page| (page.chunks, (page.frame, page.aside))).unzip();
@@ -74,11 +80,13 @@ fn assemble(raw: RawDocument) -> Document {
     let metadata = raw.metadata_title.as_deref();
     let title = mains.first().and_then(|first| title::title(first, body.size, metadata, &vocabulary));
     let mut paragraphs = Paragraphs::new(&vocabulary, body);
-    for ((index, chunks), height) in mains.iter().enumerate().zip(heights) {
-        paragraphs.add_page(index, chunks, height);
+    for (index, (chunks, (frame, _))) in mains.iter().zip(&rest).enumerate() {
+        let sheet = Sheet::new(&facts[index].3, frame, body.size);
+        paragraphs.add_page(index, displays::split(chunks, &sheet), frame);
     }
     let mut drafts = paragraphs.finish();
-    let (parts, authors) = structure::structure(&mut drafts, title.as_deref());
+    let slides = 2 * rest.iter().filter(|(frame, _)| frame.is_wide()).count() > rest.len();
+    let (parts, authors) = structure::structure(&mut drafts, title.as_deref(), slides);
 
     let mut pages: Vec<Page> = (1..)
         .zip(sizes)
@@ -93,7 +101,7 @@ fn assemble(raw: RawDocument) -> Document {
         let part = at.checked_sub(1).map_or(Part::Body, |before| blocks[before].part);
         blocks.splice(at..at, aside_blocks(page, aside, part, &vocabulary, body));
     }
-    let links = collect_links(&blocks, facts.iter().map(|(_, _, uris)| uris.as_slice()));
+    let links = collect_links(&blocks, facts.iter().map(|(_, _, uris, _)| uris.as_slice()));
     warnings.extend(warnings::of_text(&blocks, pages.len()));
     Document { title, authors, pages, blocks, links, warnings, ..Document::empty("", Source::Pdf) }
 }
@@ -148,7 +156,7 @@ fn aside_blocks(
                 !stamp
             });
             if !chunk.lines.is_empty() {
-                paragraphs.add_page(0, &[chunk], frame.height());
+                paragraphs.add_page(0, vec![Piece::Prose(chunk)], &frame);
             }
         }
         blocks.extend(paragraphs.finish().into_iter().map(|draft| {

@@ -1,6 +1,6 @@
 //! Footnotes: small text at the foot of a column, from its first mark on.
 
-use super::lines::Style;
+use super::lines::{Frame, Style};
 use super::paragraphs::Draft;
 use super::words::is_superscript;
 use crate::document::{BlockKind, pattern};
@@ -10,8 +10,12 @@ use std::sync::LazyLock;
 /// Share of the page's height, at its bottom, in which small print without a mark is a note too.
 const FOOT: f32 = 0.14;
 
-/// Marks the footnotes among the paragraphs of one column, which are in order, on a page of this height.
-pub fn mark(column: &mut [Draft], body: Style, height: f32) {
+/// Marks the footnotes among the paragraphs of one column, which are in order. Slides have none.
+pub fn mark(column: &mut [Draft], body: Style, frame: &Frame) {
+    let height = frame.height();
+    if frame.is_wide() {
+        return;
+    }
     let top = |draft: &Draft| draft.places.first().map_or(0.0, |(_, rect)| rect.top);
     let small = |draft: &Draft| draft.style.size < 0.96 * body.size;
     let can_be = |draft: &Draft| {

@@ -1,7 +1,8 @@
 //! Lines in reading order → paragraphs.
 
+use super::displays::{Display, Piece};
 use super::layout::Chunk;
-use super::lines::{Style, Line, Rect};
+use super::lines::{Frame, Line, Rect, Style};
 use super::marks::{
     ends_sentence, is_broken_word, is_bullet, is_caption, is_heading_line, is_item, is_references_heading,
     starts_sentence,
@@ -34,8 +35,6 @@ pub struct Draft {
     pub full: bool,
     /// It stands in a reference list and does not begin as its entries do.
     pub inside: bool,
-    /// White space above it, in lines of its chunk; large for the first.
-    pub above: f32,
 }
 
 impl Draft {
@@ -73,36 +72,62 @@ pub struct Paragraphs<'a> {
     drafts: Vec<Draft>,
     chunks: usize,
     in_references: bool,
+    /// Size and pitch of the last chunk with enough lines to measure it: between two formulas there may be only one.
+    measured: Option<(f32, f32)>,
 }
 
 impl<'a> Paragraphs<'a> {
     /// `body`: how the paper's main text is set.
     pub fn new(vocabulary: &'a Vocabulary, body: Style) -> Paragraphs<'a> {
-        Paragraphs { vocabulary, body, drafts: Vec::new(), chunks: 0, in_references: false }
+        Paragraphs { vocabulary, body, drafts: Vec::new(), chunks: 0, in_references: false, measured: None }
     }
 
-    /// The chunks of a page of this height, by the page's index.
-    pub fn add_page(&mut self, page: usize, chunks: &[Chunk], height: f32) {
-        for chunk in chunks {
-            let first = self.drafts.len();
-            self.add_chunk(page, chunk);
-            notes::mark(&mut self.drafts[first..], self.body, height);
+    /// The parts of a page in reading order, by the page's index.
+    pub fn add_page(&mut self, page: usize, pieces: Vec<Piece>, frame: &Frame) {
+        let mut column = self.drafts.len();
+        let mut bottom = f32::MIN;
+        for piece in pieces {
+            let bbox = piece.bbox();
+            if bbox.top < bottom - self.body.size {
+                notes::mark(&mut self.drafts[column..], self.body, frame);
+                column = self.drafts.len();
+            }
+            bottom = bbox.bottom;
+            match piece {
+                Piece::Prose(chunk) => self.add_chunk(page, &chunk),
+                Piece::Display(display) => self.add_display(page, display),
+            }
         }
+        notes::mark(&mut self.drafts[column..], self.body, frame);
+    }
+
+    fn add_display(&mut self, page: usize, Display { kind, text, bbox }: Display) {
+        self.drafts.push(Draft {
+            kind,
+            text,
+            places: vec![(page, bbox)],
+            style: Style::default(),
+            lines: 0,
+            pieces: Vec::new(),
+            marked: false,
+            tabular: false,
+            chunk: self.chunks,
+            full: false,
+            inside: false,
+        });
+        self.chunks += 1;
     }
 
     fn add_chunk(&mut self, page: usize, chunk: &Chunk) {
         let lines = &absorb_fractions(&chunk.lines);
-        let (pitch, body) = (pitch(lines), self.body);
+        let (pitch, body) = (self.pitch(lines), self.body);
         let mut setting = Setting { chunk, pitch, hanging: self.in_references, body };
         let mut start = 0;
         for end in 1..=lines.len() {
             if end < lines.len() && !setting.breaks(&lines[start..end], &lines[end], lines.get(end + 1)) {
                 continue;
             }
-            let mut draft = setting.draft((page, self.chunks), &lines[start..end], self.vocabulary);
-            if let Some(above) = start.checked_sub(1) {
-                draft.above = (lines[start].baseline - lines[above].baseline) / pitch.max(1.0);
-            }
+            let draft = setting.draft((page, self.chunks), &lines[start..end], self.vocabulary);
             if is_references_heading(&draft.text) {
                 self.in_references = true;
             } else if draft.is_heading() {
@@ -113,6 +138,20 @@ impl<'a> Paragraphs<'a> {
             start = end;
         }
         self.chunks += 1;
+    }
+
+    /// The usual distance of two baselines, from earlier lines of the same size where there are too few.
+    fn pitch(&mut self, lines: &[Line]) -> f32 {
+        let Some(size) = lines.first().map(|line| line.size) else { return 12.0 };
+        let earlier = self.measured.filter(|(other, _)| (other - size).abs() < 0.05 * size);
+        match (pitch(lines), earlier) {
+            (Some(pitch), _) => {
+                self.measured = Some((size, pitch));
+                pitch
+            }
+            (None, Some((_, pitch))) => pitch,
+            (None, None) => 1.2 * size,
+        }
     }
 
     /// All paragraphs in reading order, those that go on elsewhere joined.
@@ -146,7 +185,7 @@ fn absorb_fractions(lines: &[Line]) -> Vec<Line> {
 }
 
 /// Median distance of the baselines of lines of one size.
-fn pitch(lines: &[Line]) -> f32 {
+fn pitch(lines: &[Line]) -> Option<f32> {
     let mut steps: Vec<f32> = lines
         .windows(2)
         .filter(|pair| (pair[0].size - pair[1].size).abs() < 0.5)
@@ -154,12 +193,12 @@ fn pitch(lines: &[Line]) -> f32 {
         .filter(|step| *step > 0.5)
         .collect();
     if steps.len() < 3 {
-        return lines.first().map_or(12.0, |line| 1.2 * line.size);
+        return None;
     }
     let middle = steps.len() / 2;
     let median = *steps.select_nth_unstable_by(middle, f32::total_cmp).1;
     let size = lines.iter().map(|line| line.size).fold(0.0, f32::max);
-    median.min(2.2 * size)
+    Some(median.min(2.2 * size))
 }
 
 impl Setting<'_> {
@@ -169,7 +208,8 @@ impl Setting<'_> {
         let step = line.baseline - last.baseline;
         let pitch = self.pitch.max(line.size).min(2.0 * line.size);
         let same_size = (last.size - line.size).abs() <= 0.12 * last.size.max(line.size);
-        if same_size && step > 0.0 && step < 2.0 * line.size && is_broken_word(last, line) {
+        if same_size && step > 0.0 && step < 2.0 * line.size && (is_broken_word(last, line) || self.wraps(group, line))
+        {
             return false;
         }
         !same_size
@@ -177,7 +217,7 @@ impl Setting<'_> {
             || step > (1.3 * pitch).max(pitch + 0.3 * line.size)
             || (last.bold != line.bold && last.chars.min(line.chars) >= 3)
             || is_heading_line(line)
-            || is_heading_line(last) && !self.wraps(group, line)
+            || is_heading_line(last)
             || line.marked
             || is_bullet(&line.text)
             || self.starts_item(group, line)
@@ -234,12 +274,24 @@ impl Setting<'_> {
         ends_sentence(&line.text) && line.bbox.right < self.chunk.right - (0.1 * width).max(line.size)
     }
 
-    /// Whether a heading that fills its line goes on in this one.
+    /// Whether a numbered heading goes on in this line: in its face, and too long for the line before.
     fn wraps(&self, group: &[Line], line: &Line) -> bool {
-        let first = &group[0];
-        let same_face = line.bold == first.bold && (line.size - first.size).abs() < 0.05 * first.size;
-        let full = first.bbox.right + 5.0 * first.size > self.chunk.right;
-        group.len() < 3 && same_face && full && first.bold && line.baseline - first.baseline < 3.0 * first.size
+        let (first, last) = (&group[0], &group[group.len() - 1]);
+        let capitals = |line: &Line| !line.text.contains(char::is_lowercase);
+        let stands_out = first.bold && !self.body.bold || first.size > 1.12 * self.body.size || capitals(first);
+        let same = line.bold == first.bold && (line.size - first.size).abs() < 0.05 * first.size;
+        let word = line.text.split_whitespace().next().map_or(0, |word| word.chars().count());
+        let left_free = (self.chunk.right - last.bbox.right).max(0.0);
+        // A centred heading leaves as much free on both sides.
+        let centred = (last.bbox.left - self.chunk.left - left_free).abs() < 2.0 * last.size;
+        let free = if centred { 2.0 * left_free } else { left_free };
+        group.len() < 3
+            && stands_out
+            && same
+            && capitals(line) == capitals(first)
+            && is_heading_line(first)
+            && !is_heading_line(line)
+            && free < (0.6 * word as f32 + 2.5) * line.size
     }
 
     /// `place`: index of the page, and of the chunk in the document.
@@ -269,7 +321,6 @@ impl Setting<'_> {
             chunk: place.1,
             full,
             inside: self.hanging && lines[0].bbox.left > self.chunk.left + 0.5 * lines[0].size,
-            above: f32::MAX,
             text,
         }
     }
@@ -286,6 +337,7 @@ impl Setting<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::lines::tests::FRAME;
     use super::*;
 
     /// A ten-point line in a column from 100 to 300.
@@ -302,7 +354,8 @@ mod tests {
         let vocabulary = Vocabulary::of(chunks.iter().flatten());
         let mut paragraphs = Paragraphs::new(&vocabulary, Style { size: 10.0, bold: false });
         for (page, lines) in chunks.into_iter().enumerate() {
-            paragraphs.add_page(page, &[Chunk { lines, left: 100.0, right: 300.0 }], 200.0);
+            let chunk = Chunk { lines, left: 100.0, right: 300.0 };
+            paragraphs.add_page(page, vec![Piece::Prose(chunk)], &FRAME);
         }
         paragraphs.finish().into_iter().map(|draft| draft.text).collect()
     }

@@ -7,8 +7,13 @@ use super::{front, marks};
 use crate::document::{BlockKind, Part};
 
 /// Sets the kind of every paragraph where its surroundings decide it, and returns each one's part and the authors' names.
-pub fn structure(drafts: &mut [Draft], title: Option<&str>) -> (Vec<Part>, Vec<String>) {
-    headings::promote(drafts);
+/// `slides`: pages are slides, with a heading each.
+pub fn structure(drafts: &mut [Draft], title: Option<&str>, slides: bool) -> (Vec<Part>, Vec<String>) {
+    if slides {
+        headings::keep_one_a_page(drafts);
+    } else {
+        headings::promote(drafts);
+    }
     let body = front::mark(drafts, title);
     let contents = mark_contents(drafts);
     headings::set_levels(drafts);
@@ -43,9 +48,11 @@ fn mark_contents(drafts: &mut [Draft]) -> Vec<bool> {
 /// heading; what follows them, or the first heading of an appendix before them, is the appendix.
 fn parts(drafts: &[Draft], body: usize, contents: &[bool]) -> Vec<Part> {
     let sections = |draft: &&Draft| matches!(&draft.kind, BlockKind::Heading { level: 1, .. });
-    let counted = drafts.iter().filter(sections).filter_map(|draft| Number::of(&draft.text));
-    let schemes: Vec<Scheme> = counted.map(|(number, _)| number.scheme).collect();
+    let roman = headings::counts_in_roman(drafts);
+    let number = |draft: &Draft| Number::of(&draft.text).map(|(number, _)| number.settled(roman));
+    let schemes: Vec<Scheme> = drafts.iter().filter(sections).filter_map(number).map(|number| number.scheme).collect();
     let letters = schemes.iter().filter(|scheme| **scheme != Scheme::Letter).count() >= 2;
+    let mut sections = 0;
     let mut part = Part::Front;
     let mut parts = Vec::with_capacity(drafts.len());
     for (index, draft) in drafts.iter().enumerate() {
@@ -58,10 +65,16 @@ fn parts(drafts: &[Draft], body: usize, contents: &[bool]) -> Vec<Part> {
         }
         if let BlockKind::Heading { level, .. } = &draft.kind {
             let appendix = *level == 1 && starts_appendix(&draft.text, letters);
+            let number = number(draft);
+            let section = number.filter(|number| number.scheme != Scheme::Letter && number.path.len() == 1);
+            let next = section.is_some_and(|section| section.path == [sections + 1]);
+            sections += u32::from(next);
             part = match part {
                 Part::Front => part,
                 _ if is_references_heading(&draft.text) => Part::References,
                 Part::Body if appendix => Part::Appendix,
+                // Some journals print the references before the first section.
+                Part::References if next && *level == 1 => Part::Body,
                 Part::References => Part::Appendix,
                 part => part,
             };
