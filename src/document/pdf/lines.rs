@@ -1,7 +1,9 @@
 //! Glyphs → lines. All geometry from here on is in the text's own frame: x grows along the line, y down the page.
 
+use super::faces::Face;
+use super::fragments::{Fragment, Fragments};
 use super::pdfium::{Flow, Glyph};
-use super::words::{is_cjk, is_rtl, normalise};
+use super::words::{is_cjk, is_rtl, normalise, raised};
 use std::collections::HashMap;
 
 /// A gap wider than this (in font sizes) ends a run: it may be a gutter between columns.
@@ -12,6 +14,8 @@ const SPACE_GAP: f32 = 0.3;
 const SCRIPT_GAP: f32 = 0.17;
 /// A gap wider than this lies between the cells of a table.
 const CELL_GAP: f32 = 1.5;
+/// A gap wider than this sets pieces of a line apart: names, columns of an address.
+const PIECE_GAP: f32 = 0.8;
 /// Over this many runs a page is taken as it comes, so that hostile pages cost linear time.
 const MAX_RUNS: usize = 6_000;
 
@@ -55,8 +59,12 @@ pub struct Line {
     pub marked: bool,
     /// Pieces with wide gaps between them, as in the rows of a table.
     pub cells: usize,
+    /// Where in the text a piece begins that a gap sets apart from what stands before it, in bytes.
+    pub gaps: Vec<usize>,
     /// A space stands before it, if it is joined to a line on its left.
     pub space_before: bool,
+    /// Its words from left to right, those with sub- or superscripts in parts.
+    pub fragments: Vec<Fragment>,
 }
 
 /// The page's frame for text of one flow.
@@ -77,7 +85,7 @@ impl Frame {
         }
     }
 
-    fn rect(&self, [x0, y0, x1, y1]: [f32; 4]) -> Rect {
+    pub fn rect(&self, [x0, y0, x1, y1]: [f32; 4]) -> Rect {
         let ((a, b), (c, d)) = (self.point(x0, y0), self.point(x1, y1));
         Rect { left: a.min(c), top: b.min(d), right: a.max(c), bottom: b.max(d) }
     }
@@ -92,6 +100,11 @@ impl Frame {
         };
         let ((a, b), (c, d)) = (back(rect.left, rect.top), back(rect.right, rect.bottom));
         [a.min(c), b.min(d), a.max(c), b.max(d)]
+    }
+
+    /// Lines run along the page's longer side, as on slides.
+    pub fn is_wide(&self) -> bool {
+        self.height() < 0.9 * self.page_width.max(self.page_height)
     }
 
     /// Height of the page across the text's lines.
@@ -128,6 +141,7 @@ struct Placed {
     baseline: f32,
     size: f32,
     bold: bool,
+    face: Face,
     space_before: bool,
     break_before: bool,
 }
@@ -136,13 +150,14 @@ impl Placed {
     fn new(glyph: &Glyph, frame: &Frame) -> Placed {
         let rect = frame.rect(glyph.bbox);
         let (_, baseline) = frame.point(glyph.origin.0, glyph.origin.1);
-        let Glyph { ch, size, bold, space_before, break_before, .. } = *glyph;
-        Placed { ch, left: rect.left, right: rect.right, baseline, size, bold, space_before, break_before }
+        let Glyph { ch, size, bold, face, space_before, break_before, .. } = *glyph;
+        Placed { ch, left: rect.left, right: rect.right, baseline, size, bold, face, space_before, break_before }
     }
 }
 
 struct Run {
-    text: String,
+    /// With the spaces before each.
+    glyphs: Vec<(bool, Placed)>,
     last: Placed,
     bbox: Rect,
     space_before: bool,
@@ -152,6 +167,7 @@ struct Run {
     first: (f32, f32),
     /// Characters by size in tenths of a point, with the baseline of the first.
     sizes: Vec<(i32, usize, f32)>,
+    fragments: Fragments,
 }
 
 impl Run {
@@ -160,9 +176,10 @@ impl Run {
         let space_before = first.space_before;
         let mark = (first.size, first.baseline);
         let last = first.clone();
+        let (glyphs, fragments) = (Vec::new(), Fragments::default());
         let mut run =
-            Run { text: String::new(), last, bbox, space_before, chars: 0, bold: 0, first: mark, sizes: vec![] };
-        run.add(first);
+            Run { glyphs, last, bbox, space_before, chars: 0, bold: 0, first: mark, sizes: vec![], fragments };
+        run.add(false, first);
         run
     }
 
@@ -184,14 +201,13 @@ impl Run {
         let gap = next.left - self.last.right;
         let size = next.size.max(self.last.size);
         let after_script = self.last.size < 0.85 * next.size && gap > SCRIPT_GAP * size;
-        if spaced(self.last.ch, next.ch, gap, size, next.space_before || after_script) {
-            self.text.push(' ');
-        }
-        self.add(next);
+        let spaced = spaced(self.last.ch, next.ch, gap, size, next.space_before || after_script);
+        self.add(spaced, next);
     }
 
-    fn add(&mut self, next: Placed) {
-        self.text.push(next.ch);
+    fn add(&mut self, spaced: bool, next: Placed) {
+        self.fragments.add(next.ch, next.face, [next.left, next.right], next.baseline, next.size, spaced);
+        self.glyphs.push((spaced, next.clone()));
         self.chars += 1;
         self.bold += usize::from(next.bold);
         let key = (next.size * 10.0).round() as i32;
@@ -215,8 +231,25 @@ impl Run {
             .copied()
             .max_by_key(|(size, count, _)| (*count, *size))
             .unwrap_or((10, 0, self.last.baseline));
+        let measure = (size as f32 / 10.0, baseline);
+        let mut text = String::with_capacity(self.glyphs.len());
+        let mut small = String::new();
+        for (spaced, glyph) in &self.glyphs {
+            if !small.is_empty() && (*spaced || !is_raised(measure, (glyph.size, glyph.baseline))) {
+                text.push_str(&raised(&small, &text));
+                small.clear();
+            }
+            if *spaced {
+                text.push(' ');
+            }
+            match is_raised(measure, (glyph.size, glyph.baseline)) {
+                true => small.push(glyph.ch),
+                false => text.push(glyph.ch),
+            }
+        }
+        text.push_str(&raised(&small, &text));
         Line {
-            text: normalise(self.text.trim()),
+            text: normalise(text.trim()),
             bbox: self.bbox,
             baseline,
             size: size as f32 / 10.0,
@@ -224,9 +257,17 @@ impl Run {
             chars: self.chars,
             marked: self.first.0 < 0.85 * size as f32 / 10.0 && self.first.1 < baseline - 0.15 * self.first.0,
             cells: 1,
+            gaps: Vec::new(),
             space_before: self.space_before,
+            fragments: self.fragments.finish(),
         }
     }
+}
+
+/// Whether characters of `small` (size, baseline) are set as superscripts to those of `measure`.
+fn is_raised(measure: (f32, f32), small: (f32, f32)) -> bool {
+    let rise = measure.1 - small.1;
+    small.0 < 0.85 * measure.0 && (0.15 * measure.0..0.8 * measure.0).contains(&rise)
 }
 
 /// Whether a space belongs between two neighbours. Japanese and Chinese have none, however their lines are stretched.
@@ -285,7 +326,10 @@ fn join_row(mut row: Vec<Line>) -> Line {
         row.sort_by(|a, b| a.bbox.left.total_cmp(&b.bbox.left));
     }
     let measure = row.iter().max_by_key(|run| run.chars).cloned().unwrap_or_default();
-    let bold = row.iter().all(|run| run.bold);
+    // A mark in another face does not make a bold line plain.
+    let (all, plain) =
+        row.iter().fold((0, 0), |(all, plain), run| (all + run.chars, plain + if run.bold { 0 } else { run.chars }));
+    let bold = 8 * plain < all;
     let marked = row.first().is_some_and(|first| {
         first.marked || first.size < 0.85 * measure.size && first.baseline < measure.baseline - 0.15 * measure.size
     });
@@ -296,21 +340,33 @@ fn join_row(mut row: Vec<Line>) -> Line {
         cells: 1,
         bold,
         marked,
+        gaps: Vec::new(),
         space_before: false,
+        fragments: Vec::new(),
         ..measure
     };
     let mut edge: Option<f32> = None;
-    for run in row {
+    for mut run in row {
         if let (Some(edge), Some(before), Some(after)) = (edge, line.text.chars().next_back(), run.text.chars().next())
         {
             let gap = if right_to_left { edge - run.bbox.right } else { run.bbox.left - edge };
             let white_space = run.space_before && gap > 0.1 * run.size;
             if spaced(before, after, gap, line.size.min(run.size), white_space) {
                 line.text.push(' ');
+                run.fragments.iter_mut().take(1).for_each(|first| first.space_before = true);
             }
             line.cells += usize::from(gap > CELL_GAP * line.size);
+            if gap > PIECE_GAP * line.size {
+                line.gaps.push(line.text.len());
+            }
         }
-        line.text.push_str(&run.text);
+        if is_raised((line.size, line.baseline), (run.size, run.baseline)) {
+            let text = raised(&run.text, &line.text);
+            line.text.push_str(&text);
+        } else {
+            line.text.push_str(&run.text);
+        }
+        line.fragments.append(&mut run.fragments);
         line.chars += run.chars;
         line.bbox = line.bbox.union(run.bbox);
         edge = Some(if right_to_left { run.bbox.left } else { run.bbox.right });
@@ -318,14 +374,39 @@ fn join_row(mut row: Vec<Line>) -> Line {
     line
 }
 
-/// The font size of most characters.
-pub fn body_size<'a>(lines: impl Iterator<Item = &'a Line>) -> Option<f32> {
-    let mut sizes: HashMap<i32, usize> = HashMap::new();
-    for line in lines {
-        *sizes.entry((line.size * 5.0).round() as i32).or_default() += line.chars;
+impl Line {
+    /// The line's pieces, as gaps set them apart.
+    pub fn pieces(&self) -> impl Iterator<Item = &str> {
+        let starts = std::iter::once(0).chain(self.gaps.iter().copied());
+        let ends = self.gaps.iter().copied().chain([self.text.len()]);
+        starts.zip(ends).filter_map(|(start, end)| self.text.get(start..end)).map(str::trim)
     }
-    let most = sizes.into_iter().max_by_key(|(size, chars)| (*chars, *size))?;
-    Some(most.0 as f32 / 5.0)
+}
+
+/// How text is set.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Style {
+    pub size: f32,
+    pub bold: bool,
+}
+
+impl Style {
+    /// The style of most characters; bold where much of the text is, so that it tells nothing.
+    pub fn of<'a>(lines: impl Iterator<Item = &'a Line>) -> Option<Style> {
+        let mut sizes: HashMap<i32, usize> = HashMap::new();
+        let (mut bold, mut all) = (0, 0);
+        for line in lines {
+            *sizes.entry((line.size * 5.0).round() as i32).or_default() += line.chars;
+            bold += if line.bold { line.chars } else { 0 };
+            all += line.chars;
+        }
+        let most = sizes.into_iter().max_by_key(|(size, chars)| (*chars, *size))?;
+        Some(Style { size: most.0 as f32 / 5.0, bold: 5 * bold > 2 * all })
+    }
+
+    pub fn is_like(&self, other: &Style) -> bool {
+        self.bold == other.bold && (self.size - other.size).abs() < 0.03 * other.size
+    }
 }
 
 #[cfg(test)]
@@ -344,6 +425,7 @@ pub mod tests {
                 origin: (left, baseline),
                 size: 10.0,
                 bold: false,
+                face: Face::Plain,
                 flow: Flow::Right,
                 space_before: false,
                 break_before: false,
@@ -369,7 +451,7 @@ pub mod tests {
         let mut small = word("2", 10.0, 96.5);
         small[0].size = 7.0;
         let glyphs = [word("mc", 0.0, 100.0), word("next", 0.0, 112.0), small].concat();
-        assert_eq!(texts(&join_rows(runs(&glyphs, &FRAME))), ["mc2", "next"]);
+        assert_eq!(texts(&join_rows(runs(&glyphs, &FRAME))), ["mc²", "next"]);
     }
 
     #[test]

@@ -1,31 +1,86 @@
 //! What the text of a line says about its part in the paper: heading, caption, list item, end of a sentence.
 
 use super::lines::Line;
+use super::words::{is_cjk, is_superscript};
 use crate::document::pattern;
 use regex::Regex;
 use std::sync::LazyLock;
 
 /// A line that is a section's heading whatever stands around it.
 pub fn is_heading_line(line: &Line) -> bool {
-    static KNOWN: LazyLock<Regex> = LazyLock::new(|| {
+    static NUMBERED: LazyLock<Regex> = LazyLock::new(|| {
         pattern(concat!(
-            r"(?i)^((\d+|[IVX]+|[A-Z])\.?\s+)?(abstract|introduction|related works?|background|references|bibliography|",
-            r"acknowledge?ments?|conclusions?|discussion|limitations|appendix|参考文献|概要|はじめに|おわりに|謝辞)[.:]?$"
+            r"^((Appendix|APPENDIX|付録)\s*)?(\d{1,2}([.．]\d{1,2}){0,3}|[A-Z](\.\d{1,2}){0,3}|[IVX]{1,4}\.)",
+            r"([.．:]\s*|\s+)\p{L}.{0,110}$"
         ))
     });
-    static NUMBERED: LazyLock<Regex> = LazyLock::new(|| {
-        pattern(r"^(\d{1,2}(\.\d{1,2}){0,3}\.?|[A-Z](\.\d{1,2}){0,3}\.?|[IVX]{1,4}\.)\s+\p{L}.{0,90}$")
-    });
-    if KNOWN.is_match(line.text.trim()) {
+    if is_heading_text(&line.text) {
         return true;
     }
-    let capitals = line.text.chars().filter(|c| c.is_alphabetic()).all(char::is_uppercase);
-    NUMBERED.is_match(&line.text)
+    let mut letters = line.text.chars().filter(|c| c.is_alphabetic());
+    let capitals = letters.all(char::is_uppercase);
+    let title = line.text.trim_start_matches(|c: char| !c.is_whitespace()).trim_start();
+    let title_letters = title.chars().filter(|c| c.is_alphabetic()).count();
+    let word = title.split(|c: char| !c.is_alphabetic()).any(|word| word.chars().count() > 2 || !word.is_ascii());
+    let is_title = word && 2 * title_letters > title.chars().count() || line.text.contains('．');
+    is_title
+        && NUMBERED.is_match(&line.text)
         && (line.bold || (capitals && line.text.chars().filter(|c| c.is_alphabetic()).count() > 5))
 }
 
+/// The words of a section that papers have, with or without its number.
+pub fn is_heading_text(text: &str) -> bool {
+    static KNOWN: LazyLock<Regex> = LazyLock::new(|| {
+        pattern(concat!(
+            r"(?i)^(((section|appendix)\s+)?(\d+|[IVX]+|[A-Z])[.．:]?\s*)?(abstract|summary|introduction|related works?|background|",
+            r"preliminaries|methods?|methodology|materials and methods|experiments?|experimental (setup|results)|results|",
+            r"evaluation|results and discussion|references|bibliography|literature cited|acknowledge?ments?|conclusions?|",
+            r"discussion|discussion and conclusions?|conclusions? and future work|limitations|ethics statement|",
+            r"broader impacts?|future work|appendix|appendices|supplementary materials?|funding|author contributions|",
+            r"competing interests|data availability|概要|あらまし|はじめに|まえがき|関連研究|おわりに|まとめ|むすび|謝辞|付録|",
+            r"参\s*考\s*文\s*献)[:：]?$"
+        ))
+    });
+    let starts = !text.trim_start().starts_with(char::is_lowercase);
+    starts && KNOWN.is_match(text.trim()) || is_abstract_heading(text) || is_references_heading(text)
+}
+
+/// Some journals space the letters of their headings.
+fn is_abstract_heading(text: &str) -> bool {
+    let letters: String = text.chars().take(20).filter(|c| !c.is_whitespace()).collect();
+    letters.eq_ignore_ascii_case("abstract")
+}
+
+/// The abstract's heading, or an abstract that begins with it.
+pub fn is_abstract(text: &str) -> bool {
+    static ABSTRACT: LazyLock<Regex> = LazyLock::new(|| {
+        pattern(
+            r"^(Abstract|ABSTRACT|Summary|SUMMARY|概\s*要|あらまし|要\s*旨|要\s*約|抄\s*録|초록|요약|摘要)($|\s*[:：.．—–\-]|\s+\p{Lu}|\s+\p{Han}|\s*\n)",
+        )
+    });
+    is_abstract_heading(text) || ABSTRACT.is_match(text)
+}
+
+pub fn is_contents_heading(text: &str) -> bool {
+    let lower = text.trim().to_lowercase();
+    ["contents", "table of contents", "目次"].contains(&lower.as_str())
+}
+
+/// A line of a table of contents, with its page.
+pub fn is_contents_entry(line: &str) -> bool {
+    static ENTRY: LazyLock<Regex> = LazyLock::new(|| pattern(r"^.*?(\s?\.){4,}\s*\d{1,4}$|^\S.{2,120}\s\d{1,4}$"));
+    ENTRY.is_match(line.trim())
+}
+
+pub fn ends_with_number(text: &str) -> bool {
+    text.ends_with(|c: char| c.is_ascii_digit())
+}
+
 pub fn is_bullet(text: &str) -> bool {
-    text.starts_with(['•', '◦', '▪', '■', '●', '‣', '・'])
+    const BULLETS: [char; 17] =
+        ['•', '◦', '▪', '■', '●', '○', '‣', '・', '▶', '►', '◆', '◇', '□', '⁃', '\u{F0B7}', '\u{F0A7}', '\u{F0D8}'];
+    let dash = text.strip_prefix(['-', '–', '−', '*']).and_then(|rest| rest.chars().next());
+    text.starts_with(BULLETS) || dash.is_some_and(|next| next == ' ' || is_cjk(next))
 }
 
 /// `(1) …`, `2. …`, `a) …`
@@ -41,22 +96,37 @@ pub fn is_broken_word(line: &Line, next: &Line) -> bool {
 
 pub fn is_references_heading(text: &str) -> bool {
     static REFERENCES: LazyLock<Regex> = LazyLock::new(|| {
-        pattern(r"(?i)^\W*((\d+|[IVX]+)\.?\s+)?(references|bibliography|literature cited|参\s*考\s*文\s*献)\W*$")
+        pattern(concat!(
+            r"(?i)^\W*((\d+|[IVX]+)\.?)?(references(and(links|notes|furtherreading))?|referencescited|bibliography|",
+            r"literaturecited|literature|参考文献|引用文献|参考資料|参考论文|참고문헌)\W*$"
+        ))
     });
-    REFERENCES.is_match(text.trim())
+    text.len() < 60 && REFERENCES.is_match(&text.split_whitespace().collect::<String>())
 }
 
+/// `Figure 3: …`, `TABLE II. …`, `図 3 …`: a label with what sets it apart from the caption's text.
 pub fn is_caption(text: &str) -> bool {
     static CAPTION: LazyLock<Regex> = LazyLock::new(|| {
-        pattern(
-            r"^(Figure|Fig\.|FIG\.|FIGURE|Table|TABLE|Tab\.|Algorithm|Listing|図|表)\s*[\dA-Z]+(\.\d+)*\s*[:.|–—\s]",
-        )
+        pattern(concat!(
+            r"^(Figure|Fig\.|FIGURE|FIG\.|Table|TABLE|Tab\.|Algorithm|ALGORITHM|Listing|Supplementary (Figure|Table)|",
+            r"Extended Data (Figure|Fig\.|Table))\s*",
+            r"([A-Z]?\d+(\.\d+)*[a-z]?|[IVX]+|[A-Z]\.?\d+)\s*([:|–—]|\.(\s+[^a-z]|$)|$)|^(図|表)\s*[\dA-Z]+"
+        ))
+    });
+    CAPTION.is_match(text)
+}
+
+/// `Figure 3 The model`: a label and a capital, which may be a sentence that begins with them.
+pub fn is_plain_caption(text: &str) -> bool {
+    static CAPTION: LazyLock<Regex> = LazyLock::new(|| {
+        pattern(r"^(Figure|Fig\.|FIGURE|FIG\.|Table|TABLE|Algorithm)\s*([A-Z]?\d+(\.\d+)*|[IVX]+)\s+[\p{Lu}(]")
     });
     CAPTION.is_match(text)
 }
 
 /// Whether a sentence ends here, closing quotes and brackets aside.
 pub fn ends_sentence(text: &str) -> bool {
+    let text = text.trim_end_matches(is_superscript).trim_end();
     let text = text.trim_end_matches(['"', '\'', '”', '’', ')', ']', '」', '）']);
     text.ends_with(['.', '?', '!', ':', '。', '．', '？', '！', '：'])
 }
@@ -72,7 +142,10 @@ mod tests {
     #[test]
     fn captions_are_known() {
         assert!(is_caption("Figure 1: The model") && is_caption("TABLE II. Results") && is_caption("図 3 構成"));
-        assert!(!is_caption("Tables are hard") && !is_caption("Figures show"));
+        assert!(
+            !is_caption("Tables are hard") && !is_caption("Table 2 shows") && !is_caption("Figure 2. of the paper")
+        );
+        assert!(is_plain_caption("Figure 3 The model") && !is_plain_caption("Table 2 summarizes"));
     }
 
     #[test]

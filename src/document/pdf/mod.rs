@@ -1,16 +1,28 @@
 //! A PDF's bytes → [`Document`].
 //!
 //! Glyphs come from PDFium ([`pdfium`]), are set right ([`glyphs`]), become lines ([`lines`]), are put in reading order
-//! ([`layout`]), lose running heads ([`heads`]) and become paragraphs ([`paragraphs`], with [`words`] for what happens at
-//! line ends).
+//! ([`layout`]), lose running heads ([`heads`]), are told apart from tables, formulas, code and figures ([`displays`]) and
+//! become paragraphs ([`paragraphs`], with [`words`] for what happens at line ends and [`kinds`] and [`notes`] for what
+//! they are), which go on over columns and pages ([`flow`]). [`structure`] finds the paper's parts, with [`front`] for title
+//! and authors and [`headings`] for numbers and levels.
 
+mod displays;
+mod drawn;
+mod faces;
+mod flow;
+mod fragments;
+mod front;
 mod glyphs;
+mod headings;
 mod heads;
+mod kinds;
 mod layout;
 mod lines;
 mod marks;
+mod notes;
 mod paragraphs;
 mod pdfium;
+mod structure;
 mod title;
 mod warnings;
 mod words;
@@ -18,8 +30,9 @@ mod words;
 use super::links::Links;
 use super::{Block, BlockKind, Document, Link, Page, Part, ReadOptions, Source, Span};
 use crate::{Error, Kind, Result};
+use displays::{Piece, Sheet};
 use layout::Chunk;
-use lines::Frame;
+use lines::{Frame, Style};
 use paragraphs::{Draft, Paragraphs};
 use pdfium::{Flow, Glyph, RawDocument};
 use std::path::Path;
@@ -53,8 +66,8 @@ struct LaidOut {
 fn assemble(raw: RawDocument) -> Document {
     let mut warnings = warnings::of_reading(&raw);
     let (facts, glyphs): (Vec<_>, Vec<_>) =
-        raw.pages.into_iter().map(|page| ((page.width, page.height, page.uris), page.glyphs)).unzip();
-    let sizes: Vec<(f32, f32)> = facts.iter().map(|(width, height, _)| (*width, *height)).collect();
+        raw.pages.into_iter().map(|page| ((page.width, page.height, page.uris, page.drawn), page.glyphs)).unzip();
+    let sizes: Vec<(f32, f32)> = facts.iter().map(|(width, height, ..)| (*width, *height)).collect();
     let laid_out = lay_out(glyphs, &sizes);
     let (mut mains, rest): (Vec<_>, Vec<_>) =
         laid_out.into_iter().map(|page| (page.chunks, (page.frame, page.aside))).unzip();
@@ -62,55 +75,41 @@ fn assemble(raw: RawDocument) -> Document {
     let dropped = heads::drop_heads(&mut mains, &heights);
 
     let lines = || mains.iter().flatten().flat_map(|chunk| &chunk.lines);
-    let body = lines::body_size(lines()).unwrap_or(10.0);
+    let body = Style::of(lines()).unwrap_or(Style { size: 10.0, bold: false });
     let vocabulary = Vocabulary::of(lines());
-    let title = mains.first().and_then(|first| title::title(first, body, raw.metadata_title.as_deref(), &vocabulary));
-    let mut paragraphs = Paragraphs::default();
-    for (index, chunks) in mains.iter().enumerate() {
-        paragraphs.add_page(index, chunks, &vocabulary);
+    let metadata = raw.metadata_title.as_deref();
+    let title = mains.first().and_then(|first| title::title(first, body.size, metadata, &vocabulary));
+    let mut paragraphs = Paragraphs::new(&vocabulary, body);
+    for (index, (chunks, (frame, _))) in mains.iter().zip(&rest).enumerate() {
+        let sheet = Sheet::new(&facts[index].3, frame, body.size);
+        paragraphs.add_page(index, displays::split(chunks, &sheet), frame);
     }
-    let drafts = paragraphs.finish(&vocabulary);
+    let mut drafts = paragraphs.finish();
+    let slides = 2 * rest.iter().filter(|(frame, _)| frame.is_wide()).count() > rest.len();
+    let (parts, authors) = structure::structure(&mut drafts, title.as_deref(), slides);
 
     let mut pages: Vec<Page> = (1..)
         .zip(sizes)
         .zip(dropped)
         .map(|((number, (width, height)), dropped)| Page { number, width, height, dropped, ..Page::default() })
         .collect();
-    let mut blocks = Vec::with_capacity(drafts.len());
-    let mut part = Part::Front;
-    for draft in drafts {
-        part = part_from(part, &draft);
-        let frame = &rest[draft.page].0;
-        blocks.push(block(draft, part, frame));
-    }
+    let frames: Vec<Frame> = rest.iter().map(|(frame, _)| *frame).collect();
+    let mut blocks: Vec<Block> =
+        drafts.into_iter().zip(parts).map(|(draft, part)| block(draft, part, &frames)).collect();
     for (page, (_, aside)) in pages.iter_mut().zip(rest) {
         let at = blocks.iter().rposition(|block: &Block| block.page() <= page.number).map_or(0, |last| last + 1);
-        blocks.splice(at..at, aside_blocks(page, aside, &vocabulary));
+        let part = at.checked_sub(1).map_or(Part::Body, |before| blocks[before].part);
+        blocks.splice(at..at, aside_blocks(page, aside, part, &vocabulary, body));
     }
-    let links = collect_links(&blocks, facts.iter().map(|(_, _, uris)| uris.as_slice()));
+    let links = collect_links(&blocks, facts.iter().map(|(_, _, uris, _)| uris.as_slice()));
     warnings.extend(warnings::of_text(&blocks, pages.len()));
-    Document { title, pages, blocks, links, warnings, ..Document::empty("", Source::Pdf) }
+    Document { title, authors, pages, blocks, links, warnings, ..Document::empty("", Source::Pdf) }
 }
 
-/// The part of the paper from `draft` on.
-fn part_from(part: Part, draft: &Draft) -> Part {
-    match part {
-        _ if marks::is_references_heading(&draft.text) => Part::References,
-        Part::Front if draft.heading => Part::Body,
-        Part::References if draft.heading => Part::Appendix,
-        part => part,
-    }
-}
-
-fn block(draft: Draft, part: Part, frame: &Frame) -> Block {
-    let kind = match part {
-        _ if draft.heading => BlockKind::Heading { level: 1, number: None },
-        _ if marks::is_caption(&draft.text) => BlockKind::Caption,
-        Part::References => BlockKind::Reference,
-        _ => BlockKind::Paragraph,
-    };
-    let span = Span { page: draft.page as u32 + 1, bbox: frame.on_page(draft.bbox) };
-    Block::new(kind, part, draft.text, vec![span])
+/// A paragraph at its places, of which each page has its own frame.
+fn block(draft: Draft, part: Part, frames: &[Frame]) -> Block {
+    let span = |(page, bbox): (usize, lines::Rect)| Span { page: page as u32 + 1, bbox: frames[page].on_page(bbox) };
+    Block::new(draft.kind, part, draft.text, draft.places.into_iter().map(span).collect())
 }
 
 fn lay_out(glyphs: Vec<Vec<Glyph>>, sizes: &[(f32, f32)]) -> Vec<LaidOut> {
@@ -138,10 +137,16 @@ fn lay_out(glyphs: Vec<Vec<Glyph>>, sizes: &[(f32, f32)]) -> Vec<LaidOut> {
 }
 
 /// Text across the page's own direction follows the page's text; stamps are dropped.
-fn aside_blocks(page: &mut Page, aside: Vec<(Frame, Vec<Chunk>)>, vocabulary: &Vocabulary) -> Vec<Block> {
+fn aside_blocks(
+    page: &mut Page,
+    aside: Vec<(Frame, Vec<Chunk>)>,
+    part: Part,
+    vocabulary: &Vocabulary,
+    body: Style,
+) -> Vec<Block> {
     let mut blocks = Vec::new();
     for (frame, chunks) in aside {
-        let mut paragraphs = Paragraphs::default();
+        let mut paragraphs = Paragraphs::new(vocabulary, body);
         for mut chunk in chunks {
             chunk.lines.retain(|line| {
                 let stamp = heads::is_arxiv_stamp(&line.text);
@@ -151,12 +156,13 @@ fn aside_blocks(page: &mut Page, aside: Vec<(Frame, Vec<Chunk>)>, vocabulary: &V
                 !stamp
             });
             if !chunk.lines.is_empty() {
-                paragraphs.add_page(0, &[chunk], vocabulary);
+                paragraphs.add_page(0, vec![Piece::Prose(chunk)], &frame);
             }
         }
-        blocks.extend(paragraphs.finish(vocabulary).into_iter().map(|draft| {
-            let span = Span { page: page.number, bbox: frame.on_page(draft.bbox) };
-            Block::new(BlockKind::Figure, Part::Body, draft.text, vec![span])
+        blocks.extend(paragraphs.finish().into_iter().map(|draft| {
+            let places = draft.places.into_iter();
+            let spans = places.map(|(_, bbox)| Span { page: page.number, bbox: frame.on_page(bbox) }).collect();
+            Block::new(BlockKind::Figure, part, draft.text, spans)
         }));
     }
     blocks

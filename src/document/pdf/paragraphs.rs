@@ -1,32 +1,57 @@
-//! Lines in reading order → paragraphs, joined over the ends of columns and pages where the sentence goes on.
+//! Lines in reading order → paragraphs.
 
+use super::displays::{Display, Piece};
 use super::layout::Chunk;
-use super::lines::{Line, Rect};
+use super::lines::{Frame, Line, Rect, Style};
 use super::marks::{
     ends_sentence, is_broken_word, is_bullet, is_caption, is_heading_line, is_item, is_references_heading,
     starts_sentence,
 };
-use super::words::{Vocabulary, is_cjk, join};
-use crate::document::pattern;
+use super::words::{Vocabulary, join};
+use super::{flow, kinds, notes};
+use crate::document::{BlockKind, pattern};
 use regex::Regex;
-use std::collections::HashMap;
 use std::sync::LazyLock;
 
-/// A paragraph before it is given its place in the document.
+/// A paragraph on its way to a block.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Draft {
-    /// Index of the page that it starts on.
-    pub page: usize,
+    /// Headings have no level yet.
+    pub kind: BlockKind,
     pub text: String,
-    pub bbox: Rect,
-    size: f32,
-    /// Which chunk of the document it comes from.
-    chunk: usize,
-    pub heading: bool,
+    /// Page by index, and box, of each stretch.
+    pub places: Vec<(usize, Rect)>,
+    pub style: Style,
+    pub lines: usize,
+    /// Pieces of its lines that gaps set apart.
+    pub pieces: Vec<String>,
+    /// It begins with a raised mark, as a footnote does.
+    pub marked: bool,
     /// It begins with a row of cells: a table, or a formula with its number.
-    tabular: bool,
+    pub tabular: bool,
+    /// Which chunk of the document it comes from.
+    pub chunk: usize,
     /// Its last line reaches the column's edge.
-    full: bool,
+    pub full: bool,
+    /// It stands in a reference list and does not begin as its entries do.
+    pub inside: bool,
+}
+
+impl Draft {
+    /// Index of the page that it starts on.
+    pub fn page(&self) -> usize {
+        self.places.first().map_or(0, |(page, _)| *page)
+    }
+
+    pub fn is_heading(&self) -> bool {
+        matches!(self.kind, BlockKind::Heading { .. })
+    }
+
+    /// What may stand in the middle of a paragraph without being part of it.
+    pub fn floats(&self) -> bool {
+        use BlockKind::{Caption, Code, Figure, Footnote, Table};
+        matches!(self.kind, Caption | Code | Figure | Footnote | Table { .. }) || self.tabular
+    }
 }
 
 /// What the lines of one chunk have in common.
@@ -36,35 +61,76 @@ struct Setting<'a> {
     pitch: f32,
     /// First lines stand out to the left, as in reference lists.
     hanging: bool,
+    body: Style,
 }
 
 /// Turns the pages' chunks into paragraphs.
-#[derive(Debug, Default)]
-pub struct Paragraphs {
+#[derive(Debug)]
+pub struct Paragraphs<'a> {
+    vocabulary: &'a Vocabulary,
+    body: Style,
     drafts: Vec<Draft>,
     chunks: usize,
     in_references: bool,
+    /// Size and pitch of the last chunk with enough lines to measure it: between two formulas there may be only one.
+    measured: Option<(f32, f32)>,
 }
 
-impl Paragraphs {
-    pub fn add_page(&mut self, page: usize, chunks: &[Chunk], vocabulary: &Vocabulary) {
-        for chunk in chunks {
-            self.add_chunk(page, chunk, vocabulary);
-        }
+impl<'a> Paragraphs<'a> {
+    /// `body`: how the paper's main text is set.
+    pub fn new(vocabulary: &'a Vocabulary, body: Style) -> Paragraphs<'a> {
+        Paragraphs { vocabulary, body, drafts: Vec::new(), chunks: 0, in_references: false, measured: None }
     }
 
-    fn add_chunk(&mut self, page: usize, chunk: &Chunk, vocabulary: &Vocabulary) {
+    /// The parts of a page in reading order, by the page's index.
+    pub fn add_page(&mut self, page: usize, pieces: Vec<Piece>, frame: &Frame) {
+        let mut column = self.drafts.len();
+        let mut bottom = f32::MIN;
+        for piece in pieces {
+            let bbox = piece.bbox();
+            if bbox.top < bottom - self.body.size {
+                notes::mark(&mut self.drafts[column..], self.body, frame);
+                column = self.drafts.len();
+            }
+            bottom = bbox.bottom;
+            match piece {
+                Piece::Prose(chunk) => self.add_chunk(page, &chunk),
+                Piece::Display(display) => self.add_display(page, display),
+            }
+        }
+        notes::mark(&mut self.drafts[column..], self.body, frame);
+    }
+
+    fn add_display(&mut self, page: usize, Display { kind, text, bbox }: Display) {
+        self.drafts.push(Draft {
+            kind,
+            text,
+            places: vec![(page, bbox)],
+            style: Style::default(),
+            lines: 0,
+            pieces: Vec::new(),
+            marked: false,
+            tabular: false,
+            chunk: self.chunks,
+            full: false,
+            inside: false,
+        });
+        self.chunks += 1;
+    }
+
+    fn add_chunk(&mut self, page: usize, chunk: &Chunk) {
         let lines = &absorb_fractions(&chunk.lines);
-        let mut setting = Setting { chunk, pitch: pitch(lines), hanging: self.in_references };
+        let (pitch, body) = (self.pitch(lines), self.body);
+        let mut setting = Setting { chunk, pitch, hanging: self.in_references, body };
         let mut start = 0;
         for end in 1..=lines.len() {
             if end < lines.len() && !setting.breaks(&lines[start..end], &lines[end], lines.get(end + 1)) {
                 continue;
             }
-            let draft = setting.draft(page, self.chunks, &lines[start..end], vocabulary);
+            let draft = setting.draft((page, self.chunks), &lines[start..end], self.vocabulary);
             if is_references_heading(&draft.text) {
                 self.in_references = true;
-            } else if draft.heading {
+            } else if draft.is_heading() {
                 self.in_references = false;
             }
             setting.hanging = self.in_references;
@@ -74,57 +140,24 @@ impl Paragraphs {
         self.chunks += 1;
     }
 
-    /// All paragraphs, those that go on in another column or on the next page joined to where they start. Text of one
-    /// size goes on in text of that size: the main text behind footnotes, footnotes behind main text.
-    pub fn finish(self, vocabulary: &Vocabulary) -> Vec<Draft> {
-        let mut done: Vec<Draft> = Vec::with_capacity(self.drafts.len());
-        let mut open: HashMap<i32, Open> = HashMap::new();
-        for draft in self.drafts {
-            if draft.heading || draft.tabular || is_caption(&draft.text) {
-                done.push(draft);
-                continue;
+    /// The usual distance of two baselines, from earlier lines of the same size where there are too few.
+    fn pitch(&mut self, lines: &[Line]) -> f32 {
+        let Some(size) = lines.first().map(|line| line.size) else { return 12.0 };
+        let earlier = self.measured.filter(|(other, _)| (other - size).abs() < 0.05 * size);
+        match (pitch(lines), earlier) {
+            (Some(pitch), _) => {
+                self.measured = Some((size, pitch));
+                pitch
             }
-            let size = (2.0 * draft.size).round() as i32;
-            let (chunk, page, full) = (draft.chunk, draft.page, draft.full);
-            let goes_on = |open: &Open| {
-                open.full
-                    && open.chunk != chunk
-                    && page <= open.page + 1
-                    && continues(&done[open.index].text, &draft.text)
-            };
-            let index = match open.get(&size).filter(|open| goes_on(open)) {
-                Some(open) => {
-                    let index = open.index;
-                    join(&mut done[index].text, &draft.text, vocabulary);
-                    index
-                }
-                None => {
-                    done.push(draft);
-                    done.len() - 1
-                }
-            };
-            let text = &done[index].text;
-            if ends_sentence(text) {
-                open.remove(&size);
-            } else if is_prose(text) {
-                open.insert(size, Open { index, chunk, page, full });
-            }
+            (None, Some((_, pitch))) => pitch,
+            (None, None) => 1.2 * size,
         }
-        done
     }
-}
 
-/// A paragraph whose sentence is not finished, and where its text ended so far.
-struct Open {
-    index: usize,
-    chunk: usize,
-    page: usize,
-    full: bool,
-}
-
-/// Long enough not to be a label in a figure.
-fn is_prose(text: &str) -> bool {
-    text.chars().count() >= if text.chars().any(is_cjk) { 20 } else { 40 }
+    /// All paragraphs in reading order, those that go on elsewhere joined.
+    pub fn finish(self) -> Vec<Draft> {
+        flow::joined(self.drafts, self.vocabulary)
+    }
 }
 
 /// The lower half of a small fraction, or exponents raised high, stand as lines of their own between two lines of prose;
@@ -152,7 +185,7 @@ fn absorb_fractions(lines: &[Line]) -> Vec<Line> {
 }
 
 /// Median distance of the baselines of lines of one size.
-fn pitch(lines: &[Line]) -> f32 {
+fn pitch(lines: &[Line]) -> Option<f32> {
     let mut steps: Vec<f32> = lines
         .windows(2)
         .filter(|pair| (pair[0].size - pair[1].size).abs() < 0.5)
@@ -160,12 +193,12 @@ fn pitch(lines: &[Line]) -> f32 {
         .filter(|step| *step > 0.5)
         .collect();
     if steps.len() < 3 {
-        return lines.first().map_or(12.0, |line| 1.2 * line.size);
+        return None;
     }
     let middle = steps.len() / 2;
     let median = *steps.select_nth_unstable_by(middle, f32::total_cmp).1;
     let size = lines.iter().map(|line| line.size).fold(0.0, f32::max);
-    median.min(2.2 * size)
+    Some(median.min(2.2 * size))
 }
 
 impl Setting<'_> {
@@ -175,15 +208,16 @@ impl Setting<'_> {
         let step = line.baseline - last.baseline;
         let pitch = self.pitch.max(line.size).min(2.0 * line.size);
         let same_size = (last.size - line.size).abs() <= 0.12 * last.size.max(line.size);
-        if same_size && step > 0.0 && step < 2.0 * line.size && is_broken_word(last, line) {
+        if same_size && step > 0.0 && step < 2.0 * line.size && (is_broken_word(last, line) || self.wraps(group, line))
+        {
             return false;
         }
         !same_size
             || step < -0.5 * line.size
             || step > (1.3 * pitch).max(pitch + 0.3 * line.size)
             || (last.bold != line.bold && last.chars.min(line.chars) >= 3)
-            || is_heading_line(last)
             || is_heading_line(line)
+            || is_heading_line(last)
             || line.marked
             || is_bullet(&line.text)
             || self.starts_item(group, line)
@@ -240,7 +274,28 @@ impl Setting<'_> {
         ends_sentence(&line.text) && line.bbox.right < self.chunk.right - (0.1 * width).max(line.size)
     }
 
-    fn draft(&self, page: usize, chunk: usize, lines: &[Line], vocabulary: &Vocabulary) -> Draft {
+    /// Whether a numbered heading goes on in this line: in its face, and too long for the line before.
+    fn wraps(&self, group: &[Line], line: &Line) -> bool {
+        let (first, last) = (&group[0], &group[group.len() - 1]);
+        let capitals = |line: &Line| !line.text.contains(char::is_lowercase);
+        let stands_out = first.bold && !self.body.bold || first.size > 1.12 * self.body.size || capitals(first);
+        let same = line.bold == first.bold && (line.size - first.size).abs() < 0.05 * first.size;
+        let word = line.text.split_whitespace().next().map_or(0, |word| word.chars().count());
+        let left_free = (self.chunk.right - last.bbox.right).max(0.0);
+        // A centred heading leaves as much free on both sides.
+        let centred = (last.bbox.left - self.chunk.left - left_free).abs() < 2.0 * last.size;
+        let free = if centred { 2.0 * left_free } else { left_free };
+        group.len() < 3
+            && stands_out
+            && same
+            && capitals(line) == capitals(first)
+            && is_heading_line(first)
+            && !is_heading_line(line)
+            && free < (0.6 * word as f32 + 2.5) * line.size
+    }
+
+    /// `place`: index of the page, and of the chunk in the document.
+    fn draft(&self, place: (usize, usize), lines: &[Line], vocabulary: &Vocabulary) -> Draft {
         let mut text = String::new();
         let mut bbox = lines[0].bbox;
         let extent = lines.iter().fold(bbox, |extent, line| extent.union(line.bbox));
@@ -255,8 +310,19 @@ impl Setting<'_> {
             }
             bbox = bbox.union(line.bbox);
         }
-        let heading = lines.iter().all(|line| is_heading_line(line) || line.bold) && lines.len() <= 3;
-        Draft { page, text, bbox, size: lines[0].size, chunk, heading, tabular: lines[0].cells > 1, full }
+        Draft {
+            kind: kinds::kind(lines, &text, self.body),
+            places: vec![(place.0, bbox)],
+            style: Style { size: lines[0].size, bold: lines.iter().all(|line| line.bold) },
+            lines: lines.len(),
+            pieces: lines.iter().flat_map(Line::pieces).map(str::to_string).collect(),
+            marked: lines[0].marked,
+            tabular: lines[0].cells > 1,
+            chunk: place.1,
+            full,
+            inside: self.hanging && lines[0].bbox.left > self.chunk.left + 0.5 * lines[0].size,
+            text,
+        }
     }
 
     /// Rows of a table, lines of an address: too short to be prose (by the paragraph's extent, or far by the column's),
@@ -269,27 +335,9 @@ impl Setting<'_> {
     }
 }
 
-/// Whether `next`, the first text of a column, goes on with the sentence that `text` leaves open.
-fn continues(text: &str, next: &str) -> bool {
-    const OPEN_ENDS: [&str; 22] = [
-        "the", "of", "and", "in", "a", "an", "to", "with", "for", "by", "on", "is", "are", "that", "as", "from", "or",
-        "at", "our", "we", "et", "its",
-    ];
-    if ends_sentence(text) {
-        return false;
-    }
-    let last_word = text.rsplit(char::is_whitespace).next().unwrap_or_default();
-    let last = text.chars().next_back().unwrap_or(' ');
-    let sentence = is_prose(next) || ends_sentence(next);
-    sentence
-        && (next.starts_with(char::is_lowercase)
-            || matches!(last, '-' | ',' | '，' | '、')
-            || OPEN_ENDS.contains(&last_word)
-            || (is_cjk(last) && next.starts_with(is_cjk)))
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::lines::tests::FRAME;
     use super::*;
 
     /// A ten-point line in a column from 100 to 300.
@@ -304,11 +352,12 @@ mod tests {
 
     fn read(chunks: Vec<Vec<Line>>) -> Vec<String> {
         let vocabulary = Vocabulary::of(chunks.iter().flatten());
-        let mut paragraphs = Paragraphs::default();
+        let mut paragraphs = Paragraphs::new(&vocabulary, Style { size: 10.0, bold: false });
         for (page, lines) in chunks.into_iter().enumerate() {
-            paragraphs.add_page(page, &[Chunk { lines, left: 100.0, right: 300.0 }], &vocabulary);
+            let chunk = Chunk { lines, left: 100.0, right: 300.0 };
+            paragraphs.add_page(page, vec![Piece::Prose(chunk)], &FRAME);
         }
-        paragraphs.finish(&vocabulary).into_iter().map(|draft| draft.text).collect()
+        paragraphs.finish().into_iter().map(|draft| draft.text).collect()
     }
 
     #[test]

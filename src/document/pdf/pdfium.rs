@@ -1,6 +1,8 @@
 //! PDFium at work: a file's bytes → each page's glyphs with place, size and font, its link annotations, the metadata's
 //! title. The only file that knows the PDF library.
 
+use super::drawn::{self, Drawn};
+use super::faces::Face;
 use crate::document::input::mentions_encryption;
 use crate::{Error, Kind, Result, interrupt};
 use pdfium_render::prelude::*;
@@ -34,6 +36,7 @@ pub struct Glyph {
     /// Font size as shown.
     pub size: f32,
     pub bold: bool,
+    pub face: Face,
     pub flow: Flow,
     /// White space stands before it in PDFium's text.
     pub space_before: bool,
@@ -47,6 +50,7 @@ pub struct RawPage {
     pub width: f32,
     pub height: f32,
     pub glyphs: Vec<Glyph>,
+    pub drawn: Drawn,
     /// URIs of link annotations, in order.
     pub uris: Vec<String>,
     /// Why the page could not be read.
@@ -160,8 +164,9 @@ fn read_page(page: &PdfPage) -> RawPage {
     let place = Placement::of(page);
     let (width, height) = place.shown_size();
     let uris = page.links().iter().filter_map(|link| link.action()?.as_uri_action()?.uri().ok()).collect();
+    let drawn = drawn::read(page, &place);
     match page.text() {
-        Ok(text) => RawPage { width, height, glyphs: read_glyphs(&text, &place), uris, failure: None },
+        Ok(text) => RawPage { width, height, glyphs: read_glyphs(&text, &place), drawn, uris, failure: None },
         Err(error) => RawPage { width, height, uris, failure: Some(format!("{error:?}")), ..RawPage::default() },
     }
 }
@@ -194,9 +199,10 @@ fn read_glyphs(text: &PdfPageText, place: &Placement) -> Vec<Glyph> {
             continue;
         }
         let font = char.font_name();
-        let bold = *fonts.entry(font).or_insert_with_key(|name| is_bold(name));
+        let (bold, face) = *fonts.entry(font).or_insert_with_key(|name| (is_bold(name), Face::of(name)));
         let mut glyph = place.glyph(&char, glyphs.last());
-        (glyph.ch, glyph.bold, glyph.space_before, glyph.break_before) = (ch, bold, space_before, break_before);
+        (glyph.ch, glyph.bold, glyph.face) = (ch, bold, face);
+        (glyph.space_before, glyph.break_before) = (space_before, break_before);
         glyphs.push(glyph);
         (space_before, break_before) = (false, false);
     }
@@ -219,7 +225,7 @@ fn is_bold(name: &str) -> bool {
 }
 
 /// How a page's own coordinates (upwards, maybe rotated, from anywhere) become the shown page's.
-struct Placement {
+pub struct Placement {
     left: f32,
     bottom: f32,
     width: f32,
@@ -245,11 +251,11 @@ impl Placement {
         Placement { left, bottom, width, height, turns }
     }
 
-    fn shown_size(&self) -> (f32, f32) {
+    pub fn shown_size(&self) -> (f32, f32) {
         if self.turns.is_multiple_of(2) { (self.width, self.height) } else { (self.height, self.width) }
     }
 
-    fn shown(&self, x: f32, y: f32) -> (f32, f32) {
+    pub fn shown(&self, x: f32, y: f32) -> (f32, f32) {
         let (x, y) = (x - self.left, y - self.bottom);
         match self.turns {
             0 => (x, self.height - y),
@@ -279,7 +285,8 @@ impl Placement {
         let size =
             if size.is_finite() && size > 0.1 { size.min(1000.0) } else { (bbox[3] - bbox[1]).clamp(1.0, 1000.0) };
         let flow = char.angle_degrees().map_or(Flow::Right, |angle| self.flow(angle));
-        Glyph { ch: UNMAPPED, bbox, origin, size, bold: false, flow, space_before: false, break_before: false }
+        let face = Face::Plain;
+        Glyph { ch: UNMAPPED, bbox, origin, size, bold: false, face, flow, space_before: false, break_before: false }
     }
 
     /// `angle`: clockwise degrees on the unrotated page.

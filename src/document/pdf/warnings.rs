@@ -81,11 +81,13 @@ fn page_list(numbers: &[u32]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::super::faces::Face;
     use super::super::pdfium::{Flow, Glyph, RawPage};
     use super::*;
 
     fn page(text: &str) -> RawPage {
         let glyph = |ch| Glyph {
+            face: Face::Plain,
             ch,
             bbox: [0.0; 4],
             origin: (0.0, 0.0),

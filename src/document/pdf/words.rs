@@ -72,6 +72,69 @@ pub fn normalise(text: &str) -> String {
     out.nfc().collect()
 }
 
+/// Raised characters behind `before` as Unicode has them, so that a note's mark is no part of its word and an exponent
+/// none of its number: `result³`, `10⁻⁹`, `Laneᵃ,ᶜ`. Ordinals (`4th`) and other raised words stay as they are.
+pub fn raised(small: &str, before: &str) -> String {
+    let letters = before.chars().rev().take_while(|c| c.is_alphabetic()).count();
+    let after_word = letters >= 3
+        || before.is_empty()
+        || before.ends_with([',', '.', ')', '”', '"'])
+        || before.ends_with(is_superscript);
+    let is_mark = |part: &str| part.chars().count() == 1 && after_word;
+    let mark = small.split(',').all(is_mark);
+    small.chars().map(|c| superscript(c).filter(|_| mark || !c.is_alphabetic()).unwrap_or(c)).collect()
+}
+
+const SUPERSCRIPTS: [(char, char); 38] = [
+    ('0', '⁰'),
+    ('1', '¹'),
+    ('2', '²'),
+    ('3', '³'),
+    ('4', '⁴'),
+    ('5', '⁵'),
+    ('6', '⁶'),
+    ('7', '⁷'),
+    ('8', '⁸'),
+    ('9', '⁹'),
+    ('+', '⁺'),
+    ('-', '⁻'),
+    ('−', '⁻'),
+    ('a', 'ᵃ'),
+    ('b', 'ᵇ'),
+    ('c', 'ᶜ'),
+    ('d', 'ᵈ'),
+    ('e', 'ᵉ'),
+    ('f', 'ᶠ'),
+    ('g', 'ᵍ'),
+    ('h', 'ʰ'),
+    ('i', 'ⁱ'),
+    ('j', 'ʲ'),
+    ('k', 'ᵏ'),
+    ('l', 'ˡ'),
+    ('m', 'ᵐ'),
+    ('n', 'ⁿ'),
+    ('o', 'ᵒ'),
+    ('p', 'ᵖ'),
+    ('r', 'ʳ'),
+    ('s', 'ˢ'),
+    ('t', 'ᵗ'),
+    ('u', 'ᵘ'),
+    ('v', 'ᵛ'),
+    ('w', 'ʷ'),
+    ('x', 'ˣ'),
+    ('y', 'ʸ'),
+    ('z', 'ᶻ'),
+];
+
+fn superscript(c: char) -> Option<char> {
+    SUPERSCRIPTS.iter().find(|(plain, _)| *plain == c).map(|(_, raised)| *raised)
+}
+
+/// Digits and letters that are raised: marks of notes and citations, exponents.
+pub fn is_superscript(c: char) -> bool {
+    SUPERSCRIPTS.iter().any(|(_, raised)| *raised == c)
+}
+
 /// How often the paper has each word that no line end breaks, in lower case. Words with hyphens count as a whole and by
 /// each two parts that follow one another; of those that a line end breaks, the parts away from it count.
 #[derive(Debug, Default)]
@@ -87,7 +150,7 @@ impl Vocabulary {
             for (index, token) in tokens.iter().enumerate() {
                 let goes_on = index == 0 && broken;
                 let fragment = goes_on || (index + 1 == tokens.len() && ends_broken);
-                let word = token.trim_matches(|c: char| !c.is_alphanumeric());
+                let word = token.trim_matches(|c: char| !c.is_alphanumeric() || is_superscript(c));
                 if !word.is_empty() && word.chars().all(|c| c.is_alphanumeric() || c == '-') {
                     vocabulary.add(&word.to_lowercase(), fragment, goes_on);
                 }
@@ -310,6 +373,20 @@ mod tests {
             ("a\u{A0}b\u{AD}c", "a bc"),
         ] {
             assert_eq!(normalise(text), expected);
+        }
+    }
+
+    #[test]
+    fn raised_marks_are_told_from_words_and_ordinals_are_not() {
+        for (small, before, expected) in [
+            ("3", "result", "³"),
+            ("−9", "10", "⁻⁹"),
+            ("a,c,*", "Lane", "ᵃ,ᶜ,*"),
+            ("th", "the 4", "th"),
+            ("n", "x", "n"),
+            ("12,13", "shown.", "¹²,¹³"),
+        ] {
+            assert_eq!(raised(small, before), expected, "{before}");
         }
     }
 

@@ -1,0 +1,92 @@
+//! Text inside figures: labels, axes, legends. It stands on a picture that the page draws.
+
+use super::super::layout::Chunk;
+use super::super::lines::{Line, Rect};
+use super::super::marks::is_caption;
+use super::{Found, Sheet, is_running_text};
+use crate::document::BlockKind;
+
+/// Share of a line's characters that stand on pictures.
+const INSIDE: f32 = 0.8;
+/// Share of running text that a picture's lines may hold; with more it is a coloured box around text.
+const PROSE: f32 = 0.35;
+
+pub fn find(chunk: &Chunk, sheet: &Sheet, taken: &[bool]) -> Vec<Found> {
+    let pictures: Vec<Rect> = sheet.pictures.iter().map(|picture| around(*picture, 0.6 * sheet.body)).collect();
+    let pictures: Vec<Rect> = pictures.into_iter().filter(|picture| !frames_text(chunk, picture)).collect();
+    let mut found = Vec::new();
+    let mut group: Vec<usize> = Vec::new();
+    for (index, line) in chunk.lines.iter().enumerate() {
+        if !taken[index] && share_inside(line, &pictures) >= INSIDE && !is_caption(&line.text) {
+            group.push(index);
+        } else if !group.is_empty() {
+            found.push(block(chunk, std::mem::take(&mut group)));
+        }
+    }
+    if !group.is_empty() {
+        found.push(block(chunk, group));
+    }
+    found
+}
+
+fn around(rect: Rect, margin: f32) -> Rect {
+    let Rect { left, top, right, bottom } = rect;
+    Rect { left: left - margin, top: top - margin, right: right + margin, bottom: bottom + margin }
+}
+
+fn frames_text(chunk: &Chunk, picture: &Rect) -> bool {
+    let inside = |line: &&Line| share_inside(line, std::slice::from_ref(picture)) >= INSIDE;
+    let count = |lines: &mut dyn Iterator<Item = &Line>| -> usize { lines.map(|line| line.chars).sum() };
+    let all = count(&mut chunk.lines.iter().filter(inside));
+    let running = count(&mut chunk.lines.iter().filter(inside).filter(|line| is_running_text(line)));
+    running as f32 > PROSE * all as f32
+}
+
+fn share_inside(line: &Line, pictures: &[Rect]) -> f32 {
+    let middle = line.baseline - 0.35 * line.size;
+    let rows: Vec<&Rect> =
+        pictures.iter().filter(|picture| picture.top <= middle && middle <= picture.bottom).collect();
+    let (mut inside, mut all) = (0, 0);
+    for fragment in &line.fragments {
+        let chars = fragment.text.chars().count();
+        let x = (fragment.left + fragment.right) / 2.0;
+        all += chars;
+        inside += if rows.iter().any(|picture| picture.left <= x && x <= picture.right) { chars } else { 0 };
+    }
+    if all == 0 { 0.0 } else { inside as f32 / all as f32 }
+}
+
+fn block(chunk: &Chunk, lines: Vec<usize>) -> Found {
+    let text = lines.iter().map(|index| chunk.lines[*index].text.as_str()).collect::<Vec<_>>().join("\n");
+    Found { lines, kind: BlockKind::Figure, text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::faces::Face;
+    use super::super::tests::{chunk, line, prose};
+    use super::*;
+
+    fn sheet() -> Sheet {
+        let picture = Rect { left: 100.0, top: 104.0, right: 320.0, bottom: 140.0 };
+        Sheet { pictures: vec![picture], body: 10.0, ..Sheet::default() }
+    }
+
+    #[test]
+    fn labels_on_a_picture_are_its_text_and_the_caption_is_not() {
+        let lines = vec![
+            prose(0),
+            line(1, &[("0.1", 110.0), ("0.2", 200.0)], Face::Plain),
+            line(2, &[("epochs", 180.0)], Face::Plain),
+            line(3, &[("Figure 1: Loss by epoch", 100.0)], Face::Plain),
+        ];
+        let found = find(&chunk(lines), &sheet(), &[false; 4]);
+        assert_eq!(found.len(), 1);
+        assert_eq!((found[0].lines.as_slice(), found[0].text.as_str()), (&[1, 2][..], "0.1 0.2\nepochs"));
+    }
+
+    #[test]
+    fn a_box_around_running_text_is_no_figure() {
+        assert_eq!(find(&chunk((0..4).map(prose).collect()), &sheet(), &[false; 4]), []);
+    }
+}

@@ -1,0 +1,160 @@
+//! What stands before the text: title, authors, their affiliations.
+
+use super::marks::is_abstract;
+use super::paragraphs::Draft;
+use super::words::{is_cjk, is_superscript};
+use crate::document::BlockKind;
+
+/// From so many characters on, a paragraph of several lines is prose and no address.
+const PROSE: usize = 200;
+
+/// Marks the title's paragraphs and those of the authors, and returns where the body begins.
+pub fn mark(drafts: &mut [Draft], title: Option<&str>) -> usize {
+    let behind_title = title.and_then(|title| mark_title(drafts, title));
+    let from = behind_title.unwrap_or(0);
+    let body = start_of_body(drafts, from);
+    for (index, draft) in drafts[..body].iter_mut().enumerate() {
+        let short = draft.text.chars().count() < PROSE || draft.text.contains('@');
+        let plain = matches!(draft.kind, BlockKind::Paragraph | BlockKind::ListItem | BlockKind::Heading { .. });
+        if plain && behind_title.is_some() && index >= from && short {
+            draft.kind = BlockKind::Authors;
+        } else if draft.is_heading() {
+            draft.kind = BlockKind::Paragraph;
+        }
+    }
+    body
+}
+
+/// The title's paragraphs on the first page; returns the index behind the last.
+fn mark_title(drafts: &mut [Draft], title: &str) -> Option<usize> {
+    let key = |text: &str| text.chars().filter(|c| c.is_alphanumeric() && !is_superscript(*c)).collect::<String>();
+    let title = key(title);
+    let first = drafts.iter().position(|draft| {
+        let start = key(&draft.text);
+        draft.page() == 0 && start.chars().count() >= 2 && title.starts_with(&start)
+    })?;
+    let mut rest = title.as_str();
+    let mut end = first;
+    for draft in &mut drafts[first..] {
+        let part = key(&draft.text);
+        let Some(behind) = rest.strip_prefix(part.as_str()).filter(|_| !part.is_empty()) else { break };
+        rest = behind;
+        draft.kind = BlockKind::Title;
+        end += 1;
+    }
+    Some(end)
+}
+
+/// Where the text begins behind the title: at the abstract, else at the first section, else at the first prose.
+fn start_of_body(drafts: &[Draft], from: usize) -> usize {
+    let early = |draft: &Draft| draft.page() <= 1;
+    let count = drafts.iter().take_while(|draft| early(draft)).count();
+    let find = |wanted: &dyn Fn(&Draft) -> bool| drafts[..count].iter().skip(from).position(wanted);
+    if from == 0 && find(&|draft| is_abstract(&draft.text)).is_none() {
+        return 0;
+    }
+    let abstract_ = find(&|draft| is_abstract(&draft.text));
+    let section = || find(&|draft| draft.is_heading() && draft.text.starts_with(['1', 'I']));
+    let prose = || find(&|draft| draft.text.chars().count() >= PROSE && draft.kind == BlockKind::Paragraph);
+    if let Some(index) = abstract_.or_else(section).or_else(prose) {
+        return from + index;
+    }
+    // A first page with little on it names the paper and its authors.
+    let on_first = drafts.iter().take_while(|draft| draft.page() == 0).count();
+    let alone = drafts.len() > on_first && from > 0;
+    if alone { on_first.max(from) } else { from }
+}
+
+/// The names among the authors' paragraphs: of each the lines up to the first that names something else. What comes
+/// twice is a place.
+pub fn authors(drafts: &[Draft]) -> Vec<String> {
+    let blocks = || drafts.iter().filter(|draft| draft.kind == BlockKind::Authors);
+    let names = |draft: &Draft| -> Vec<String> {
+        draft.pieces.iter().take_while(|piece| is_names(piece)).flat_map(|piece| split_names(piece)).collect()
+    };
+    let Some(size) = blocks().find(|draft| !names(draft).is_empty()).map(|draft| draft.style.size) else {
+        return Vec::new();
+    };
+    let alike = blocks().filter(|draft| (draft.style.size - size).abs() < 0.05 * size);
+    let found: Vec<String> = alike.flat_map(names).collect();
+    let count = |name: &String| found.iter().filter(|other| *other == name).count();
+    found.iter().filter(|name| count(name) == 1).cloned().collect()
+}
+
+/// Whether all that a piece of a line names may be people.
+fn is_names(piece: &str) -> bool {
+    let mut names = split_names(piece).peekable();
+    !piece.contains('@') && !piece.contains("://") && names.peek().is_some() && names.all(|name| is_name(&name))
+}
+
+/// Names stand between commas, marks and digits; single letters and what is raised are marks.
+fn split_names(piece: &str) -> impl Iterator<Item = String> {
+    let latin = piece.contains(|c: char| c.is_ascii_alphabetic());
+    let of_name = |c: char| {
+        let mark = is_superscript(c) || latin && matches!(c as u32, 0x370..=0x3FF);
+        c.is_alphabetic() && !mark || c.is_whitespace() || ".-\u{2010}'’".contains(c)
+    };
+    let plain: String = piece.chars().map(|c| if of_name(c) { c } else { ',' }).collect();
+    let parts: Vec<String> = plain
+        .replace(" and ", ",")
+        .split(',')
+        .map(|part| part.trim().trim_start_matches("and ").trim_end_matches(" and").trim().to_string())
+        .filter(|part| part.chars().filter(|c| c.is_alphabetic()).count() > 1 && part != "and")
+        .collect();
+    parts.into_iter()
+}
+
+fn is_name(name: &str) -> bool {
+    const PARTICLES: [&str; 16] =
+        ["de", "da", "di", "del", "della", "der", "den", "van", "von", "la", "le", "bin", "el", "al", "dos", "ten"];
+    const PLACES: [&str; 24] = [
+        "universit",
+        "institut",
+        "department",
+        "school",
+        "college",
+        "laborator",
+        "research",
+        "corporation",
+        "academy",
+        "faculty",
+        "hospital",
+        "division",
+        "company",
+        "大学",
+        "研究",
+        "学部",
+        "株式会社",
+        "facebook",
+        "google",
+        "microsoft",
+        "openai",
+        "deepmind",
+        "street",
+        "mountain",
+    ];
+    const WORDS: [&str; 18] = [
+        "ai", "inc", "ltd", "team", "group", "labs", "lab", "center", "centre", "version", "license", "january",
+        "february", "revised", "received", "accepted", "december", "november",
+    ];
+    let lower = name.to_lowercase();
+    let mut words = lower.split_whitespace();
+    let place = PLACES.iter().any(|place| words.clone().any(|word| word.starts_with(place)))
+        || PLACES.iter().any(|place| !place.is_ascii() && lower.contains(place));
+    if place || words.any(|word| WORDS.contains(&word.trim_end_matches('.'))) {
+        return false;
+    }
+    let words: Vec<&str> = name.split_whitespace().collect();
+    if name.chars().all(|c| is_cjk(c) || c.is_whitespace()) {
+        return (2..=12).contains(&name.chars().count());
+    }
+    let proper = |word: &&&str| word.starts_with(char::is_uppercase);
+    let is_part = |word: &&str| {
+        PARTICLES.contains(word)
+            || word.starts_with(char::is_uppercase) && !word.chars().any(|c| c.is_numeric() || c == '@')
+    };
+    (2..=5).contains(&words.len())
+        && words.iter().all(is_part)
+        && words.iter().filter(proper).count() >= 2
+        && words.iter().any(|word| word.chars().filter(|c| c.is_lowercase()).count() >= 1 || word.chars().count() > 2)
+}

@@ -1,0 +1,211 @@
+//! Headings: their numbers, those that only their number's place in the sequence shows, and their levels.
+
+use super::lines::Style;
+use super::marks::{is_bullet, is_heading_text, is_item};
+use super::paragraphs::Draft;
+use super::words::is_cjk;
+use crate::document::{BlockKind, pattern};
+use regex::Regex;
+use std::sync::LazyLock;
+
+/// How sections are counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    Arabic,
+    Roman,
+    Letter,
+}
+
+/// A section's number: `3.2`, `A.1`, `IV`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Number {
+    pub label: String,
+    pub scheme: Scheme,
+    /// Its parts as numbers, from the section down.
+    pub path: Vec<u32>,
+}
+
+impl Number {
+    /// The number that `text` begins with, and the title behind it.
+    pub fn of(text: &str) -> Option<(Number, &str)> {
+        static NUMBER: LazyLock<Regex> = LazyLock::new(|| {
+            pattern(concat!(
+                r"^((Section|Appendix|APPENDIX|付録)\s*)?(\d{1,2}([.．]\d{1,2}){0,3}|[A-Z]([.．]\d{1,2}){0,3}|[IVX]{1,5})",
+                r"([.．:)]\s*|\s+|$)"
+            ))
+        });
+        let found = NUMBER.captures(text)?;
+        let label = found.get(3)?.as_str().replace('．', ".");
+        let title = text.get(found.get(0)?.end()..)?;
+        let named = found.get(2).is_some();
+        let mut parts = label.split('.');
+        let first = parts.next()?;
+        let roman = roman(first).filter(|_| !named);
+        let (scheme, first) = match (first.parse(), roman) {
+            (Ok(number), _) => (Scheme::Arabic, number),
+            (_, Some(number)) => (Scheme::Roman, number),
+            _ => (Scheme::Letter, u32::from(*first.as_bytes().first()? - b'A') + 1),
+        };
+        let path = std::iter::once(first).chain(parts.filter_map(|part| part.parse().ok())).collect();
+        Some((Number { label, scheme, path }, title))
+    }
+
+    /// One letter may be a number of either kind: it is a letter where sections are not counted in Roman numerals.
+    pub fn settled(mut self, roman: bool) -> Number {
+        if let ([letter], Scheme::Roman, false) = (self.label.as_bytes(), self.scheme, roman) {
+            (self.scheme, self.path) = (Scheme::Letter, vec![u32::from(letter - b'A') + 1]);
+        }
+        self
+    }
+
+    /// Whether it may come next after `last`: the same with one part counted on (one may have
+    /// been missed), or a first part below it.
+    fn follows(&self, last: Option<&Number>) -> bool {
+        let Some(last) = last else { return self.path == [1] || self.path == [0] };
+        if last.scheme == Scheme::Roman && self.scheme == Scheme::Letter {
+            return self.path == [1];
+        }
+        let (Some((end, above)), len) = (self.path.split_last(), self.path.len()) else { return false };
+        let counted = last
+            .path
+            .get(..len)
+            .is_some_and(|start| start[..len - 1] == *above && (1..=2).contains(&end.saturating_sub(start[len - 1])));
+        let below = last.path == above && *end == 1;
+        self.scheme == last.scheme && (counted || below)
+    }
+}
+
+fn roman(text: &str) -> Option<u32> {
+    const NUMERALS: [&str; 20] = [
+        "I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII", "XIII", "XIV", "XV", "XVI", "XVII",
+        "XVIII", "XIX", "XX",
+    ];
+    (1..).zip(NUMERALS).find(|(_, numeral)| *numeral == text).map(|(number, _)| number)
+}
+
+/// Finds headings that are neither bold nor large: alone on their line, with the number that comes next, or set apart by
+/// white space before a paragraph.
+pub fn promote(drafts: &mut [Draft]) {
+    let roman = counts_in_roman(drafts);
+    let (mut last, mut above): (Option<Number>, Option<Number>) = (None, None);
+    for index in 0..drafts.len() {
+        let draft = &drafts[index];
+        let number = Number::of(&draft.text).map(|(number, title)| (number.settled(roman), title));
+        if draft.is_heading() {
+            last = number.map(|(number, _)| number).or(last);
+            above = last.clone().filter(|last| last.scheme == Scheme::Roman).or(above);
+            continue;
+        }
+        let Some((number, title)) = number else { continue };
+        let bare = matches!(draft.kind, BlockKind::Paragraph | BlockKind::ListItem) && !draft.tabular && !draft.inside;
+        let in_list = number.path.len() == 1 && has_sibling(drafts, index, &number);
+        if bare
+            && draft.lines == 1
+            && is_title(title)
+            && (number.follows(last.as_ref()) || number.follows(above.as_ref()))
+            && !in_list
+        {
+            drafts[index].kind = BlockKind::Heading { level: 0, number: None };
+            last = Some(number);
+        }
+    }
+}
+
+/// Of a slide's large lines only the first of the largest are its heading.
+pub fn keep_one_a_page(drafts: &mut [Draft]) {
+    let mut first = 0;
+    while first < drafts.len() {
+        let page = drafts[first].page();
+        let end =
+            drafts[first..].iter().position(|draft| draft.page() != page).map_or(drafts.len(), |count| first + count);
+        let slide = &mut drafts[first..end];
+        let sizes = slide.iter().filter(|draft| draft.is_heading()).map(|draft| draft.style.size);
+        let largest = sizes.fold(0.0, f32::max);
+        let heading = slide.iter().position(|draft| draft.is_heading() && draft.style.size > 0.97 * largest);
+        for (index, draft) in slide.iter_mut().enumerate() {
+            if draft.is_heading() && heading != Some(index) {
+                draft.kind = if is_bullet(&draft.text) { BlockKind::ListItem } else { BlockKind::Paragraph };
+            }
+        }
+        first = end;
+    }
+}
+
+/// Whether the paper has a section II.
+pub fn counts_in_roman(drafts: &[Draft]) -> bool {
+    let number = |draft: &Draft| Number::of(&draft.text).is_some_and(|(number, _)| number.label == "II");
+    drafts.iter().any(|draft| draft.is_heading() && number(draft))
+}
+
+/// Whether the next items of a list count on from or up to this number.
+fn has_sibling(drafts: &[Draft], index: usize, number: &Number) -> bool {
+    let around = drafts[index.saturating_sub(2)..].iter().take(5);
+    around.filter(|draft| !draft.is_heading() && is_item(&draft.text)).any(|draft| {
+        let other = Number::of(&draft.text).map(|(other, _)| other);
+        other.is_some_and(|other| other.path.len() == 1 && other.path[0].abs_diff(number.path[0]) == 1)
+    })
+}
+
+fn is_title(text: &str) -> bool {
+    let chars = text.chars().count();
+    let letters = text.chars().filter(|c| c.is_alphabetic()).count();
+    let starts = text.starts_with(|c: char| c.is_uppercase() || is_cjk(c));
+    starts
+        && (2..=90).contains(&chars)
+        && 3 * letters > 2 * chars
+        && !text.ends_with(['.', ',', ':', ';', '。', '．', '，'])
+}
+
+/// Gives headings their numbers and levels.
+pub fn set_levels(drafts: &mut [Draft]) {
+    let roman = counts_in_roman(drafts);
+    let numbers: Vec<Option<Number>> = drafts
+        .iter()
+        .map(|draft| {
+            draft.is_heading().then(|| Number::of(&draft.text)).flatten().map(|(number, _)| number.settled(roman))
+        })
+        .collect();
+    let mut known: Vec<(Style, u8)> = Vec::new();
+    let mut levels: Vec<Option<u8>> = Vec::with_capacity(drafts.len());
+    for (draft, number) in drafts.iter().zip(&numbers) {
+        let level = match number {
+            Some(number) if roman && number.scheme == Scheme::Letter && number.path.len() == 1 => Some(2),
+            Some(number) if roman && number.scheme == Scheme::Arabic && number.path.len() == 1 => Some(3),
+            Some(number) => Some(number.path.len() as u8),
+            None => is_heading_text(&draft.text).then_some(1),
+        };
+        if let (true, Some(level)) = (draft.is_heading(), level) {
+            known.push((draft.style, level));
+        }
+        levels.push(level);
+    }
+    let unknown =
+        |(draft, level): (&Draft, &Option<u8>)| (draft.is_heading() && level.is_none()).then_some(draft.style);
+    let mut styles: Vec<Style> = drafts.iter().zip(&levels).filter_map(unknown).collect();
+    styles.sort_by(|a, b| b.size.total_cmp(&a.size).then(b.bold.cmp(&a.bold)));
+    styles.dedup_by(|b, a| b.is_like(a));
+    for ((draft, number), level) in drafts.iter_mut().zip(numbers).zip(levels) {
+        if draft.is_heading() {
+            let level = level.unwrap_or_else(|| level_of(draft.style, &known, &styles));
+            draft.kind = BlockKind::Heading { level, number: number.map(|number| number.label) };
+        }
+    }
+}
+
+/// The level of a heading without a number: that of most headings of its style; else one below those of the smallest
+/// larger style; else by rank among its kind.
+fn level_of(style: Style, known: &[(Style, u8)], styles: &[Style]) -> u8 {
+    let alike = |level: u8| known.iter().filter(|(other, at)| *at == level && other.is_like(&style)).count();
+    let most = (1..=4).max_by_key(|level| (alike(*level), std::cmp::Reverse(*level))).unwrap_or(1);
+    if alike(most) > 0 {
+        return most;
+    }
+    let larger = known.iter().filter(|(other, _)| other.size > 1.03 * style.size || other.bold && !style.bold);
+    if let Some(level) = larger.map(|(_, level)| *level).max() {
+        return (level + 1).min(6);
+    }
+    if !known.is_empty() {
+        return 1;
+    }
+    styles.iter().position(|other| other.is_like(&style)).map_or(1, |rank| rank.min(3) as u8 + 1)
+}

@@ -1,0 +1,93 @@
+//! The paper's parts, and the kind of each paragraph in them.
+
+use super::headings::{self, Number, Scheme};
+use super::marks::{is_abstract, is_references_heading};
+use super::paragraphs::Draft;
+use super::{front, marks};
+use crate::document::{BlockKind, Part};
+
+/// Sets the kind of every paragraph where its surroundings decide it, and returns each one's part and the authors' names.
+/// `slides`: pages are slides, with a heading each.
+pub fn structure(drafts: &mut [Draft], title: Option<&str>, slides: bool) -> (Vec<Part>, Vec<String>) {
+    if slides {
+        headings::keep_one_a_page(drafts);
+    } else {
+        headings::promote(drafts);
+    }
+    let body = front::mark(drafts, title);
+    let contents = mark_contents(drafts);
+    headings::set_levels(drafts);
+    let parts = parts(drafts, body, &contents);
+    for (draft, part) in drafts.iter_mut().zip(&parts) {
+        if *part == Part::References && matches!(draft.kind, BlockKind::Paragraph | BlockKind::ListItem) {
+            draft.kind = BlockKind::Reference;
+        }
+    }
+    let authors = front::authors(&drafts[..body]);
+    (parts, authors)
+}
+
+/// Lines of a table of contents, which look like the headings that they name: they become items of a list.
+fn mark_contents(drafts: &mut [Draft]) -> Vec<bool> {
+    let mut within = false;
+    let mut contents = Vec::with_capacity(drafts.len());
+    for draft in drafts {
+        let entry = draft.text.lines().all(marks::is_contents_entry);
+        let title = draft.is_heading() && marks::is_contents_heading(&draft.text);
+        within = title || within && (entry || draft.is_heading() && marks::ends_with_number(&draft.text));
+        let inside = within || entry && draft.text.contains(". . . .");
+        if inside && !title {
+            draft.kind = BlockKind::ListItem;
+        }
+        contents.push(inside);
+    }
+    contents
+}
+
+/// The part of each paragraph: the front up to `body`; from the references' heading on the references, up to the next
+/// heading; what follows them, or the first heading of an appendix before them, is the appendix.
+fn parts(drafts: &[Draft], body: usize, contents: &[bool]) -> Vec<Part> {
+    let sections = |draft: &&Draft| matches!(&draft.kind, BlockKind::Heading { level: 1, .. });
+    let roman = headings::counts_in_roman(drafts);
+    let number = |draft: &Draft| Number::of(&draft.text).map(|(number, _)| number.settled(roman));
+    let schemes: Vec<Scheme> = drafts.iter().filter(sections).filter_map(number).map(|number| number.scheme).collect();
+    let letters = schemes.iter().filter(|scheme| **scheme != Scheme::Letter).count() >= 2;
+    let mut sections = 0;
+    let mut part = Part::Front;
+    let mut parts = Vec::with_capacity(drafts.len());
+    for (index, draft) in drafts.iter().enumerate() {
+        if contents[index] {
+            parts.push(Part::Front);
+            continue;
+        }
+        if index == body {
+            part = Part::Body;
+        }
+        if let BlockKind::Heading { level, .. } = &draft.kind {
+            let appendix = *level == 1 && starts_appendix(&draft.text, letters);
+            let number = number(draft);
+            let section = number.filter(|number| number.scheme != Scheme::Letter && number.path.len() == 1);
+            let next = section.is_some_and(|section| section.path == [sections + 1]);
+            sections += u32::from(next);
+            part = match part {
+                Part::Front => part,
+                _ if is_references_heading(&draft.text) => Part::References,
+                Part::Body if appendix => Part::Appendix,
+                // Some journals print the references before the first section.
+                Part::References if next && *level == 1 => Part::Body,
+                Part::References => Part::Appendix,
+                part => part,
+            };
+        }
+        parts.push(part);
+    }
+    parts
+}
+
+/// `Appendix …`, or the letter A where sections have numbers (`letters`).
+fn starts_appendix(text: &str, letters: bool) -> bool {
+    let lower = text.to_lowercase();
+    let named = ["appendix", "appendices", "supplementary material", "supplemental material", "付録"];
+    let lettered = || Number::of(text).is_some_and(|(number, _)| number.scheme == Scheme::Letter && number.path == [1]);
+    named.iter().any(|name| lower.starts_with(name)) || letters && lettered() && !is_abstract(text)
+}
