@@ -2,7 +2,7 @@
 //! title. The only file that knows the PDF library.
 
 use super::drawn::{self, Drawn};
-use super::faces::Face;
+use super::faces::{Face, tex_sign};
 use crate::document::input::mentions_encryption;
 use crate::{Error, Kind, Result, interrupt};
 use pdfium_render::prelude::*;
@@ -200,6 +200,7 @@ fn read_glyphs(text: &PdfPageText, place: &Placement) -> Vec<Glyph> {
         }
         let font = char.font_name();
         let (bold, face) = *fonts.entry(font).or_insert_with_key(|name| (is_bold(name), Face::of(name)));
+        let ch = if face == Face::Math { tex_sign(&char.font_name(), ch).unwrap_or(ch) } else { ch };
         let mut glyph = place.glyph(&char, glyphs.last());
         (glyph.ch, glyph.bold, glyph.face) = (ch, bold, face);
         (glyph.space_before, glyph.break_before) = (space_before, break_before);

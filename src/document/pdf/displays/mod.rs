@@ -6,6 +6,10 @@
 mod algorithms;
 mod code;
 mod figures;
+mod formulas;
+mod grid;
+mod linear;
+mod tables;
 
 use super::drawn::{self, Drawn};
 use super::layout::Chunk;
@@ -58,7 +62,8 @@ struct Found {
 type Finder = fn(&Chunk, &Sheet, &[bool]) -> Vec<Found>;
 
 /// In the order in which they are asked.
-const FINDERS: [Finder; 3] = [figures::find, algorithms::find, code::find];
+const FINDERS: [Finder; 6] =
+    [figures::find, algorithms::find, tables::ruled, code::find, formulas::find, tables::aligned];
 
 /// The chunks of a page, with what is no prose apart.
 pub fn split(chunks: &[Chunk], sheet: &Sheet) -> Vec<Piece> {
