@@ -1,20 +1,27 @@
-//! Lines of a table → rows and cells. Columns are what stands between white stripes that run through (nearly) all lines.
+//! Lines of a table → rows and cells. Columns are what stands between white stripes that run through all lines, those
+//! cells aside that lie across several columns of other lines.
 
 use super::super::fragments::Fragment;
 use super::super::lines::Line;
 use super::super::words::is_cjk;
 
 /// Width of a white stripe between columns, in font sizes: of a long table, and of a short one.
-const STRIPE: f32 = 0.6;
+const STRIPE: f32 = 0.45;
 const STRIPE_OF_FEW: f32 = 1.0;
-const FEW: usize = 4;
-/// Words no further apart than this belong to one cell.
-const CELL_GAP: f32 = 0.6;
+const FEW: usize = 3;
+/// Words no further apart than this (in font sizes) belong to one cell.
+const CELL_GAP: f32 = 0.45;
+/// More cells than this are no table that a person reads.
+const MAX_CELLS: usize = 3_000;
 
 /// The cells of each row, all rows of one length; none if there is only one column. `levels`: heights of rules over the
 /// whole width.
 pub fn rows(lines: &[&Line], levels: &[f32]) -> Option<Vec<Vec<String>>> {
-    let stripes = stripes(lines);
+    let cells: Vec<Vec<Cell>> = lines.iter().map(|line| cells(line)).collect();
+    if cells.iter().map(Vec::len).sum::<usize>() > MAX_CELLS {
+        return None;
+    }
+    let stripes = stripes(lines, &cells);
     if stripes.is_empty() {
         return None;
     }
@@ -22,43 +29,62 @@ pub fn rows(lines: &[&Line], levels: &[f32]) -> Option<Vec<Vec<String>>> {
     Some(groups.into_iter().map(|group| row(&group, &stripes)).collect())
 }
 
-/// The middles of the white stripes, from left to right. Lines that cross one, as headings over columns do, are allowed
-/// as long as they are few.
-fn stripes(lines: &[&Line]) -> Vec<f32> {
-    let left = lines.iter().map(|line| line.bbox.left).fold(f32::MAX, f32::min);
-    let right = lines.iter().map(|line| line.bbox.right).fold(f32::MIN, f32::max);
-    let size = median(lines.iter().map(|line| line.size).collect());
-    if !(right - left).is_finite() || right - left > 20_000.0 || right <= left {
-        return Vec::new();
-    }
-    let mut cover = vec![0_usize; (right - left) as usize + 1];
-    for line in lines {
-        for (from, to) in line.fragments.iter().map(|part| (part.left - left, part.right - left)).collect::<Vec<_>>() {
-            let (from, to) = ((from.max(0.0).ceil()) as usize, (to.max(0.0).floor()) as usize);
-            let last = cover.len();
-            cover[from.min(last)..to.min(last).max(from.min(last))].iter_mut().for_each(|count| *count += 1);
+/// Words of a line without a wide gap between them.
+struct Cell<'a> {
+    parts: &'a [Fragment],
+    left: f32,
+    right: f32,
+}
+
+fn cells(line: &Line) -> Vec<Cell<'_>> {
+    let mut cells: Vec<Cell> = Vec::new();
+    let mut start = 0;
+    for end in 1..=line.fragments.len() {
+        let parts = &line.fragments[start..end];
+        let right = parts.iter().map(|part| part.right).fold(f32::MIN, f32::max);
+        if line.fragments.get(end).is_none_or(|next| next.left - right > CELL_GAP * line.size) {
+            cells.push(Cell { parts, left: parts[0].left, right });
+            start = end;
         }
     }
-    let allowed = if lines.len() <= 2 { 0 } else { (lines.len() / 5).max(1) };
-    let wide = size * if lines.len() <= FEW { STRIPE_OF_FEW } else { STRIPE };
-    let mut stripes = Vec::new();
-    let mut start = None;
-    for (x, count) in cover.iter().enumerate() {
-        match (start, *count <= allowed) {
-            (None, true) => start = Some(x),
-            (Some(from), false) => {
-                let from = std::mem::replace(&mut start, None).unwrap_or(from);
-                let parts = |side: &dyn Fn(&Fragment) -> bool| lines.iter().any(|line| line.fragments.iter().any(side));
-                let middle = left + (from + x) as f32 / 2.0;
-                if (x - from) as f32 >= wide
-                    && parts(&|part| part.right <= middle)
-                    && parts(&|part| part.left >= middle)
-                {
-                    stripes.push(middle);
-                }
+    cells
+}
+
+impl Cell<'_> {
+    fn overlaps(&self, other: &Cell) -> bool {
+        self.right.min(other.right) - self.left.max(other.left) > 0.5
+    }
+
+    /// Whether it lies over two cells or more of other lines, rather than over one: a heading over several columns. The
+    /// more cells a line has, the more it says about where columns are.
+    fn spans(&self, others: &[Vec<Cell>]) -> bool {
+        let (mut parted, mut whole) = (0, 0);
+        for line in others {
+            match line.iter().filter(|cell| self.overlaps(cell)).count() {
+                0 => {}
+                1 => whole += line.len(),
+                _ => parted += line.len(),
             }
-            _ => {}
         }
+        // The line of the cell itself is among the latter.
+        parted > 0 && parted >= whole
+    }
+}
+
+/// The middles of the white stripes, from left to right.
+fn stripes(lines: &[&Line], cells: &[Vec<Cell>]) -> Vec<f32> {
+    let size = median(lines.iter().map(|line| line.size).collect());
+    let wide = size * if lines.len() <= FEW { STRIPE_OF_FEW } else { STRIPE };
+    let mut narrow: Vec<(f32, f32)> =
+        cells.iter().flatten().filter(|cell| !cell.spans(cells)).map(|cell| (cell.left, cell.right)).collect();
+    narrow.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut stripes = Vec::new();
+    let mut edge = f32::MAX;
+    for (left, right) in narrow {
+        if left - edge >= wide {
+            stripes.push((edge + left) / 2.0);
+        }
+        edge = if edge == f32::MAX { right } else { edge.max(right) };
     }
     stripes
 }
@@ -71,25 +97,19 @@ fn median(mut values: Vec<f32>) -> f32 {
 /// Lines that are one row: between two rules of a table that has a rule under each row; else a line that goes on with
 /// cells of the one above it, closer to it than rows are to each other.
 fn groups<'a>(lines: &[&'a Line], levels: &[f32], stripes: &[f32]) -> Vec<Vec<&'a Line>> {
-    let band = |line: &Line| levels.iter().filter(|level| **level < line.baseline - 0.3 * line.size).count();
-    let mut bands: Vec<usize> = lines.iter().map(|line| band(line)).collect();
-    bands.dedup();
-    let by_rules = bands.len() >= 3 && 3 * bands.len() >= lines.len();
+    let by_rules = has_rule_under_each_row(lines, levels, stripes);
     let steps: Vec<f32> = lines.windows(2).map(|pair| pair[1].baseline - pair[0].baseline).collect();
-    let usual = median(steps.clone());
-    let close = steps.iter().copied().fold(f32::MAX, f32::min).min(usual);
+    let close = steps.iter().copied().fold(f32::MAX, f32::min);
+    let wide = steps.iter().copied().fold(0.0, f32::max);
     let mut groups: Vec<Vec<&Line>> = Vec::new();
     for line in lines {
         let joins = groups.last().and_then(|group: &Vec<&Line>| group.last()).is_some_and(|above| {
             if by_rules {
-                return band(above) == band(line);
+                return band(above, levels) == band(line, levels);
             }
-            let step = line.baseline - above.baseline;
             let first_is_empty = stripes.first().is_some_and(|stripe| line.bbox.left > *stripe);
-            first_is_empty
-                && step < 1.1 * close
-                && close < 0.85 * steps.iter().copied().fold(0.0, f32::max)
-                && filled(line, stripes) < filled(above, stripes)
+            let near = line.baseline - above.baseline < 1.1 * close && close < 0.85 * wide;
+            near && first_is_empty && filled(line, stripes) < filled(above, stripes)
         });
         match groups.last_mut().filter(|_| joins) {
             Some(group) => group.push(line),
@@ -99,34 +119,77 @@ fn groups<'a>(lines: &[&'a Line], levels: &[f32], stripes: &[f32]) -> Vec<Vec<&'
     groups
 }
 
+/// How many rules stand above a line.
+fn band(line: &Line, levels: &[f32]) -> usize {
+    levels.iter().filter(|level| **level < line.baseline - 0.3 * line.size).count()
+}
+
+/// Whether rules part the rows: there are several, and between no two of them do two lines begin a row.
+fn has_rule_under_each_row(lines: &[&Line], levels: &[f32], stripes: &[f32]) -> bool {
+    let mut starts: Vec<usize> = Vec::new();
+    let mut bands: Vec<usize> = Vec::new();
+    for line in lines {
+        let band = band(line, levels);
+        let named = line.bbox.left < stripes.first().copied().unwrap_or(f32::MAX) && filled(line, stripes) >= 2;
+        let begins = named || line.fragments.iter().filter(|part| is_value(&part.text)).count() >= 2;
+        if begins && starts.last() == Some(&band) {
+            return false;
+        }
+        starts.extend(begins.then_some(band));
+        bands.push(band);
+    }
+    bands.dedup();
+    bands.len() >= 3 && 4 * bands.len() >= lines.len()
+}
+
+/// How many columns of a line hold something.
 fn filled(line: &Line, stripes: &[f32]) -> usize {
     let mut columns: Vec<usize> = line.fragments.iter().map(|part| column(part, stripes)).collect();
     columns.dedup();
     columns.len()
 }
 
+/// The column that holds the fragment, or the first of those that it lies over.
 fn column(fragment: &Fragment, stripes: &[f32]) -> usize {
-    let middle = (fragment.left + fragment.right) / 2.0;
-    stripes.iter().filter(|stripe| **stripe < middle).count()
+    stripes.iter().filter(|stripe| **stripe < fragment.left + 0.3 * (fragment.right - fragment.left)).count()
 }
 
 fn row(lines: &[&Line], stripes: &[f32]) -> Vec<String> {
-    let mut cells = vec![String::new(); stripes.len() + 1];
+    let mut row = vec![String::new(); stripes.len() + 1];
     for line in lines {
-        let mut edge = f32::MIN;
-        let mut at = 0;
-        for fragment in &line.fragments {
-            let gap = fragment.left - edge;
-            // A heading over several columns stands in the first of them.
-            if gap > CELL_GAP * line.size || edge == f32::MIN {
-                at = column(fragment, stripes);
+        for cell in cells(line) {
+            for (column, parts) in columns_of(&cell, stripes) {
+                for (index, part) in parts.iter().enumerate() {
+                    add(&mut row[column], &part.text, index == 0 || part.space_before);
+                }
             }
-            let spaced = fragment.space_before || gap > CELL_GAP * line.size;
-            add(&mut cells[at], &fragment.text, spaced || edge == f32::MIN);
-            edge = fragment.right;
         }
     }
-    cells
+    row
+}
+
+/// A cell by columns: in the first that it lies over if it is a heading of several, in each its own part if these are
+/// numbers that stand too close to each other.
+fn columns_of<'a>(cell: &Cell<'a>, stripes: &[f32]) -> Vec<(usize, &'a [Fragment])> {
+    let first = cell.parts.first().map_or(0, |part| column(part, stripes));
+    let mut groups: Vec<(usize, &[Fragment])> = Vec::new();
+    let mut start = 0;
+    for end in 1..=cell.parts.len() {
+        let at = column(&cell.parts[start], stripes);
+        if cell.parts.get(end).is_none_or(|next| next.space_before && column(next, stripes) != at) {
+            groups.push((at, &cell.parts[start..end]));
+            start = end;
+        }
+    }
+    let is_value = |parts: &[Fragment]| parts.iter().all(|part| is_value(&part.text));
+    if groups.iter().all(|(_, parts)| is_value(parts)) { groups } else { vec![(first, cell.parts)] }
+}
+
+/// A number, or the sign that there is none.
+fn is_value(text: &str) -> bool {
+    let digits = text.chars().filter(|c| c.is_ascii_digit()).count();
+    let letters = text.chars().filter(|c| c.is_alphabetic()).count();
+    digits > 0 && letters <= 2 || ["-", "–", "—"].contains(&text)
 }
 
 fn add(cell: &mut String, text: &str, spaced: bool) {
@@ -147,18 +210,27 @@ mod tests {
         rows(&lines.iter().collect::<Vec<_>>(), levels).expect("columns")
     }
 
-    #[test]
-    fn a_heading_over_two_columns_stands_in_the_first() {
-        let lines = [
-            line(0, &[("BLEU score", 150.0)], Face::Plain),
+    fn scores() -> Vec<Line> {
+        vec![
+            line(0, &[("BLEU score by pair", 145.0)], Face::Plain),
             line(1, &[("Model", 100.0), ("EN-DE", 150.0), ("EN-FR", 190.0)], Face::Plain),
             line(2, &[("a", 100.0), ("23.7", 150.0), ("39.2", 190.0)], Face::Plain),
             line(3, &[("b", 100.0), ("26.0", 150.0), ("40.4", 190.0)], Face::Plain),
-            line(4, &[("c", 100.0), ("28.4", 150.0), ("41.8", 190.0)], Face::Plain),
-        ];
-        let rows = read(&lines, &[]);
-        assert_eq!(rows[0], ["", "BLEU score", ""]);
-        assert_eq!(rows[4], ["c", "28.4", "41.8"]);
+        ]
+    }
+
+    #[test]
+    fn a_heading_over_two_columns_stands_in_the_first() {
+        let rows = read(&scores(), &[]);
+        assert_eq!(rows[0], ["", "BLEU score by pair", ""]);
+        assert_eq!(rows[3], ["b", "26.0", "40.4"]);
+    }
+
+    #[test]
+    fn numbers_that_nearly_touch_are_parted_by_the_columns_of_other_lines() {
+        let mut lines = scores();
+        lines.push(line(4, &[("c", 100.0), ("123.45±6", 148.0), ("40.4", 191.0)], Face::Plain));
+        assert_eq!(read(&lines, &[])[4], ["c", "123.45±6", "40.4"]);
     }
 
     #[test]
@@ -169,8 +241,9 @@ mod tests {
             line(2, &[("goes on", 100.0)], Face::Plain),
             line(3, &[("other", 100.0), ("20", 200.0)], Face::Plain),
         ];
-        let rows = read(&lines, &[91.0, 103.0, 127.0, 139.0]);
-        assert_eq!(rows, [["Task", "Size"], ["long name goes on", "10"], ["other", "20"]]);
+        let joined = read(&lines, &[91.0, 103.0, 127.0, 139.0]);
+        assert_eq!(joined, [["Task", "Size"], ["long name goes on", "10"], ["other", "20"]]);
+        assert_eq!(read(&lines, &[91.0, 103.0, 139.0])[2], ["goes on", ""], "one rule under the head alone");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! Prose must never be lost in a table or a figure: each finder asks for evidence, and what has too little stays prose.
 
 mod algorithms;
+mod apart;
 mod code;
 mod figures;
 mod formulas;
@@ -67,7 +68,12 @@ const FINDERS: [Finder; 6] =
 
 /// The chunks of a page, with what is no prose apart.
 pub fn split(chunks: &[Chunk], sheet: &Sheet) -> Vec<Piece> {
-    chunks.iter().flat_map(|chunk| split_chunk(chunk, sheet)).collect()
+    let areas: Vec<Rect> = tables::extents(sheet).into_iter().chain(sheet.pictures.iter().copied()).collect();
+    let parted = |chunk: &Chunk| {
+        let lines = areas.iter().fold(chunk.lines.clone(), apart::part);
+        Chunk { lines, ..*chunk }
+    };
+    chunks.iter().map(parted).flat_map(|chunk| split_chunk(&chunk, sheet)).collect()
 }
 
 fn split_chunk(chunk: &Chunk, sheet: &Sheet) -> Vec<Piece> {

@@ -40,6 +40,12 @@ pub fn ruled(chunk: &Chunk, sheet: &Sheet, taken: &[bool]) -> Vec<Found> {
     found
 }
 
+/// The places between rules of one width, where tables may be.
+pub fn extents(sheet: &Sheet) -> Vec<Rect> {
+    let groups = rules_by_extent(sheet);
+    groups.into_iter().filter_map(|rules| rules.into_iter().reduce(Rect::union)).collect()
+}
+
 /// Horizontal rules by their left and right ends, from top to bottom; pieces drawn cell by cell are joined first.
 fn rules_by_extent(sheet: &Sheet) -> Vec<Vec<Rect>> {
     let mut level: Vec<Rect> =
