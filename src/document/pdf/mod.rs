@@ -23,12 +23,13 @@ mod notes;
 mod paragraphs;
 mod pdfium;
 mod structure;
+mod pictures;
 mod title;
 mod warnings;
 mod words;
 
 use super::links::Links;
-use super::{Block, BlockKind, Document, Link, Page, Part, ReadOptions, Source, Span};
+use super::{Block, BlockKind, Document, Link, Page, Part, Picture, ReadOptions, Source, Span};
 use crate::{Error, Kind, Result};
 use displays::{Piece, Sheet};
 use layout::Chunk;
@@ -45,6 +46,11 @@ pub fn read(file: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Document
         return Err(no_text(file, raw.pages.len()));
     }
     Ok(assemble(raw))
+}
+
+/// The pages of the PDF in `bytes` as pictures of `width` pixels.
+pub fn pictures(file: &Path, bytes: &[u8], options: &ReadOptions, width: u16) -> Result<Vec<Picture>> {
+    pictures::render(&options.library, file, bytes, options.password.as_deref(), width)
 }
 
 fn no_text(file: &Path, pages: usize) -> Error {
