@@ -81,20 +81,11 @@ fn page_list(numbers: &[u32]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::pdfium::{Flow, Glyph, RawPage};
+    use super::super::pdfium::{Glyph, RawPage};
     use super::*;
 
     fn page(text: &str) -> RawPage {
-        let glyph = |ch| Glyph {
-            ch,
-            bbox: [0.0; 4],
-            origin: (0.0, 0.0),
-            size: 10.0,
-            bold: false,
-            flow: Flow::Right,
-            space_before: false,
-            break_before: false,
-        };
+        let glyph = |ch| Glyph { ch, size: 10.0, ..Glyph::default() };
         RawPage { glyphs: text.chars().map(glyph).collect(), ..RawPage::default() }
     }
 
@@ -102,12 +93,12 @@ mod tests {
     fn pages_and_glyphs_are_counted() {
         let failed = RawPage { failure: Some("broken".into()), ..RawPage::default() };
         let pages = vec![page("a\u{FFFD}\u{FFFD}"), page(""), page(""), failed];
-        let warnings = of_reading(&RawDocument { pages, metadata_title: None });
+        let warnings = of_reading(&RawDocument { pages, ..RawDocument::default() });
         assert_eq!(warnings.len(), 3);
         assert!(warnings[0].starts_with("page 4 could not be read"));
         assert!(warnings[1].starts_with("pages 2-3 have no text"));
         assert!(warnings[2].starts_with("2 glyphs without a Unicode mapping") && warnings[2].ends_with("(page 1)"));
-        assert!(of_reading(&RawDocument { pages: vec![page("fine")], metadata_title: None }).is_empty());
+        assert!(of_reading(&RawDocument { pages: vec![page("fine")], ..RawDocument::default() }).is_empty());
     }
 
     #[test]
