@@ -11,6 +11,7 @@ mod lines;
 mod marks;
 mod paragraphs;
 mod pdfium;
+mod quality;
 mod title;
 mod warnings;
 mod words;
@@ -22,21 +23,27 @@ use layout::Chunk;
 use lines::Frame;
 use paragraphs::{Draft, Paragraphs};
 use pdfium::{Flow, Glyph, RawDocument};
+use quality::Verdict;
 use std::path::Path;
 use words::Vocabulary;
 
 /// Reads the PDF in `bytes`; `file` is what errors name. The document's own name and hash are left to the caller.
 pub fn read(file: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Document> {
-    let raw = pdfium::read(&options.library, file, bytes, options.password.as_deref())?;
+    let mut raw = pdfium::read(&options.library, file, bytes, options.password.as_deref())?;
+    let verdicts = quality::judge(&mut raw);
     if raw.pages.iter().all(|page| page.glyphs.is_empty()) {
-        return Err(no_text(file, raw.pages.len()));
+        return Err(no_text(file, &verdicts));
     }
-    Ok(assemble(raw))
+    Ok(assemble(raw, verdicts))
 }
 
-fn no_text(file: &Path, pages: usize) -> Error {
-    let pages = if pages == 1 { "its page holds".to_string() } else { format!("its {pages} pages hold") };
-    let problem = format!("the PDF has no text layer: {pages} only images or outlines");
+fn no_text(file: &Path, verdicts: &[Verdict]) -> Error {
+    let reason = verdicts.iter().find_map(|verdict| verdict.reason.as_deref().or(verdict.note.as_deref()));
+    let problem = match (verdicts.len(), reason) {
+        (1, Some(reason)) => format!("the PDF has no text that can be read: its page: {reason}"),
+        (pages, Some(reason)) => format!("the PDF has no text that can be read: on its {pages} pages: {reason}"),
+        (pages, None) => format!("the PDF has no text on its {pages} pages"),
+    };
     Error::new(Kind::NoText, file.display(), problem)
         .hint("add a text layer with an OCR tool first, for example: ocrmypdf --force-ocr in.pdf out.pdf")
 }
@@ -50,8 +57,8 @@ struct LaidOut {
     aside: Vec<(Frame, Vec<Chunk>)>,
 }
 
-fn assemble(raw: RawDocument) -> Document {
-    let mut warnings = warnings::of_reading(&raw);
+fn assemble(raw: RawDocument, verdicts: Vec<Verdict>) -> Document {
+    let warnings = warnings::of_reading(&raw, &verdicts);
     let (facts, glyphs): (Vec<_>, Vec<_>) =
         raw.pages.into_iter().map(|page| ((page.width, page.height, page.uris), page.glyphs)).unzip();
     let sizes: Vec<(f32, f32)> = facts.iter().map(|(width, height, _)| (*width, *height)).collect();
@@ -74,7 +81,15 @@ fn assemble(raw: RawDocument) -> Document {
     let mut pages: Vec<Page> = (1..)
         .zip(sizes)
         .zip(dropped)
-        .map(|((number, (width, height)), dropped)| Page { number, width, height, dropped, ..Page::default() })
+        .zip(verdicts)
+        .map(|(((number, (width, height)), dropped), Verdict { quality, reason, .. })| Page {
+            number,
+            width,
+            height,
+            text_quality: quality,
+            reason,
+            dropped,
+        })
         .collect();
     let mut blocks = Vec::with_capacity(drafts.len());
     let mut part = Part::Front;
@@ -88,7 +103,6 @@ fn assemble(raw: RawDocument) -> Document {
         blocks.splice(at..at, aside_blocks(page, aside, &vocabulary));
     }
     let links = collect_links(&blocks, facts.iter().map(|(_, _, uris)| uris.as_slice()));
-    warnings.extend(warnings::of_text(&blocks, pages.len()));
     Document { title, pages, blocks, links, warnings, ..Document::empty("", Source::Pdf) }
 }
 

@@ -48,17 +48,22 @@ pub fn read_glyphs(text: &PdfPageText, place: &Placement, fonts: &mut Fonts) -> 
             break_before = true;
             continue;
         }
-        if ch.is_whitespace() || ch.is_control() {
+        if ch.is_whitespace() {
             space_before = true;
             continue;
         }
         let (font, bold) = fonts.look_up(char.font_name());
         let invisible = char.text_object().is_ok_and(|object| !object.is_visible());
+        let blank = ch.is_control() && !has_ink(&char);
         let placed = place.glyph(&char, glyphs.last());
-        glyphs.push(Glyph { ch, font, bold, invisible, space_before, break_before, ..placed });
+        glyphs.push(Glyph { ch, font, bold, invisible, blank, space_before, break_before, ..placed });
         (space_before, break_before) = (false, false);
     }
     glyphs
+}
+
+fn has_ink(char: &PdfPageTextChar) -> bool {
+    char.tight_bounds().is_ok_and(|ink| ink.width().value > 0.0 && ink.height().value > 0.0)
 }
 
 /// The character of a surrogate pair, as UTF-16 defines it.

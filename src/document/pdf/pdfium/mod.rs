@@ -3,18 +3,23 @@
 
 mod characters;
 mod library;
+mod pictures;
 mod placement;
 
 use crate::{Error, Kind, Result, interrupt};
 use characters::{Fonts, read_glyphs};
 use library::{LOADED, damaged, load, refused};
 use pdfium_render::prelude::*;
+pub use pictures::Pictures;
 use placement::Placement;
 use std::path::Path;
 use std::sync::PoisonError;
 
 /// What a glyph without a Unicode mapping becomes in the text.
 pub const UNMAPPED: char = '\u{FFFD}';
+
+/// A page of so many visible glyphs is no picture of text.
+const FULL_TEXT: usize = 300;
 
 /// The way a line of text runs on the page as it is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -43,6 +48,8 @@ pub struct Glyph {
     pub bold: bool,
     /// Drawn without ink, as the text layer over a scan is.
     pub invisible: bool,
+    /// A control character that draws nothing: a space of a font that does not say so.
+    pub blank: bool,
     pub flow: Flow,
     /// White space stands before it in PDFium's text.
     pub space_before: bool,
@@ -56,6 +63,8 @@ pub struct RawPage {
     pub width: f32,
     pub height: f32,
     pub glyphs: Vec<Glyph>,
+    /// Of pages that hold little or invisible text, else nothing.
+    pub pictures: Pictures,
     /// URIs of link annotations, in order.
     pub uris: Vec<String>,
     /// Why the page could not be read.
@@ -111,8 +120,16 @@ fn read_page(page: &PdfPage, fonts: &mut Fonts) -> RawPage {
     let place = Placement::of(page);
     let (width, height) = place.shown_size();
     let uris = page.links().iter().filter_map(|link| link.action()?.as_uri_action()?.uri().ok()).collect();
-    match page.text() {
-        Ok(text) => RawPage { width, height, glyphs: read_glyphs(&text, &place, fonts), uris, failure: None },
-        Err(error) => RawPage { width, height, uris, failure: Some(format!("{error:?}")), ..RawPage::default() },
-    }
+    let (glyphs, failure) = match page.text() {
+        Ok(text) => (read_glyphs(&text, &place, fonts), None),
+        Err(error) => (Vec::new(), Some(format!("{error:?}"))),
+    };
+    let pictures = if has_doubtful_text(&glyphs) { pictures::look_at(page, &place) } else { Pictures::default() };
+    RawPage { width, height, glyphs, pictures, uris, failure }
+}
+
+/// Whether the page's text may be less than what the page shows: a scan, outlines.
+fn has_doubtful_text(glyphs: &[Glyph]) -> bool {
+    let invisible = glyphs.iter().filter(|glyph| glyph.invisible).count();
+    glyphs.len() - invisible < FULL_TEXT || 2 * invisible > glyphs.len()
 }

@@ -44,16 +44,19 @@ impl Placement {
         }
     }
 
+    /// Left, top, right, bottom on the page as it is shown.
+    pub fn bbox(&self, rect: &PdfRect) -> [f32; 4] {
+        let (x0, y0) = self.shown(rect.left().value, rect.bottom().value);
+        let (x1, y1) = self.shown(rect.right().value, rect.top().value);
+        [x0.min(x1), y0.min(y1), x0.max(x1), y0.max(y1)]
+    }
+
     /// The character's geometry, and nothing else of it; that of `previous` where PDFium knows none, so that its text is not lost.
     pub fn glyph(&self, char: &PdfPageTextChar, previous: Option<&Glyph>) -> Glyph {
         let size = char.scaled_font_size().value.abs();
         let rect = char.loose_bounds().or_else(|_| char.tight_bounds()).ok();
         let origin = char.origin().ok().map(|(x, y)| self.shown(x.value, y.value));
-        let corners = rect.map(|rect| {
-            let (x0, y0) = self.shown(rect.left().value, rect.bottom().value);
-            let (x1, y1) = self.shown(rect.right().value, rect.top().value);
-            [x0.min(x1), y0.min(y1), x0.max(x1), y0.max(y1)]
-        });
+        let corners = rect.map(|rect| self.bbox(&rect));
         let known = corners.filter(|corners| corners.iter().all(|value| value.is_finite() && value.abs() < 1e6));
         let (bbox, origin) = match (known, origin, previous) {
             (Some(bbox), Some((x, y)), _) if x.is_finite() && y.is_finite() => (bbox, (x, y)),
