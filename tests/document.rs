@@ -5,7 +5,7 @@ mod common;
 
 use assert_cmd::Command;
 use common::{fixture, library, papers};
-use ronbun::document::{Document, LinkKind, ReadOptions};
+use ronbun::document::{Document, LinkKind, ReadOptions, TextQuality};
 use ronbun::{Error, Kind};
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -43,6 +43,9 @@ fn every_paper_of_the_collection_does_what_the_index_says() {
         let expected = match expect {
             _ if password.is_some() => Some(Kind::Password),
             "image only" | "no text: outline paths" | "encrypted, opens, no text" => Some(Kind::NoText),
+            "unmapped glyphs" | "bad OCR layer" | "shifted alphabet" => Some(Kind::NoText),
+            // "pdf.js" in invisible letters over a picture of a page.
+            _ if name == "damaged_scan_bad.pdf" => Some(Kind::NoText),
             // Five bytes that say "oops": nothing of a PDF is in them.
             _ if name == "qpdf_bad1.pdf" => Some(Kind::Input),
             "damaged: refused" => Some(Kind::Damaged),
@@ -77,6 +80,61 @@ fn every_paper_of_the_collection_does_what_the_index_says() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// What becomes of a text layer that is none.
+enum Flag {
+    /// The whole document is refused, for a reason that holds these words.
+    Refused(&'static str),
+    /// The text is kept, with a warning that holds these words.
+    Warned(&'static str),
+}
+
+#[test]
+fn bad_text_layers_are_flagged_and_good_papers_are_not() {
+    let (Some(library), Some(papers)) = (library(), papers()) else { return };
+    let flags = [
+        ("docling_invisible_text_layer.pdf", Flag::Warned("invisible")),
+        ("enc_encrypted_doc_no_id.pdf", Flag::Refused("empty")),
+        ("damaged_scan_bad.pdf", Flag::Refused("next to no text")),
+        ("issue791_non_unicode_cmap.pdf", Flag::Refused("which letters its glyphs are")),
+        ("llama2_first4pages_broken_tounicode.pdf", Flag::Warned("letters are not known")),
+        ("mineru_small_ocr.pdf", Flag::Refused("images fill it")),
+        ("notext_medium_llama2_howto_17p.pdf", Flag::Refused("outlines")),
+        ("olmocr_dolma-page-1.pdf", Flag::Refused("which letters its glyphs are")),
+        ("olmocr_edgar_image.pdf", Flag::Refused("an image fills it")),
+        ("olmocr_handwriting_bad_ocr.pdf", Flag::Refused("misread")),
+        ("scan_backus1977_p21.pdf", Flag::Warned("OCR layer")),
+        ("scan_docling_ocr_test.pdf", Flag::Refused("an image fills it")),
+        ("scan_loremipsum_flat.pdf", Flag::Refused("an image fills it")),
+        ("scan_with_ocr_layer.pdf", Flag::Warned("OCR layer")),
+    ];
+    for (name, flag) in &flags {
+        let result = read(&library, &papers.join(name), None);
+        match (flag, &result) {
+            (Flag::Refused(part), Err(error)) => {
+                assert!(error.kind == Kind::NoText && error.problem.contains(part), "{name}: {error}");
+            }
+            (Flag::Warned(part), Ok(document)) => {
+                assert!(document.warnings.iter().any(|text| text.contains(part)), "{name}: {:?}", document.warnings);
+            }
+            (_, Ok(document)) => panic!("{name} is not refused: {:?}", document.warnings),
+            (_, Err(error)) => panic!("{name}: {error}"),
+        }
+    }
+    for row in index(&papers).iter().filter(|row| row["expect"] == "good") {
+        let document = read(&library, &papers.join(&row["file"]), None).expect("a good paper");
+        for page in &document.pages {
+            assert_eq!(
+                page.text_quality,
+                TextQuality::Good,
+                "{}, page {}: {:?}",
+                row["file"],
+                page.number,
+                page.reason
+            );
+        }
+    }
 }
 
 #[test]
@@ -244,7 +302,7 @@ fn the_program_opens_an_encrypted_file_with_its_password_alone() {
 fn pages_without_text_are_named_beside_pages_with_it() {
     let Some(library) = library() else { return };
     let document = read(&library, &fixture("some_pages_empty.pdf"), None).expect("text on two pages");
-    assert_eq!(document.warnings, ["pages 2-3 have no text (empty, or images without a text layer)"]);
+    assert_eq!(document.warnings, ["page 2: no text, only figures", "page 3: empty"]);
     assert_eq!(
         document.blocks_by_page().map(|(_, blocks)| blocks.is_empty()).collect::<Vec<_>>(),
         [false, true, true, false]

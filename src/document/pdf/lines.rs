@@ -424,11 +424,7 @@ pub mod tests {
                 bbox: [left, baseline - 7.0, left + 5.0, baseline + 2.0],
                 origin: (left, baseline),
                 size: 10.0,
-                bold: false,
-                face: Face::Plain,
-                flow: Flow::Right,
-                space_before: false,
-                break_before: false,
+                ..Glyph::default()
             }
         };
         text.chars().enumerate().map(glyph).collect()

@@ -22,8 +22,9 @@ mod marks;
 mod notes;
 mod paragraphs;
 mod pdfium;
-mod structure;
 mod pictures;
+mod quality;
+mod structure;
 mod title;
 mod warnings;
 mod words;
@@ -36,6 +37,7 @@ use layout::Chunk;
 use lines::{Frame, Style};
 use paragraphs::{Draft, Paragraphs};
 use pdfium::{Flow, Glyph, RawDocument};
+use quality::Verdict;
 use std::path::Path;
 use words::Vocabulary;
 
@@ -43,11 +45,12 @@ pub use pdfium::prepare;
 
 /// Reads the PDF in `bytes`; `file` is what errors name. The document's own name and hash are left to the caller.
 pub fn read(file: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Document> {
-    let raw = pdfium::read(&options.library, file, bytes, options.password.as_deref())?;
+    let mut raw = pdfium::read(&options.library, file, bytes, options.password.as_deref())?;
+    let verdicts = quality::judge(&mut raw);
     if raw.pages.iter().all(|page| page.glyphs.is_empty()) {
-        return Err(no_text(file, raw.pages.len()));
+        return Err(no_text(file, &verdicts));
     }
-    Ok(assemble(raw))
+    Ok(assemble(raw, verdicts))
 }
 
 /// The pages of the PDF in `bytes` as pictures of `width` pixels.
@@ -55,9 +58,13 @@ pub fn pictures(file: &Path, bytes: &[u8], options: &ReadOptions, width: u16) ->
     pictures::render(&options.library, file, bytes, options.password.as_deref(), width)
 }
 
-fn no_text(file: &Path, pages: usize) -> Error {
-    let pages = if pages == 1 { "its page holds".to_string() } else { format!("its {pages} pages hold") };
-    let problem = format!("the PDF has no text layer: {pages} only images or outlines");
+fn no_text(file: &Path, verdicts: &[Verdict]) -> Error {
+    let reason = verdicts.iter().find_map(|verdict| verdict.reason.as_deref().or(verdict.note.as_deref()));
+    let problem = match (verdicts.len(), reason) {
+        (1, Some(reason)) => format!("the PDF has no text that can be read: its page: {reason}"),
+        (pages, Some(reason)) => format!("the PDF has no text that can be read: on its {pages} pages: {reason}"),
+        (pages, None) => format!("the PDF has no text on its {pages} pages"),
+    };
     Error::new(Kind::NoText, file.display(), problem)
         .hint("add a text layer with an OCR tool first, for example: ocrmypdf --force-ocr in.pdf out.pdf")
 }
@@ -71,8 +78,8 @@ struct LaidOut {
     aside: Vec<(Frame, Vec<Chunk>)>,
 }
 
-fn assemble(raw: RawDocument) -> Document {
-    let mut warnings = warnings::of_reading(&raw);
+fn assemble(raw: RawDocument, verdicts: Vec<Verdict>) -> Document {
+    let warnings = warnings::of_reading(&raw, &verdicts);
     let (facts, glyphs): (Vec<_>, Vec<_>) =
         raw.pages.into_iter().map(|page| ((page.width, page.height, page.uris, page.drawn), page.glyphs)).unzip();
     let sizes: Vec<(f32, f32)> = facts.iter().map(|(width, height, ..)| (*width, *height)).collect();
@@ -99,7 +106,15 @@ fn assemble(raw: RawDocument) -> Document {
     let mut pages: Vec<Page> = (1..)
         .zip(sizes)
         .zip(dropped)
-        .map(|((number, (width, height)), dropped)| Page { number, width, height, dropped, ..Page::default() })
+        .zip(verdicts)
+        .map(|(((number, (width, height)), dropped), Verdict { quality, reason, .. })| Page {
+            number,
+            width,
+            height,
+            text_quality: quality,
+            reason,
+            dropped,
+        })
         .collect();
     let frames: Vec<Frame> = rest.iter().map(|(frame, _)| *frame).collect();
     let mut blocks: Vec<Block> =
@@ -110,7 +125,6 @@ fn assemble(raw: RawDocument) -> Document {
         blocks.splice(at..at, aside_blocks(page, aside, part, &vocabulary, body));
     }
     let links = collect_links(&blocks, facts.iter().map(|(_, _, uris, _)| uris.as_slice()));
-    warnings.extend(warnings::of_text(&blocks, pages.len()));
     Document { title, authors, pages, blocks, links, warnings, ..Document::empty("", Source::Pdf) }
 }
 

@@ -52,14 +52,17 @@ fn parts(line: &Line, area: &Rect) -> Vec<Line> {
 /// A part of a line as a line.
 fn piece(line: &Line, fragments: &[Fragment]) -> Line {
     let mut text = String::new();
-    let mut cells = 1;
+    let (mut cells, mut gaps) = (1, Vec::new());
     let mut edge: Option<f32> = None;
     for fragment in fragments {
         if fragment.space_before && !text.is_empty() {
             text.push(' ');
         }
+        if edge.is_some_and(|edge| fragment.left - edge > 1.5 * line.size) {
+            cells += 1;
+            gaps.push(text.len());
+        }
         text.push_str(&fragment.text);
-        cells += usize::from(edge.is_some_and(|edge| fragment.left - edge > 1.5 * line.size));
         edge = Some(fragment.right);
     }
     let left = fragments.iter().map(|part| part.left).fold(f32::MAX, f32::min);
@@ -69,7 +72,7 @@ fn piece(line: &Line, fragments: &[Fragment]) -> Line {
     let bbox = Rect { left, right, top: baseline - 0.75 * size, bottom: baseline + 0.22 * size };
     let chars = text.chars().filter(|c| !c.is_whitespace()).count();
     let marked = line.marked && line.fragments.first() == fragments.first();
-    Line { text, bbox, baseline, size, chars, cells, marked, fragments: fragments.to_vec(), ..*line }
+    Line { text, bbox, baseline, size, chars, cells, marked, gaps, fragments: fragments.to_vec(), ..*line }
 }
 
 #[cfg(test)]
