@@ -1,32 +1,67 @@
-//! Answers that say the same again in slightly other words, line after line.
+//! Answers that say the same again in slightly other words, sentence after sentence.
 
 use std::collections::{BTreeSet, HashSet};
 
-/// Letters that a line must have to be compared; forms such as "Metric: BLEU" may come again.
+/// Letters that a sentence must have to be compared; forms such as "Metric: BLEU" may come again.
 const TELLING_LETTERS: usize = 16;
-/// Two lines say the same if they share this much of their letters' trigrams.
+/// Two sentences say the same if they share this much of their letters' trigrams.
 const ALIKE: f64 = 0.6;
-/// An answer goes in circles if it has this many such lines,
-const LINES: usize = 3;
+/// An answer goes in circles if it has this many such sentences,
+const SENTENCES: usize = 2;
 /// and they are at least this share of those compared.
 const SHARE: f64 = 0.25;
 
-/// `text` without the lines that repeat an earlier one, if there are so many that the answer goes in circles.
+/// `text` without the sentences that repeat an earlier one, if there are so many that the answer goes in circles.
 pub(super) fn without(text: &str) -> Option<String> {
-    let mut seen: Vec<Line> = Vec::new();
-    let mut kept: Vec<&str> = Vec::new();
+    let mut seen: Vec<Sentence> = Vec::new();
+    let mut kept: Vec<String> = Vec::new();
     let mut repeated = 0;
     for line in text.lines() {
-        match Line::of(line) {
-            Some(this) if seen.iter().any(|earlier| this.repeats(earlier)) => repeated += 1,
-            this => {
-                seen.extend(this);
-                kept.push(line);
+        let mut left = String::new();
+        let mut taken = false;
+        for sentence in sentences(line) {
+            match Sentence::of(sentence) {
+                Some(this) if seen.iter().any(|earlier| this.repeats(earlier)) => {
+                    (repeated, taken) = (repeated + 1, true)
+                }
+                this => {
+                    seen.extend(this);
+                    left.push_str(sentence);
+                }
             }
         }
+        if !taken || left.chars().any(char::is_alphabetic) {
+            kept.push(left.trim_end().to_string());
+        }
     }
-    let circles = repeated >= LINES && repeated as f64 >= SHARE * (repeated + seen.len()) as f64;
+    let circles = repeated >= SENTENCES && repeated as f64 >= SHARE * (repeated + seen.len()) as f64;
+    let kept: Vec<&str> = kept.iter().map(String::as_str).collect();
     circles.then(|| without_bare_headings(&kept))
+}
+
+/// The sentences of a line, each with the white space behind it.
+fn sentences(line: &str) -> Vec<&str> {
+    let mut sentences = Vec::new();
+    let mut start = 0;
+    let mut characters = line.char_indices().peekable();
+    while let Some((at, c)) = characters.next() {
+        let next = characters.peek().map(|(_, next)| *next);
+        // A numbered item's "2. " is no sentence.
+        let ends = match c {
+            '。' | '！' | '？' => true,
+            '.' | '!' | '?' => next == Some(' ') && line[start..at].chars().filter(|c| c.is_alphabetic()).count() > 2,
+            _ => false,
+        };
+        if ends {
+            let rest = &line[at + c.len_utf8()..];
+            let end = line.len() - rest.trim_start().len();
+            sentences.push(&line[start..end]);
+            start = end;
+            while characters.next_if(|(at, _)| *at < end).is_some() {}
+        }
+    }
+    sentences.push(&line[start..]);
+    sentences
 }
 
 /// Joins lines, less the headings and the items ending in a colon under which nothing was left.
@@ -52,24 +87,24 @@ fn is_head(line: &str) -> bool {
     line.starts_with('#') || line.trim_end_matches('*').ends_with([':', '：']) || numbered
 }
 
-/// What a line says: its letters' trigrams, and its numbers, by which lines of results differ.
-struct Line {
+/// What a sentence says: its letters' trigrams, and its numbers, by which results differ.
+struct Sentence {
     trigrams: HashSet<[char; 3]>,
     numbers: BTreeSet<String>,
 }
 
-impl Line {
-    /// `None` for a line too short to tell.
-    fn of(line: &str) -> Option<Line> {
-        let item = line.trim_start().trim_start_matches(|c: char| c.is_ascii_digit() || ".)-*# ".contains(c));
+impl Sentence {
+    /// `None` for one too short to tell.
+    fn of(sentence: &str) -> Option<Sentence> {
+        let item = sentence.trim_start().trim_start_matches(|c: char| c.is_ascii_digit() || ".)-*# ".contains(c));
         let letters: Vec<char> = item.chars().filter(|c| c.is_alphabetic()).flat_map(char::to_lowercase).collect();
         let numbers = item.split(|c: char| !c.is_numeric() && c != '.').filter(|part| part.contains(char::is_numeric));
         let trigrams = letters.windows(3).map(|window| [window[0], window[1], window[2]]).collect();
         let numbers = numbers.map(|number| number.trim_matches('.').to_string()).collect();
-        (letters.len() >= TELLING_LETTERS).then_some(Line { trigrams, numbers })
+        (letters.len() >= TELLING_LETTERS).then_some(Sentence { trigrams, numbers })
     }
 
-    fn repeats(&self, earlier: &Line) -> bool {
+    fn repeats(&self, earlier: &Sentence) -> bool {
         let shared = self.trigrams.intersection(&earlier.trigrams).count() as f64;
         let all = (self.trigrams.len() + earlier.trigrams.len()) as f64 - shared;
         self.numbers == earlier.numbers && shared >= ALIKE * all
@@ -81,7 +116,7 @@ mod tests {
     use super::without;
 
     #[test]
-    fn lines_that_come_again_are_left_out() {
+    fn sentences_that_come_again_are_left_out() {
         let circles = "手順は次のとおりです。\n\
             1. **準備**\n   - テンプレートファイルを用いて、論文のソースを作成します。\n\
             2. **投稿**\n   - テンプレート文件を用いて、論文のソースを作成します。\n\
@@ -94,6 +129,17 @@ mod tests {
             "手順は次のとおりです。\n1. **準備**\n   - テンプレートファイルを用いて、論文のソースを作成します。\n\n\
              5. **査読**\n   - 最後に査読を待ちます。結果は電子メールで届きます。"
         );
+    }
+
+    #[test]
+    fn a_paragraph_that_turns_round_is_cut_to_what_it_says_once() {
+        let circles = "The paper proposes BERT, e.g. for tagging. The authors argue that current techniques restrict the power \
+            of pre-trained representations. The authors argue that current techniques restrict the power of the \
+            pre-trained representations and fine-tuning. The authors suggest that current techniques restrict the power \
+            of the pre-trained representations.";
+        let once = "The paper proposes BERT, e.g. for tagging. The authors argue that current techniques restrict the power \
+            of pre-trained representations.";
+        assert_eq!(without(circles).as_deref(), Some(once));
     }
 
     #[test]
