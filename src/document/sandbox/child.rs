@@ -4,7 +4,7 @@ use super::{Limits, Request, Task};
 use crate::document::{pdf, read_pdf};
 use crate::{Error, Kind, Result};
 use std::any::Any;
-use std::io::{BufRead, Read, Write};
+use std::io::{BufRead, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::ExitCode;
