@@ -6,25 +6,26 @@ mod markdown;
 pub use html::{escape, html};
 pub use markdown::{markdown, tables};
 
-use super::{Block, Document, Part};
+use super::{Block, Document};
 
 /// The whole text, blocks separated by an empty line.
 pub fn text(document: &Document) -> String {
-    join(document.blocks.iter())
+    text_of(document.blocks.iter())
 }
 
 /// The running text of the body: headings, paragraphs and lists, without captions, tables, displayed formulas, notes.
 pub fn body(document: &Document) -> String {
-    join(document.blocks.iter().filter(|block| block.part == Part::Body && block.is_prose()))
+    text_of(document.blocks.iter().filter(|block| block.is_body()))
 }
 
-fn join<'a>(blocks: impl Iterator<Item = &'a Block>) -> String {
+/// The text of some blocks.
+pub fn text_of<'a>(blocks: impl Iterator<Item = &'a Block>) -> String {
     blocks.map(|block| block.text.as_str()).collect::<Vec<_>>().join("\n\n")
 }
 
 #[cfg(test)]
 pub mod tests {
-    use super::super::{BlockKind, Page, Source, Span};
+    use super::super::{BlockKind, Page, Part, Source, Span};
     use super::*;
 
     /// A document of one page with a block of each kind that the forms treat in their own way.
