@@ -48,7 +48,7 @@ fn fixture(name: &str) -> PathBuf {
 
 fn read(library: &Path, file: &Path, password: Option<&str>) -> Result<Document, Error> {
     let password = password.map(str::to_string);
-    Document::read(file, &ReadOptions { library: library.to_path_buf(), password })
+    Document::read(file, &ReadOptions { library: library.to_path_buf(), password, ..ReadOptions::default() })
 }
 
 /// A row of the papers' index, by its columns' names.
@@ -282,13 +282,21 @@ fn the_kinds_of_bad_files_are_told_apart() {
     assert_eq!(document.text(), "One line of text.\n\nAnd a second line.");
 }
 
-/// Runs `ronbun extract ARGS` with nothing of the user's.
+/// The text of the fixture of that name, as `ronbun extract` prints it.
+const PLAIN: &str = "One line of text.\n\nAnd a second line.\n";
+
 fn extract(library: &Path, args: &[&str]) -> Output {
-    let home = tempfile::tempdir().expect("temporary folder");
+    extraction(library, args).output().expect("runs")
+}
+
+/// `ronbun extract ARGS` with nothing of the user's.
+fn extraction(library: &Path, args: &[&str]) -> Command {
+    let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("no-home");
     let mut command = Command::new(env!("CARGO_BIN_EXE_ronbun"));
-    command.envs([("HOME", home.path()), ("RONBUN_CONFIG", home.path()), ("RONBUN_CACHE", home.path())]);
+    command.envs([("HOME", &home), ("RONBUN_CONFIG", &home), ("RONBUN_CACHE", &home)]);
     command.env("LC_ALL", "C.UTF-8").env_remove("RONBUN_PASSWORD").env("RONBUN_PDFIUM", library);
-    command.arg("extract").args(args).output().expect("runs")
+    command.arg("extract").args(args);
+    command
 }
 
 #[test]
@@ -303,10 +311,12 @@ fn the_program_has_an_exit_code_and_a_hint_for_each_kind_of_file() {
         (fixture("some_pages_empty.pdf"), 0, ""),
         (fixture("absent.pdf"), 3, "no such file"),
         (note, 3, "give the paper's PDF file"),
-        (fixture("encrypted.pdf"), 4, "give the right one with --password"),
+        (fixture("encrypted.pdf"), 4, "give the right one with --password or --password-file"),
         (fixture("cut_short.pdf"), 5, "fetch it again, or repair it"),
         (fixture("no_header.pdf"), 5, "fetch it again, or repair it"),
         (fixture("image_only.pdf"), 6, "ocrmypdf --force-ocr"),
+        (fixture("scan.pdf"), 6, "install Tesseract"),
+        (fixture("no_copying.pdf"), 4, "--password-file"),
     ];
     for (file, code, hint) in &expected {
         let output = extract(&library, &[&file.to_string_lossy()]);
@@ -386,4 +396,75 @@ fn reading_twice_gives_the_same() {
         reads.into_iter().map(|read| read.join().expect("no panic")).collect()
     });
     assert!(documents.windows(2).all(|pair| pair[0] == pair[1]));
+}
+
+/// What Tesseract prints, from a script in its place: one line of two words, in dots.
+#[cfg(unix)]
+fn tesseract_that_reads(words: [&str; 2]) -> tempfile::TempDir {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let [first, second] = words;
+    let table = format!(
+        "4\\t1\\t1\\t1\\t1\\t0\\t300\\t600\\t900\\t50\\t-1\\t\\n\
+         5\\t1\\t1\\t1\\t1\\t1\\t300\\t600\\t400\\t50\\t96\\t{first}\\n\
+         5\\t1\\t1\\t1\\t1\\t2\\t750\\t600\\t450\\t50\\t95\\t{second}\\n"
+    );
+    let script = format!(
+        "#!/bin/sh\ncase $1 in --list-langs) printf 'Languages\\neng\\njpn\\n';; *) cat > /dev/null; printf '{table}';; esac\n"
+    );
+    let program = folder.path().join("tesseract");
+    std::fs::write(&program, script).expect("writable");
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("permissions");
+    folder
+}
+
+#[test]
+#[cfg(unix)]
+fn pages_without_text_are_read_by_ocr_where_tesseract_is() {
+    let Some(library) = library() else { return };
+    let folder = tesseract_that_reads(["Recognised", "words"]);
+    let search = std::env::join_paths([folder.path(), Path::new("/usr/bin"), Path::new("/bin")]).expect("a path");
+    let empty = tempfile::tempdir().expect("temporary folder");
+    let run = |name: &str, search: &std::ffi::OsStr, args: &[&str]| {
+        let mut command = extraction(&library, &[&[fixture(name).to_str().expect("a path")], args].concat());
+        command.env("PATH", search).output().expect("runs")
+    };
+    let scan = run("scan.pdf", &search, &["--format", "json"]);
+    let stderr = String::from_utf8_lossy(&scan.stderr);
+    assert!(scan.status.success(), "{stderr}");
+    assert!(stderr.contains("page 1 repaired: read by OCR (Tesseract, eng)"), "{stderr}");
+    let document: Document = serde_json::from_slice(&scan.stdout).expect("a document");
+    assert_eq!(document.text(), "Recognised words");
+    assert_eq!(document.pages[0].text_quality, TextQuality::Repaired);
+    let bbox = document.blocks[0].spans[0].bbox;
+    assert!((bbox[0] - 72.0).abs() < 1.0 && (bbox[2] - 288.0).abs() < 1.0, "{bbox:?}");
+
+    assert_eq!(run("scan.pdf", &search, &["--ocr", "never"]).status.code(), Some(6));
+    assert_eq!(run("scan.pdf", empty.path().as_os_str(), &[]).status.code(), Some(6));
+    assert_eq!(run("scan.pdf", empty.path().as_os_str(), &["--ocr", "always"]).status.code(), Some(10));
+    let unknown = run("scan.pdf", &search, &["--ocr-lang", "deu"]);
+    assert_eq!(unknown.status.code(), Some(10));
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains("tesseract-ocr-deu"));
+    assert_eq!(run("scan.pdf", &search, &["--ocr-lang", "-c"]).status.code(), Some(2));
+    let always = run("plain.pdf", &search, &["--ocr", "always", "--ocr-lang", "eng+jpn"]);
+    assert_eq!(String::from_utf8_lossy(&always.stdout), "Recognised words\n");
+    assert_eq!(String::from_utf8_lossy(&run("plain.pdf", &search, &[]).stdout), PLAIN);
+}
+
+#[test]
+fn a_password_comes_from_a_file_too_and_what_the_owner_forbids_is_told() {
+    let Some(library) = library() else { return };
+    let folder = tempfile::tempdir().expect("temporary folder");
+    let password = folder.path().join("password");
+    std::fs::write(&password, "secret\r\n").expect("writable");
+    let (file, password) = (fixture("no_copying.pdf").display().to_string(), password.display().to_string());
+    let output = extract(&library, &[&file, "--password-file", &password]);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(String::from_utf8_lossy(&output.stdout), PLAIN, "{stderr}");
+    assert!(stderr.contains("its owner forbids copying"), "{stderr}");
+    let absent = extract(&library, &[&file, "--password-file", "absent"]);
+    assert_eq!(absent.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&absent.stderr).contains("password file"));
+    let document = read(&library, &fixture("encrypted.pdf"), Some("secret")).expect("the right password");
+    assert!(document.warnings.is_empty(), "{:?}", document.warnings);
 }

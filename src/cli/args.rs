@@ -141,12 +141,32 @@ pub enum AskMode {
     Together,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum When {
+    /// Pages whose text cannot be read otherwise, if Tesseract is installed
+    Auto,
+    Never,
+    /// All pages, whatever text they have
+    Always,
+}
+
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Paper")]
 pub struct Reading {
     /// Password of an encrypted PDF
     #[arg(long, env = "RONBUN_PASSWORD", hide_env_values = true, value_name = "PASSWORD")]
     pub password: Option<String>,
+    /// File whose first line is the password of an encrypted PDF
+    #[arg(long, env = "RONBUN_PASSWORD_FILE", value_name = "FILE", value_hint = ValueHint::FilePath,
+        conflicts_with = "password")]
+    pub password_file: Option<PathBuf>,
+    /// Read pages that have no text by OCR, with an installed Tesseract [default: auto]
+    #[arg(long, env = "RONBUN_OCR", value_name = "WHEN")]
+    pub ocr: Option<When>,
+    /// Languages of the OCR by Tesseract's names, such as eng+jpn [default: eng]
+    #[arg(long, env = "RONBUN_OCR_LANG", value_name = "LANGS")]
+    pub ocr_lang: Option<String>,
     /// PDFium library to read PDFs with [default: found, else fetched]
     #[arg(long, env = "RONBUN_PDFIUM", value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub pdfium: Option<PathBuf>,

@@ -1,7 +1,7 @@
 //! The configuration file, and how it yields to the environment and to the command line.
 
 use super::args::{
-    Ask, AskMode, Common, Device, Extract, Format, Generation, Output, Reading, Summarize, check_max_tokens,
+    Ask, AskMode, Common, Device, Extract, Format, Generation, Output, Reading, Summarize, When, check_max_tokens,
     check_temperature,
 };
 use crate::hub::default_config_dir;
@@ -26,6 +26,9 @@ pub struct Config {
     pub max_tokens: Option<usize>,
     pub ask: Option<AskMode>,
     pub password: Option<String>,
+    pub password_file: Option<PathBuf>,
+    pub ocr: Option<When>,
+    pub ocr_lang: Option<String>,
     pub pdfium: Option<PathBuf>,
     pub quiet: Option<bool>,
     pub verbose: Option<bool>,
@@ -96,7 +99,15 @@ impl Over for Common {
 impl Over for Reading {
     fn over(self, config: &Config) -> Self {
         Reading {
-            password: self.password.or_else(|| config.password.clone()),
+            // Either way of giving it on the command line wins over both in the file.
+            password: if self.password_file.is_none() {
+                self.password.or_else(|| config.password.clone())
+            } else {
+                self.password
+            },
+            password_file: self.password_file.or_else(|| config.password_file.clone()),
+            ocr: self.ocr.or(config.ocr),
+            ocr_lang: self.ocr_lang.or_else(|| config.ocr_lang.clone()),
             pdfium: self.pdfium.or_else(|| config.pdfium.clone()),
         }
     }
@@ -177,7 +188,7 @@ mod tests {
     fn every_key_is_read() {
         let text = "model = 'm'\ntemplate = 't'\nlang = 'ja'\nformat = 'html'\nout = 'o'\noffline = true\n\
             device = 'cpu'\nthreads = 2\ntemperature = 0\nseed = 7\nmax-tokens = 9\nask = 'together'\n\
-            password = 'p'\npdfium = 'f'\nquiet = true\nverbose = false\n";
+            password = 'p'\npassword-file = 'w'\nocr = 'never'\nocr-lang = 'eng'\npdfium = 'f'\nquiet = true\nverbose = false\n";
         let config = Config::parse(text).expect("parses");
         assert_eq!(config.max_tokens, Some(9));
         assert_eq!(config.temperature, Some(0.0));

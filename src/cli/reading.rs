@@ -1,9 +1,10 @@
 //! Inputs → documents. Everything that can be refused is refused here, before any model is fetched or loaded.
 
-use super::args::Reading;
+use super::args::{Reading, When};
 use super::context::Context;
 use super::inputs::{Input, Source};
 use super::output;
+use crate::document::ocr::{Ocr, OcrMode};
 use crate::document::{Document, ReadOptions};
 use crate::hub::Hub;
 use crate::{Error, Kind, Result, interrupt};
@@ -37,10 +38,11 @@ pub fn read_all(
         true => hub.pdfium(reading.pdfium.as_deref())?,
         false => PathBuf::new(),
     };
+    let options = options(library, reading)?;
     let mut papers = Vec::new();
     for (name, file) in files {
         interrupt::check()?;
-        let paper = file.and_then(|file| read(&library, file, reading));
+        let paper = file.and_then(|file| read(file, &options));
         if let Ok(paper) = &paper {
             tell(context, &name, paper);
         }
@@ -73,10 +75,33 @@ fn locate(hub: &Hub, source: Source) -> Result<PathBuf> {
     Ok(path)
 }
 
-fn read(library: &Path, file: PathBuf, reading: &Reading) -> Result<Paper> {
+fn options(library: PathBuf, reading: &Reading) -> Result<ReadOptions> {
+    let password = match (&reading.password, &reading.password_file) {
+        (Some(password), _) => Some(password.clone()),
+        (None, Some(file)) => Some(password_in(file)?),
+        (None, None) => None,
+    };
+    let mode = match reading.ocr {
+        None | Some(When::Auto) => OcrMode::Auto,
+        Some(When::Never) => OcrMode::Never,
+        Some(When::Always) => OcrMode::Always,
+    };
+    let ocr = Ocr { mode, languages: reading.ocr_lang.clone() };
+    Ok(ReadOptions { library, password, ocr, ..ReadOptions::default() })
+}
+
+/// The file's first line.
+fn password_in(file: &Path) -> Result<String> {
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        Error::new(Kind::Usage, file.display(), format!("the password file cannot be read: {error}"))
+            .hint("name a text file whose first line is the password")
+    })?;
+    Ok(text.lines().next().unwrap_or_default().to_string())
+}
+
+fn read(file: PathBuf, options: &ReadOptions) -> Result<Paper> {
     let start = Instant::now();
-    let options = ReadOptions { library: library.to_path_buf(), password: reading.password.clone() };
-    let document = Document::read(&file, &options)?;
+    let document = Document::read(&file, options)?;
     Ok(Paper { file, document, seconds: start.elapsed().as_secs_f64() })
 }
 

@@ -56,7 +56,8 @@ pub fn refused(file: &Path, bytes: &[u8], password: Option<&str>, error: &Pdfium
                 None => "the PDF is encrypted and needs a password",
                 Some(_) => "the PDF is encrypted and the password is wrong",
             };
-            Error::new(Kind::Password, file.display(), problem).hint("give the right one with --password")
+            Error::new(Kind::Password, file.display(), problem)
+                .hint("give the right one with --password or --password-file")
         }
         PdfiumError::PdfiumLibraryInternalError(PdfiumInternalError::SecurityError) => {
             Error::new(Kind::Damaged, file.display(), "the PDF is encrypted in a way that PDFium does not know")

@@ -5,6 +5,7 @@ mod characters;
 mod library;
 mod pictures;
 mod placement;
+mod render;
 
 use crate::{Error, Kind, Result, interrupt};
 use characters::{Fonts, read_glyphs};
@@ -12,6 +13,7 @@ use library::{LOADED, damaged, load, refused};
 use pdfium_render::prelude::*;
 pub use pictures::Pictures;
 use placement::Placement;
+pub use render::picture;
 use std::path::Path;
 use std::sync::PoisonError;
 
@@ -84,12 +86,7 @@ pub struct RawDocument {
 pub fn read(library: &Path, file: &Path, bytes: &[u8], password: Option<&str>) -> Result<RawDocument> {
     let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
     let pdfium = load(library, &mut loaded)?;
-    if password.is_some_and(|password| password.contains('\0')) {
-        return Err(Error::new(Kind::Password, file.display(), "the password holds a NUL character")
-            .hint("give the right one with --password"));
-    }
-    let document =
-        pdfium.load_pdf_from_byte_slice(bytes, password).map_err(|error| refused(file, bytes, password, &error))?;
+    let document = open(pdfium, file, bytes, password)?;
     let pages = document.pages();
     if pages.is_empty() {
         return Err(damaged(file, "PDFium finds no pages in it"));
@@ -108,6 +105,14 @@ pub fn read(library: &Path, file: &Path, bytes: &[u8], password: Option<&str>) -
     }
     raw.fonts = fonts.names;
     Ok(raw)
+}
+
+fn open<'a>(pdfium: &'static Pdfium, file: &Path, bytes: &'a [u8], password: Option<&str>) -> Result<PdfDocument<'a>> {
+    if password.is_some_and(|password| password.contains('\0')) {
+        return Err(Error::new(Kind::Password, file.display(), "the password holds a NUL character")
+            .hint("give the right one with --password or --password-file"));
+    }
+    pdfium.load_pdf_from_byte_slice(bytes, password).map_err(|error| refused(file, bytes, password, &error))
 }
 
 fn metadata_title(document: &PdfDocument) -> Option<String> {
