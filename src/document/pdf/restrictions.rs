@@ -41,8 +41,8 @@ mod tests {
         for (dictionary, forbids) in [
             ("<< /Filter /Standard /V 1 /R 2 /P -4 /O <00> >>", false),
             ("<< /O (x) /P -3904 /R 4 /Filter/Standard >>", true),
-            ("<< /P 4294963168 /Filter /Standard >>", false),
-            ("<< /P 4294963136 /Filter /Standard >>", true),
+            ("<< /P 4294967292 /Filter /Standard >>", false),
+            ("<< /P 4294963168 /Filter /Standard >>", true),
             ("<< /Filter /Standard /Perms (x) >>", false),
             ("<< /P 12 /Parent 3 0 R >>", false),
             ("<< /Filter /StandardX /P 12 >>", false),
