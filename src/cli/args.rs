@@ -144,7 +144,7 @@ pub enum AskMode {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum When {
-    /// Pages whose text cannot be read otherwise, if Tesseract is installed
+    /// Pages whose text cannot be read otherwise, or only in part, if Tesseract is installed
     Auto,
     Never,
     /// All pages, whatever text they have

@@ -5,7 +5,7 @@
 
 mod tesseract;
 
-use super::{Document, ReadOptions, TextQuality};
+use super::{Block, Document, Page, ReadOptions, TextQuality};
 use crate::{Error, Kind, Result, interrupt};
 use serde::{Deserialize, Serialize};
 use tesseract::Tesseract;
@@ -20,7 +20,7 @@ pub const HINT: &str = "install Tesseract (Debian: tesseract-ocr, and tesseract-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OcrMode {
-    /// Pages whose text cannot be read otherwise, if Tesseract is installed.
+    /// Pages whose text cannot be read otherwise, or only in part, if Tesseract is installed.
     Auto,
     #[default]
     Never,
@@ -84,11 +84,7 @@ pub fn read(look: &impl Look, options: &ReadOptions) -> Result<Document> {
     let Some(tesseract) = wanted(&options.ocr)? else { return look.read(options) };
     let first = look.read(&ReadOptions { keep_refused: true, ..options.clone() })?;
     let mut recognised = Vec::new();
-    for page in first
-        .pages
-        .iter()
-        .filter(|page| options.ocr.mode == OcrMode::Always || page.text_quality == TextQuality::Refused)
-    {
+    for page in first.pages.iter().filter(|page| options.ocr.mode == OcrMode::Always || is_wanting(&first, page)) {
         interrupt::check()?;
         // A page that cannot be drawn keeps its reason.
         let Ok(picture) = look.picture(page.number, options) else { continue };
@@ -96,6 +92,16 @@ pub fn read(look: &impl Look, options: &ReadOptions) -> Result<Document> {
         recognised.push(Recognised { page: page.number, tsv, resolution: picture.resolution });
     }
     look.read(&ReadOptions { recognised, ..options.clone() })
+}
+
+/// Whether a page has no text, or one that could be repaired only in part.
+fn is_wanting(document: &Document, page: &Page) -> bool {
+    let is_unknown = |block: &Block| block.page() == page.number && block.text.contains(char::REPLACEMENT_CHARACTER);
+    match page.text_quality {
+        TextQuality::Good => false,
+        TextQuality::Refused => true,
+        TextQuality::Repaired => document.blocks.iter().any(is_unknown),
+    }
 }
 
 /// Tesseract where it is to be used.
