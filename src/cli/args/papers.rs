@@ -1,0 +1,123 @@
+//! Commands about papers: `summarize`, `ask`, `extract`, and the options that they share.
+
+use super::values::{AskMode, Device, Format, PlainFormat, max_tokens, positive, temperature};
+use clap::{Args, ValueHint};
+use std::path::PathBuf;
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Paper")]
+pub struct Reading {
+    /// Password of an encrypted PDF
+    #[arg(long, env = "RONBUN_PASSWORD", hide_env_values = true, value_name = "PASSWORD")]
+    pub password: Option<String>,
+    /// PDFium library to read PDFs with [default: found, else fetched]
+    #[arg(long, env = "RONBUN_PDFIUM", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub pdfium: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Model")]
+pub struct Generation {
+    /// Model: a card's id, a hub repository, a GGUF file or a folder of safetensors [default: auto]
+    #[arg(long, short, env = "RONBUN_MODEL", value_name = "MODEL")]
+    pub model: Option<String>,
+    /// Language of the answers, such as en or ja [default: the locale's, ja or en]
+    #[arg(long, short, env = "RONBUN_LANG", value_name = "LANG")]
+    pub lang: Option<String>,
+    /// Where to compute [default: auto]
+    #[arg(long, env = "RONBUN_DEVICE", value_name = "DEVICE")]
+    pub device: Option<Device>,
+    /// CPU threads [default: all cores]
+    #[arg(long, env = "RONBUN_THREADS", value_name = "N", value_parser = positive)]
+    pub threads: Option<usize>,
+    /// 0 always takes the likeliest token [default: the template's]
+    #[arg(long, env = "RONBUN_TEMPERATURE", value_name = "T", value_parser = temperature,
+        allow_negative_numbers = true)]
+    pub temperature: Option<f32>,
+    /// Seed of the random draws [default: the template's]
+    #[arg(long, env = "RONBUN_SEED", value_name = "N")]
+    pub seed: Option<u64>,
+    /// The most tokens of one answer [default: each question's own]
+    #[arg(long, env = "RONBUN_MAX_TOKENS", value_name = "N", value_parser = max_tokens)]
+    pub max_tokens: Option<usize>,
+}
+
+impl Generation {
+    pub fn model(&self) -> &str {
+        self.model.as_deref().unwrap_or("auto")
+    }
+}
+
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Result")]
+pub struct Output {
+    /// Form of the result [default: md, or as --out is named]
+    #[arg(long, short, env = "RONBUN_FORMAT", value_name = "FORMAT")]
+    pub format: Option<Format>,
+    /// Write to this file, or into this folder; - is stdout [default: stdout]
+    #[arg(long, short, env = "RONBUN_OUT", value_name = "PATH", value_hint = ValueHint::AnyPath)]
+    pub out: Option<PathBuf>,
+}
+
+/// Answer a template of questions about papers
+///
+/// The paper is read whole; one longer than the model's context is refused before any work, never cut. Several papers
+/// are answered one after the other with the model loaded once; a bad one among them does not stop the others.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  ronbun summarize paper.pdf
+  ronbun summarize papers/*.pdf --out notes --format html
+  ronbun summarize 1706.03762v7 --model qwen2.5-1.5b-q4_k_m --lang ja")]
+pub struct Summarize {
+    /// PDF files, folders of PDFs, globs, arXiv ids or arXiv addresses
+    #[arg(required = true, value_name = "INPUT", value_hint = ValueHint::AnyPath)]
+    pub inputs: Vec<String>,
+    /// Template of questions: an id or a TOML file [default: the built-in one]
+    #[arg(long, short, env = "RONBUN_TEMPLATE", value_name = "TEMPLATE")]
+    pub template: Option<String>,
+    /// How the questions are put [default: each]
+    #[arg(long, env = "RONBUN_ASK", value_name = "HOW")]
+    pub ask: Option<AskMode>,
+    #[command(flatten)]
+    pub output: Output,
+    #[command(flatten)]
+    pub generation: Generation,
+    #[command(flatten)]
+    pub reading: Reading,
+}
+
+/// Answer your own questions about one paper
+///
+/// The paper is read once, however many questions follow. Without a QUESTION they are read from stdin, one a line, and
+/// each is answered as it comes.
+#[derive(Debug, Args)]
+pub struct Ask {
+    /// PDF file, arXiv id or arXiv address
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub input: String,
+    /// What you want to know; quote each question
+    #[arg(value_name = "QUESTION")]
+    pub questions: Vec<String>,
+    #[command(flatten)]
+    pub output: Output,
+    #[command(flatten)]
+    pub generation: Generation,
+    #[command(flatten)]
+    pub reading: Reading,
+}
+
+#[derive(Debug, Args)]
+pub struct Extract {
+    /// PDF file, arXiv id or arXiv address
+    #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub input: String,
+    /// Plain text, or pages, paragraphs and links as JSON
+    #[arg(long, short, value_name = "FORMAT", default_value = "text")]
+    pub format: PlainFormat,
+    /// Write to this file; - is stdout [default: stdout]
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub out: Option<PathBuf>,
+    #[command(flatten)]
+    pub reading: Reading,
+}
