@@ -98,6 +98,7 @@ impl Over for Reading {
         Reading {
             password: self.password.or_else(|| config.password.clone()),
             pdfium: self.pdfium.or_else(|| config.pdfium.clone()),
+            ..self
         }
     }
 }

@@ -4,10 +4,10 @@ use super::args::Reading;
 use super::context::Context;
 use super::inputs::{Input, Source};
 use super::output;
-use crate::document::{Document, ReadOptions};
+use crate::document::{Document, ReadOptions, sandbox::Sandbox};
 use crate::hub::Hub;
 use crate::{Error, Kind, Result, interrupt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 /// A paper that was read.
@@ -37,10 +37,12 @@ pub fn read_all(
         true => hub.pdfium(reading.pdfium.as_deref())?,
         false => PathBuf::new(),
     };
+    let sandbox = Sandbox::new(this_program()?, context.progress.clone());
+    let options = ReadOptions { library, password: reading.password.clone(), pages: reading.pages.clone() };
     let mut papers = Vec::new();
     for (name, file) in files {
         interrupt::check()?;
-        let paper = file.and_then(|file| read(&library, file, reading));
+        let paper = file.and_then(|file| read(&sandbox, file, &options));
         if let Ok(paper) = &paper {
             tell(context, &name, paper);
         }
@@ -73,10 +75,15 @@ fn locate(hub: &Hub, source: Source) -> Result<PathBuf> {
     Ok(path)
 }
 
-fn read(library: &Path, file: PathBuf, reading: &Reading) -> Result<Paper> {
+/// The program that is started again to read PDFs in.
+fn this_program() -> Result<PathBuf> {
+    std::env::current_exe()
+        .map_err(|error| Error::new(Kind::Unavailable, "ronbun", format!("cannot find its own program file: {error}")))
+}
+
+fn read(sandbox: &Sandbox, file: PathBuf, options: &ReadOptions) -> Result<Paper> {
     let start = Instant::now();
-    let options = ReadOptions { library: library.to_path_buf(), password: reading.password.clone() };
-    let document = Document::read(&file, &options)?;
+    let document = sandbox.read(&file, options)?;
     Ok(Paper { file, document, seconds: start.elapsed().as_secs_f64() })
 }
 

@@ -6,9 +6,12 @@
 pub mod forms;
 mod input;
 mod links;
+mod pages;
 mod pdf;
+pub mod sandbox;
 mod types;
 
+pub use pages::Pages;
 pub use types::{
     Block, BlockKind, Citation, Document, Link, LinkKind, Page, Part, Reference, SCHEMA_VERSION, Source, Span,
     TextQuality,
@@ -29,6 +32,8 @@ pub struct ReadOptions {
     pub library: PathBuf,
     /// Of an encrypted PDF.
     pub password: Option<String>,
+    /// Instead of all.
+    pub pages: Option<Pages>,
 }
 
 impl Document {
@@ -37,16 +42,16 @@ impl Document {
         input::read_pdf(file).map(drop)
     }
 
-    /// Reads `file`. The whole text, always: what is left out stands in
-    /// [`Page::dropped`], and what could not be read in [`Document::warnings`].
+    /// Reads `file` in this very process; [`sandbox::Sandbox`] does it in one of its own, which is what files from
+    /// strangers ask for. The whole text, always: what is left out stands in [`Page::dropped`], and what could not be
+    /// read in [`Document::warnings`].
     ///
-    /// Errors: [`Kind::Input`] (no such file, not a PDF, …), [`Kind::Password`], [`Kind::Damaged`], [`Kind::NoText`],
+    /// Errors: [`Kind::Usage`] (no such page), [`Kind::Input`] (no such file, not a PDF, …), [`Kind::Password`], [`Kind::Damaged`], [`Kind::NoText`],
     /// [`Kind::Unavailable`] (the library), [`Kind::Interrupted`].
     pub fn read(file: &Path, options: &ReadOptions) -> Result<Document> {
         let bytes = input::read_pdf(file)?;
-        let name = file.file_name().map_or_else(|| file.to_string_lossy(), |name| name.to_string_lossy());
-        let document = pdf::read(file, &bytes, options)?;
-        Ok(Document { file: name.into_owned(), sha256: hex(&Sha256::digest(&bytes)), ..document })
+        let document = read_pdf(file, &bytes, options)?;
+        Ok(Document { file: name(file), sha256: hex(&Sha256::digest(&bytes)), ..document })
     }
 
     /// The whole text, blocks separated by an empty line.
@@ -61,6 +66,20 @@ impl Document {
             (page.number, blocks.collect())
         })
     }
+}
+
+/// The PDF in `bytes`, without its name and hash.
+fn read_pdf(file: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Document> {
+    let document = pdf::read(file, bytes, options)?;
+    match &options.pages {
+        Some(pages) => document.only(pages, &file.to_string_lossy()),
+        None => Ok(document),
+    }
+}
+
+/// A file's name without its folders.
+fn name(file: &Path) -> String {
+    file.file_name().map_or_else(|| file.to_string_lossy(), |name| name.to_string_lossy()).into_owned()
 }
 
 fn hex(digest: &[u8]) -> String {

@@ -1,8 +1,10 @@
 //! Commands about papers: `summarize`, `ask`, `extract`, and the options that they share.
 
 use super::values::{AskMode, Device, Format, PlainFormat, max_tokens, positive, temperature};
+use crate::document::Pages;
 use clap::{Args, ValueHint};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Paper")]
@@ -10,6 +12,9 @@ pub struct Reading {
     /// Password of an encrypted PDF
     #[arg(long, env = "RONBUN_PASSWORD", hide_env_values = true, value_name = "PASSWORD")]
     pub password: Option<String>,
+    /// Read only these pages, such as 1-3,7 or 5- for all from 5 on [default: all]
+    #[arg(long, value_name = "PAGES", value_parser = Pages::from_str)]
+    pub pages: Option<Pages>,
     /// PDFium library to read PDFs with [default: found, else fetched]
     #[arg(long, env = "RONBUN_PDFIUM", value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub pdfium: Option<PathBuf>,

@@ -25,6 +25,8 @@ use pdfium::{Flow, Glyph, RawDocument};
 use std::path::Path;
 use words::Vocabulary;
 
+pub use pdfium::prepare;
+
 /// Reads the PDF in `bytes`; `file` is what errors name. The document's own name and hash are left to the caller.
 pub fn read(file: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Document> {
     let raw = pdfium::read(&options.library, file, bytes, options.password.as_deref())?;

@@ -63,6 +63,11 @@ pub struct RawDocument {
 /// PDFium can be loaded once in a process, and its last error belongs to the process: one reader at a time.
 static LOADED: Mutex<Option<(PathBuf, &'static Pdfium)>> = Mutex::new(None);
 
+/// Loads the library, so that a process which then gives up its rights to files can still read.
+pub fn prepare(library: &Path) -> Result<()> {
+    load(library, &mut LOADED.lock().unwrap_or_else(PoisonError::into_inner)).map(drop)
+}
+
 /// Reads all pages of the PDF in `bytes`; `file` is only named in errors.
 pub fn read(library: &Path, file: &Path, bytes: &[u8], password: Option<&str>) -> Result<RawDocument> {
     let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
