@@ -14,6 +14,7 @@ mod machine;
 mod manual;
 mod models;
 mod output;
+mod plan;
 mod reading;
 mod session;
 mod summarize;

@@ -88,7 +88,8 @@ fn read(sandbox: &Sandbox, file: PathBuf, options: &ReadOptions) -> Result<Paper
 }
 
 fn tell(context: &Context, name: &str, paper: &Paper) {
-    let (name, pages) = (output::printable(name), paper.document.pages.len());
+    let (name, all) = (output::printable(name), &paper.document.pages);
+    let pages = all.iter().filter(|page| !page.skipped).count();
     let plural = if pages == 1 { "" } else { "s" };
     context.progress.line(format!("{name}: {pages} page{plural} read in {:.1} s", paper.seconds));
     for warning in &paper.document.warnings {

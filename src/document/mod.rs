@@ -9,9 +9,11 @@ mod links;
 mod pages;
 mod pdf;
 pub mod sandbox;
+mod select;
 mod types;
 
 pub use pages::Pages;
+pub use select::{LeftOut, Portion, Selection, Share};
 pub use types::{
     Block, BlockKind, Citation, Document, Link, LinkKind, Page, Part, Reference, SCHEMA_VERSION, Source, Span,
     TextQuality,

@@ -1,13 +1,15 @@
 //! A choice of a document's pages, as people write it: `1-3,7,12-`.
 
-use super::{Citation, Document, Link, Reference};
+use super::{Citation, Document, Link, Page, Reference};
 use crate::{Error, Kind, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
+use std::fmt;
 use std::str::FromStr;
 
 /// Page numbers from 1, as ranges; one without an end goes on to the last page.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Pages(Vec<(u32, Option<u32>)>);
 
 impl FromStr for Pages {
@@ -32,7 +34,45 @@ fn range(part: &str) -> Option<(u32, Option<u32>)> {
     }
 }
 
+impl TryFrom<String> for Pages {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Pages, String> {
+        text.parse()
+    }
+}
+
+impl From<Pages> for String {
+    fn from(pages: Pages) -> String {
+        pages.to_string()
+    }
+}
+
+/// `1-3,7,12-`.
+impl fmt::Display for Pages {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ranges = self.0.iter().map(|&(first, last)| match last {
+            Some(last) if last == first => first.to_string(),
+            Some(last) => format!("{first}-{last}"),
+            None => format!("{first}-"),
+        });
+        f.write_str(&ranges.collect::<Vec<_>>().join(","))
+    }
+}
+
 impl Pages {
+    /// The pages with these numbers, which ascend.
+    pub fn of(numbers: &[u32]) -> Pages {
+        let mut ranges: Vec<(u32, Option<u32>)> = Vec::new();
+        for &number in numbers {
+            match ranges.last_mut() {
+                Some((_, Some(last))) if *last + 1 == number => *last = number,
+                _ => ranges.push((number, Some(number))),
+            }
+        }
+        Pages(ranges)
+    }
+
     pub fn contains(&self, page: u32) -> bool {
         self.0.iter().any(|&(first, last)| first <= page && last.is_none_or(|last| page <= last))
     }
@@ -44,8 +84,8 @@ impl Pages {
 }
 
 impl Document {
-    /// The document with nothing but `pages`: their blocks (a paragraph that goes on from the page before is one of
-    /// them), what is cited there, the references and links that stand there. Pages keep their numbers.
+    /// The document with nothing but what stands on `pages`: blocks (a paragraph that goes on from the page before is one
+    /// of them), citations, references, links. The other pages stay in the list, marked as skipped.
     ///
     /// Errors: [`Kind::Usage`] for a page that the document does not have; `file` is what it names.
     pub fn only(self, pages: &Pages, file: &str) -> Result<Document> {
@@ -79,7 +119,8 @@ impl Document {
         };
         let citations = self.citations.into_iter().filter_map(citation).collect();
         let links = self.links.into_iter().filter(|link: &Link| pages.contains(link.page)).collect();
-        let pages = self.pages.into_iter().filter(|page| pages.contains(page.number)).collect();
+        let page = |page: Page| Page { skipped: !pages.contains(page.number), ..page };
+        let pages = self.pages.into_iter().map(page).collect();
         Ok(Document { pages, blocks, references, citations, links, ..self })
     }
 }
@@ -87,13 +128,15 @@ impl Document {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::document::{Block, BlockKind, LinkKind, Page, Part, Source, Span};
+    use crate::document::{Block, BlockKind, LinkKind, Part, Source, Span};
 
     #[test]
     fn pages_are_written_as_numbers_and_ranges() {
         let pages: Pages = "1-3, 7,12-".parse().expect("pages");
         let named: Vec<u32> = (1..15).filter(|&page| pages.contains(page)).collect();
         assert_eq!(named, [1, 2, 3, 7, 12, 13, 14]);
+        assert_eq!(pages.to_string(), "1-3,7,12-");
+        assert_eq!(Pages::of(&[1, 2, 3, 5]).to_string(), "1-3,5");
         for bad in ["", "0", "3-1", "a", "1,,2", "-3", "1-2-3", "99999999999", "1;2"] {
             assert!(bad.parse::<Pages>().is_err_and(|problem| problem.contains("1-3,7")), "{bad}");
         }
@@ -126,7 +169,7 @@ mod tests {
     fn what_stands_on_other_pages_goes_and_the_rest_still_fits_together() {
         let only = |pages: &str| paper().only(&pages.parse().expect("pages"), "paper.pdf").expect("they are there");
         let last = only("3");
-        assert_eq!(last.pages.iter().map(|page| page.number).collect::<Vec<_>>(), [3]);
+        assert_eq!(last.pages.iter().map(|page| page.skipped).collect::<Vec<_>>(), [true, true, false]);
         assert_eq!((last.blocks.len(), last.references[0].block, last.citations[0].block), (2, 1, 0));
         assert!(last.blocks.iter().all(|block| block.page() == 3 && block.spans.len() == 1));
         assert_eq!(last.links.len(), 1);

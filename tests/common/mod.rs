@@ -1,5 +1,7 @@
 //! What tests with real PDFs share: the library, the papers, the fixtures.
 
+#![allow(dead_code, reason = "each test uses what it needs")]
+
 use ronbun::Kind;
 use ronbun::hub::{Hub, Settings};
 use ronbun::progress::Progress;

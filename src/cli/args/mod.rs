@@ -6,8 +6,8 @@ mod papers;
 mod values;
 
 pub use others::{Doctor, Eval, EvalInput, Models, Template};
-pub use papers::{Ask, Extract, Generation, Output, Reading, Summarize};
-pub use values::{AskMode, Device, Format, PlainFormat, check_max_tokens, check_temperature};
+pub use papers::{Ask, Extract, Generation, LeaveOut, Output, Reading, Summarize};
+pub use values::{AskMode, Device, Format, Only, PlainFormat, check_max_tokens, check_temperature};
 
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
@@ -20,6 +20,7 @@ Examples:
   ronbun summarize arxiv:1706.03762v7 --lang ja     a paper from arXiv, answered in Japanese
   ronbun ask paper.pdf 'Which data sets were used?' 'Is there code?'
   ronbun extract paper.pdf                          what ronbun reads, before any model
+  ronbun extract paper.pdf --plan                   each part's length, and what the model gets
   ronbun models recommend                           what this machine can run
   ronbun doctor                                     what is here, what is missing, how to get it
 ";
@@ -83,11 +84,9 @@ pub struct Common {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Answer a template of questions about papers
+    // These bring their own words; a comment here would take their place.
     Summarize(Summarize),
-    /// Answer your own questions about one paper
     Ask(Ask),
-    /// Show the text that ronbun reads in a PDF
     Extract(Extract),
     /// List, fetch, check, remove and carry models
     #[command(subcommand)]

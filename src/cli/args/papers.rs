@@ -1,8 +1,9 @@
 //! Commands about papers: `summarize`, `ask`, `extract`, and the options that they share.
 
-use super::values::{AskMode, Device, Format, PlainFormat, max_tokens, positive, temperature};
-use crate::document::Pages;
-use clap::{Args, ValueHint};
+use super::values::{AskMode, Device, Format, Only, PlainFormat, max_tokens, positive, temperature};
+use crate::document::{Pages, Selection};
+use clap::builder::BoolishValueParser;
+use clap::{ArgAction, Args, ValueHint};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -13,11 +14,40 @@ pub struct Reading {
     #[arg(long, env = "RONBUN_PASSWORD", hide_env_values = true, value_name = "PASSWORD")]
     pub password: Option<String>,
     /// Read only these pages, such as 1-3,7 or 5- for all from 5 on [default: all]
-    #[arg(long, value_name = "PAGES", value_parser = Pages::from_str)]
+    #[arg(long, env = "RONBUN_PAGES", value_name = "PAGES", value_parser = Pages::from_str)]
     pub pages: Option<Pages>,
     /// PDFium library to read PDFs with [default: found, else fetched]
     #[arg(long, env = "RONBUN_PDFIUM", value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub pdfium: Option<PathBuf>,
+}
+
+// The whole paper goes to the model, unless one of these is given; what they leave out is told on stderr and in the
+// report. (A doc comment here would take the place of the commands' own words.)
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Paper")]
+pub struct LeaveOut {
+    /// Leave the reference list out of what the model reads
+    #[arg(long, env = "RONBUN_NO_REFERENCES", value_name = "BOOL", num_args = 0..=1, require_equals = true,
+        default_missing_value = "true", value_parser = BoolishValueParser::new(), action = ArgAction::Set)]
+    pub no_references: Option<bool>,
+    /// Leave out what follows the references
+    #[arg(long, env = "RONBUN_NO_APPENDIX", value_name = "BOOL", num_args = 0..=1, require_equals = true,
+        default_missing_value = "true", value_parser = BoolishValueParser::new(), action = ArgAction::Set)]
+    pub no_appendix: Option<bool>,
+    /// Leave out the tables of the appendix only
+    #[arg(long, env = "RONBUN_NO_APPENDIX_TABLES", value_name = "BOOL", num_args = 0..=1, require_equals = true,
+        default_missing_value = "true", value_parser = BoolishValueParser::new(), action = ArgAction::Set)]
+    pub no_appendix_tables: Option<bool>,
+}
+
+impl LeaveOut {
+    pub fn selection(&self) -> Selection {
+        Selection {
+            references: self.no_references != Some(true),
+            appendix: self.no_appendix != Some(true),
+            appendix_tables: self.no_appendix_tables != Some(true),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Args)]
@@ -66,7 +96,8 @@ pub struct Output {
 
 /// Answer a template of questions about papers
 ///
-/// The paper is read whole; one longer than the model's context is refused before any work, never cut. Several papers
+/// The paper is read whole, unless you leave parts out; one longer than the model's context is refused before any work,
+/// never cut (`ronbun extract --plan` tells how long each part is). Several papers
 /// are answered one after the other with the model loaded once; a bad one among them does not stop the others.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -90,6 +121,8 @@ pub struct Summarize {
     pub generation: Generation,
     #[command(flatten)]
     pub reading: Reading,
+    #[command(flatten)]
+    pub leave_out: LeaveOut,
 }
 
 /// Answer your own questions about one paper
@@ -110,19 +143,45 @@ pub struct Ask {
     pub generation: Generation,
     #[command(flatten)]
     pub reading: Reading,
+    #[command(flatten)]
+    pub leave_out: LeaveOut,
 }
 
+/// Show what ronbun reads in a paper, without any model
+///
+/// The PDF is read in a process of its own, with limits of memory and time and without network or write access: a file that
+/// is damaged or made to do harm costs one error. What was dropped (running heads, page numbers) and where each block stands
+/// is in the JSON.
 #[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  ronbun extract paper.pdf                              the text, as the model gets it
+  ronbun extract paper.pdf --pages 1-3,7                of these pages only
+  ronbun extract paper.pdf --only references            the reference list, an entry a line
+  ronbun extract paper.pdf --plan                       each part's length, and what the model gets
+  ronbun extract paper.pdf --plan --no-appendix         what leaving the appendix out would save
+  ronbun extract paper.pdf --format json --out p.json   blocks with kind, part, page and box")]
 pub struct Extract {
     /// PDF file, arXiv id or arXiv address
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub input: String,
-    /// Plain text, or pages, paragraphs and links as JSON
+    /// Plain text, or the whole document as JSON
     #[arg(long, short, value_name = "FORMAT", default_value = "text")]
     pub format: PlainFormat,
+    /// Only one part of what was read
+    #[arg(long, value_name = "PART", conflicts_with = "plan")]
+    pub only: Option<Only>,
+    /// Show the parts of the paper with their lengths, and which of them go to the model
+    #[arg(long)]
+    pub plan: bool,
+    /// With --plan: the installed model whose tokens are counted [default: the best installed one]
+    #[arg(long, short, value_name = "MODEL", requires = "plan")]
+    pub model: Option<String>,
     /// Write to this file; - is stdout [default: stdout]
     #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub out: Option<PathBuf>,
     #[command(flatten)]
     pub reading: Reading,
+    #[command(flatten)]
+    pub leave_out: LeaveOut,
 }

@@ -19,6 +19,17 @@ pub enum PlainFormat {
     Json,
 }
 
+/// A part of what was read in a paper.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Only {
+    /// Headings, paragraphs and lists, from the abstract to the references
+    Body,
+    /// The entries of the reference list, one a line
+    References,
+    /// URLs with their pages and kinds, one a line
+    Links,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Device {
