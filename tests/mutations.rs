@@ -192,6 +192,9 @@ fn damaged_files_cost_one_result_each_and_nothing_else() {
                     *outcomes.lock().expect("no panic").entry(outcome).or_insert(0) += 1;
                     let mut slowest = slowest.lock().expect("no panic");
                     *slowest = if seconds > slowest.0 { (seconds, number) } else { *slowest };
+                    if number % 1000 == 999 {
+                        eprintln!("{} files: {:?}", number + 1, outcomes.lock().expect("no panic"));
+                    }
                     if number.is_multiple_of(100) {
                         assert_eq!(sandbox.read(&witness, &options).as_ref(), Ok(&expected), "after {number}");
                     }

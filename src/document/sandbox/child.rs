@@ -1,16 +1,13 @@
 //! The child: reads one file, having given up everything else.
 
-use super::{Limits, Request};
-use crate::document::{Document, pdf, read_pdf};
+use super::{Limits, Request, Task};
+use crate::document::{pdf, read_pdf};
 use crate::{Error, Kind, Result};
 use std::any::Any;
 use std::io::{BufRead, Read, Write};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::process::ExitCode;
-
-/// The longest request line, in bytes: two paths and a password are far below.
-const LONGEST_REQUEST: u64 = 1 << 20;
 
 /// Answers the request on stdin with a document or an error on stdout. What goes wrong on the way stands on stderr.
 pub fn serve() -> ExitCode {
@@ -31,18 +28,21 @@ pub fn serve() -> ExitCode {
 /// The answer as JSON. Errors are those of the conversation itself.
 fn answer(input: &mut impl BufRead) -> Result<Vec<u8>, String> {
     let mut line = String::new();
-    input.by_ref().take(LONGEST_REQUEST).read_line(&mut line).map_err(|error| error.to_string())?;
+    input.read_line(&mut line).map_err(|error| error.to_string())?;
     let request: Request = serde_json::from_str(&line).map_err(|error| format!("this is no request: {error}"))?;
     let mut bytes = Vec::new();
     input.read_to_end(&mut bytes).map_err(|error| error.to_string())?;
-    serde_json::to_vec(&read(&request, &bytes)).map_err(|error| error.to_string())
+    let answer = match request.task {
+        Task::Read => serde_json::to_vec(&confined(&request, |file| read_pdf(file, &bytes, &request.options))),
+    };
+    answer.map_err(|error| error.to_string())
 }
 
-fn read(request: &Request, bytes: &[u8]) -> Result<Document> {
-    let file = Path::new(&request.file);
+/// Does `work` with PDFium and with nothing else.
+fn confined<T>(request: &Request, work: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
     pdf::prepare(&request.options.library)?;
     give_up_all_else(&request.limits);
-    catch_unwind(AssertUnwindSafe(|| read_pdf(file, bytes, &request.options))).unwrap_or_else(|panic| {
+    catch_unwind(AssertUnwindSafe(|| work(Path::new(&request.file)))).unwrap_or_else(|panic| {
         Err(Error::new(Kind::Internal, &request.file, format!("this is a bug in ronbun: {}", message(panic.as_ref())))
             .hint("report it with the file; the other papers are not affected"))
     })

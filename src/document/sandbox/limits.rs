@@ -27,7 +27,7 @@ impl Limits {
         Limits {
             memory: 1_000_000_000 + 32 * (bytes as u64).min(1_000_000_000),
             cpu_seconds,
-            seconds: 2 * cpu_seconds,
+            seconds: 5 * cpu_seconds,
             output: 250_000_000,
         }
     }

@@ -2,7 +2,7 @@
 //! costs one error, never the batch, and gets at nothing of the user's.
 //!
 //! The parent ([`Sandbox`]) starts this very program again with [`COMMAND`], hands it a [`Request`] and the file's bytes on
-//! stdin, and takes the [`Document`] or the error from its stdout, as JSON. The child ([`serve`]) loads PDFium, reads the
+//! stdin, and takes what comes of the [`Task`], or the error, from its stdout, as JSON. The child ([`serve`]) loads PDFium, reads the
 //! bytes and then gives up what it no longer needs, before anything of the file is parsed:
 //!
 //! | what | how | where |
@@ -31,9 +31,17 @@ use serde::{Deserialize, Serialize};
 /// The first argument that makes the program a child. Not for people: it speaks JSON on stdin and stdout.
 pub const COMMAND: &str = "read-pdf";
 
+/// What a child is started for. Each has its own kind of answer.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+enum Task {
+    /// A [`super::Document`].
+    Read,
+}
+
 /// The first line on the child's stdin; the file's bytes follow it.
 #[derive(Debug, Serialize, Deserialize)]
 struct Request {
+    task: Task,
     /// What errors call the file.
     file: String,
     options: ReadOptions,

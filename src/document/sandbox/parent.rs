@@ -1,9 +1,10 @@
 //! The parent: starts the child, feeds it, and says what became of it.
 
-use super::{COMMAND, Limits, Request};
+use super::{COMMAND, Limits, Request, Task};
 use crate::document::{Document, ReadOptions, hex, input, name};
 use crate::progress::Progress;
 use crate::{Error, Kind, Result, interrupt};
+use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -57,14 +58,23 @@ impl Sandbox {
     /// over a limit, [`Kind::Internal`] for a panic, and [`Kind::Unavailable`] where no process could be started.
     pub fn read(&self, file: &Path, options: &ReadOptions) -> Result<Document> {
         let bytes = input::read_pdf(file)?;
+        let document: Document = self.ask(Task::Read, file, &bytes, options)?;
+        if !is_sound(&document) {
+            let problem = "the PDF reader's answer points to what is not there";
+            return Err(Error::new(Kind::Internal, file.display(), problem));
+        }
+        Ok(Document { file: name(file), sha256: hex(&Sha256::digest(&bytes)), ..document })
+    }
+
+    /// What a child answers to `task`.
+    fn ask<T: DeserializeOwned>(&self, task: Task, file: &Path, bytes: &[u8], options: &ReadOptions) -> Result<T> {
         let limits = (self.limits)(bytes.len());
-        let request = Request { file: file.display().to_string(), options: options.clone(), limits };
-        let ended = self.run(&request, &bytes)?;
+        let request = Request { task, file: file.display().to_string(), options: options.clone(), limits };
+        let ended = self.run(&request, bytes)?;
         for line in ended.remarks.lines() {
             self.progress.detail(format!("PDF reader: {line}"));
         }
-        let document = ended.document(&request)?;
-        Ok(Document { file: name(file), sha256: hex(&Sha256::digest(&bytes)), ..document })
+        ended.answer(&request)
     }
 
     fn run(&self, request: &Request, bytes: &[u8]) -> Result<Ended> {
@@ -163,7 +173,7 @@ fn memory(child: &Child) -> u64 {
 }
 
 impl Ended {
-    fn document(self, request: &Request) -> Result<Document> {
+    fn answer<T: DeserializeOwned>(self, request: &Request) -> Result<T> {
         let limits = &request.limits;
         let damaged = |problem: String| Error::new(Kind::Damaged, &request.file, problem).hint(HINT);
         let megabytes = limits.memory / 1_000_000;
@@ -188,13 +198,10 @@ impl Ended {
                 End::Crash(how) => format!("the PDF reader crashed on it ({how})"),
             }));
         }
-        let answer: Result<Document> = serde_json::from_slice(&self.answer).map_err(|error| {
+        let answer: Result<T> = serde_json::from_slice(&self.answer).map_err(|error| {
             Error::new(Kind::Internal, &request.file, format!("the PDF reader's answer makes no sense: {error}"))
         })?;
-        match answer? {
-            document if is_sound(&document) => Ok(document),
-            _ => Err(Error::new(Kind::Internal, &request.file, "the PDF reader's answer points to what is not there")),
-        }
+        answer
     }
 }
 
