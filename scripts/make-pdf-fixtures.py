@@ -50,13 +50,20 @@ class Encryption:
         return f"<< /Filter /Standard /V 1 /R 2 /P {self.permissions} /O <{self.owner_entry.hex()}> /U <{self.user_entry.hex()}> >>".encode()
 
 
-def pdf(pages, links=(), password=None, permissions=-4):
-    """`pages`: content streams. `links`: URIs annotated on the first page."""
+def pdf(pages, links=(), password=None, permissions=-4, forms=()):
+    """`pages`: content streams. `links`: URIs annotated on the first page. `forms`: content streams that are drawn with
+    /X0 Do, /X1 Do, ... anywhere."""
     identifier = hashlib.md5(repr((pages, links)).encode()).digest()
     encryption = Encryption(password, "owner", identifier, permissions) if password else None
     objects = {1: b"<< /Type /Catalog /Pages 2 0 R >>", 3: b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>"}
     objects[4] = b"<< /Type /XObject /Subtype /Image /Width 1 /Height 1 /ColorSpace /DeviceGray /BitsPerComponent 8 /Length 1 >>\nstream\n\x80\nendstream"
     kids, number = [], 5
+    named = "".join(f" /X{index} {number + index} 0 R" for index in range(len(forms)))
+    resources = f"<< /Font << /F1 3 0 R >> /XObject << /I1 4 0 R{named} >> >>"
+    for content in forms:
+        head = f"<< /Type /XObject /Subtype /Form /BBox [0 0 612 792] /Resources {resources} /Length {len(content)} >>"
+        objects[number] = f"{head}\nstream\n{content}\nendstream".encode("latin-1")
+        number += 1
     for index, content in enumerate(pages):
         data = content.encode("latin-1")
         data = encryption.stream(number + 1, data) if encryption else data
@@ -65,7 +72,6 @@ def pdf(pages, links=(), password=None, permissions=-4):
             one = "<< /Type /Annot /Subtype /Link /Rect [72 72 200 84] /A << /S /URI /URI (%s) >> >>"
             annotations = " /Annots [" + " ".join(one % link for link in links) + "]"
         kids.append(f"{number} 0 R")
-        resources = "<< /Font << /F1 3 0 R >> /XObject << /I1 4 0 R >> >>"
         objects[number] = f"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Resources {resources} /Contents {number + 1} 0 R{annotations} >>".encode()
         objects[number + 1] = b"<< /Length %d >>\nstream\n%s\nendstream" % (len(data), data)
         number += 2
@@ -103,6 +109,12 @@ def two_columns():
     return pages
 
 
+def bomb():
+    """A line of text, and a form that draws another ten times, and so on: a hundred thousand million words in 6 KB."""
+    forms = [f"/X{number + 1} Do\n" * 10 for number in range(11)] + [text(72, 600, "ha")]
+    return pdf([PLAIN + "/X0 Do\n"], forms=forms)
+
+
 SCAN = "q 612 0 0 792 0 0 cm /I1 Do Q\n"
 IMAGE = "q 400 0 0 400 100 200 cm /I1 Do Q\n"
 PLAIN = column(72, ["One line of text.", "And a second line."])
@@ -115,6 +127,7 @@ FIXTURES = {
     "no_copying.pdf": lambda: pdf([PLAIN], password="secret", permissions=-64),
     "some_pages_empty.pdf": lambda: pdf([PLAIN, IMAGE, "", PLAIN]),
     "encrypted.pdf": lambda: pdf([PLAIN], password="secret"),
+    "bomb.pdf": bomb,
     "cut_short.pdf": lambda: pdf([PLAIN])[:80],
     "no_header.pdf": lambda: pdf([PLAIN]).replace(b"%PDF-1.4", b"%XXX-1.4"),
 }

@@ -1,11 +1,13 @@
 //! One error type for everything a user can meet: what it is about, what is wrong, and what to do.
 
+use serde::{Deserialize, Serialize};
 use std::fmt::{self, Display};
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What kind of thing went wrong. Each kind has its own documented exit code.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// A defect of ronbun itself, or of a library under it.
     Internal,
@@ -57,7 +59,7 @@ impl Kind {
 }
 
 /// Shown as `SUBJECT: PROBLEM`, and `hint: HINT` on a line of its own.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Error {
     pub kind: Kind,
     /// The file, model or option it is about.

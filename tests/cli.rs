@@ -383,10 +383,18 @@ fn help_teaches() {
         "--ask",
         "--password",
         "--pdfium",
+        "--pages",
+        "--no-references",
+        "--no-appendix",
+        "--no-appendix-tables",
         "--quiet",
         "--verbose",
     ] {
         assert!(help.contains(option), "{option} is not in: {help}");
+    }
+    let help = machine.works(&["extract", "--help"]);
+    for part in ["ronbun extract paper.pdf --plan", "--only", "process of its own", "5- for all"] {
+        assert!(help.contains(part), "{part:?} is not in: {help}");
     }
     assert!(machine.works(&["--version"]).starts_with("ronbun "));
 }

@@ -1,50 +1,15 @@
 //! Real papers and bad files through PDFium, which is fetched once (`RONBUN_PDFIUM` names another). The papers are looked
 //! for in `../shared` (or `RONBUN_SHARED`). What cannot be had is skipped, saying so.
 
+mod common;
+
 use assert_cmd::Command;
+use common::{fixture, library, papers};
 use ronbun::document::{Document, LinkKind, ReadOptions, TextQuality};
-use ronbun::hub::{Hub, Settings};
-use ronbun::progress::Progress;
 use ronbun::{Error, Kind};
 use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Output;
-use std::sync::OnceLock;
-
-/// PDFium as a newcomer gets it, in a cache that later runs find again.
-fn library() -> Option<PathBuf> {
-    static LIBRARY: OnceLock<Option<PathBuf>> = OnceLock::new();
-    let library = LIBRARY.get_or_init(|| {
-        let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-        let (cache_dir, cards_dir) = (folder.join("cache"), folder.join("no-cards"));
-        let settings = Settings { offline: false, cache_dir, cards_dir, progress: Progress::silent() };
-        let explicit = std::env::var_os("RONBUN_PDFIUM").map(PathBuf::from);
-        match Hub::new(settings).and_then(|hub| hub.pdfium(explicit.as_deref())) {
-            Ok(library) => Some(library),
-            Err(error) if error.kind == Kind::Unavailable => {
-                eprintln!("skipped: {error}");
-                None
-            }
-            Err(error) => panic!("{error}"),
-        }
-    });
-    library.clone()
-}
-
-fn papers() -> Option<PathBuf> {
-    let shared = std::env::var_os("RONBUN_SHARED")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
-    let papers = shared.join("papers");
-    if !papers.join("INDEX.tsv").is_file() {
-        eprintln!("skipped: no papers at {}", papers.display());
-        return None;
-    }
-    Some(papers)
-}
-
-fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/pdf").join(name)
-}
 
 fn read(library: &Path, file: &Path, password: Option<&str>) -> Result<Document, Error> {
     let password = password.map(str::to_string);
@@ -318,6 +283,7 @@ fn the_program_has_an_exit_code_and_a_hint_for_each_kind_of_file() {
         (fixture("absent.pdf"), 3, "no such file"),
         (note, 3, "give the paper's PDF file"),
         (fixture("encrypted.pdf"), 4, "give the right one with --password or --password-file"),
+        (fixture("bomb.pdf"), 5, "made to do harm"),
         (fixture("cut_short.pdf"), 5, "fetch it again, or repair it"),
         (fixture("no_header.pdf"), 5, "fetch it again, or repair it"),
         (fixture("image_only.pdf"), 6, "ocrmypdf --force-ocr"),

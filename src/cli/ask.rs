@@ -30,7 +30,8 @@ pub fn run(context: &Context, mut args: Ask) -> Result<()> {
     hub.check_name(args.generation.model())?;
     let paper = read_one(context, &hub, &args.reading, input)?;
     destination.spare([paper.file.as_path()].into_iter())?;
-    let mut session = Session::open(context, &hub, &args.generation, template)?;
+    let mut session = Session::open(context, &hub, &args.generation, args.leave_out.selection(), template)?;
+    session.tell_left_out(&paper.document);
     if typed {
         return converse(&mut session, &paper, destination.form());
     }

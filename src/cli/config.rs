@@ -1,9 +1,10 @@
 //! The configuration file, and how it yields to the environment and to the command line.
 
 use super::args::{
-    Ask, AskMode, Common, Device, Extract, Format, Generation, Output, Reading, Summarize, When, check_max_tokens,
-    check_temperature,
+    Ask, AskMode, Common, Device, Extract, Format, Generation, LeaveOut, Output, Reading, Summarize, When,
+    check_max_tokens, check_temperature,
 };
+use crate::document::Pages;
 use crate::hub::default_config_dir;
 use crate::{Error, Kind, Result};
 use serde::Deserialize;
@@ -30,6 +31,10 @@ pub struct Config {
     pub ocr: Option<When>,
     pub ocr_lang: Option<String>,
     pub pdfium: Option<PathBuf>,
+    pub pages: Option<Pages>,
+    pub no_references: Option<bool>,
+    pub no_appendix: Option<bool>,
+    pub no_appendix_tables: Option<bool>,
     pub quiet: Option<bool>,
     pub verbose: Option<bool>,
 }
@@ -109,6 +114,17 @@ impl Over for Reading {
             ocr: self.ocr.or(config.ocr),
             ocr_lang: self.ocr_lang.or_else(|| config.ocr_lang.clone()),
             pdfium: self.pdfium.or_else(|| config.pdfium.clone()),
+            pages: self.pages.or_else(|| config.pages.clone()),
+        }
+    }
+}
+
+impl Over for LeaveOut {
+    fn over(self, config: &Config) -> Self {
+        LeaveOut {
+            no_references: self.no_references.or(config.no_references),
+            no_appendix: self.no_appendix.or(config.no_appendix),
+            no_appendix_tables: self.no_appendix_tables.or(config.no_appendix_tables),
         }
     }
 }
@@ -143,6 +159,7 @@ impl Over for Summarize {
             output: self.output.over(config),
             generation: self.generation.over(config),
             reading: self.reading.over(config),
+            leave_out: self.leave_out.over(config),
         }
     }
 }
@@ -155,13 +172,15 @@ impl Over for Ask {
             output: self.output.over(config),
             generation: self.generation.over(config),
             reading: self.reading.over(config),
+            leave_out: self.leave_out.over(config),
         }
     }
 }
 
 impl Over for Extract {
     fn over(self, config: &Config) -> Self {
-        Extract { reading: self.reading.over(config), out: self.out.filter(|out| not_stdout(out)), ..self }
+        let (reading, leave_out) = (self.reading.over(config), self.leave_out.over(config));
+        Extract { reading, leave_out, out: self.out.filter(|out| not_stdout(out)), ..self }
     }
 }
 
@@ -188,7 +207,8 @@ mod tests {
     fn every_key_is_read() {
         let text = "model = 'm'\ntemplate = 't'\nlang = 'ja'\nformat = 'html'\nout = 'o'\noffline = true\n\
             device = 'cpu'\nthreads = 2\ntemperature = 0\nseed = 7\nmax-tokens = 9\nask = 'together'\n\
-            password = 'p'\npassword-file = 'w'\nocr = 'never'\nocr-lang = 'eng'\npdfium = 'f'\nquiet = true\nverbose = false\n";
+            password = 'p'\npassword-file = 'w'\nocr = 'never'\nocr-lang = 'eng'\npdfium = 'f'\npages = '1-3,7'\nno-references = true\nno-appendix = true\n\
+            no-appendix-tables = true\nquiet = true\nverbose = false\n";
         let config = Config::parse(text).expect("parses");
         assert_eq!(config.max_tokens, Some(9));
         assert_eq!(config.temperature, Some(0.0));
@@ -215,6 +235,7 @@ mod tests {
             ("temperature = -1", "temperature"),
             ("format = 'pdf'", "html"),
             ("seed = -4", "line 1"),
+            ("pages = '0'", "1-3,7"),
             ("= 3", "line 1"),
         ] {
             let problem = Config::parse(text).expect_err(text);

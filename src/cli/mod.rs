@@ -14,12 +14,14 @@ mod machine;
 mod manual;
 mod models;
 mod output;
+mod plan;
 mod reading;
 mod session;
 mod summarize;
 mod template;
 mod watch;
 
+use crate::document::sandbox;
 use crate::{Error, Kind, Result, interrupt};
 use args::{Cli, Command};
 use clap::Parser;
@@ -40,6 +42,10 @@ pub fn main() -> ExitCode {
 }
 
 fn start() -> ExitCode {
+    // Before anything of a command line is looked at: a reader of PDFs needs neither settings nor Ctrl-C.
+    if std::env::args_os().nth(1).is_some_and(|first| first == sandbox::COMMAND) {
+        return sandbox::serve();
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(answer) => {

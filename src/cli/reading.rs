@@ -5,7 +5,7 @@ use super::context::Context;
 use super::inputs::{Input, Source};
 use super::output;
 use crate::document::ocr::{Ocr, OcrMode};
-use crate::document::{Document, ReadOptions};
+use crate::document::{Document, ReadOptions, sandbox::Sandbox};
 use crate::hub::Hub;
 use crate::{Error, Kind, Result, interrupt};
 use std::path::{Path, PathBuf};
@@ -38,11 +38,12 @@ pub fn read_all(
         true => hub.pdfium(reading.pdfium.as_deref())?,
         false => PathBuf::new(),
     };
+    let sandbox = Sandbox::new(this_program()?, context.progress.clone());
     let options = options(library, reading)?;
     let mut papers = Vec::new();
     for (name, file) in files {
         interrupt::check()?;
-        let paper = file.and_then(|file| read(file, &options));
+        let paper = file.and_then(|file| read(&sandbox, file, &options));
         if let Ok(paper) = &paper {
             tell(context, &name, paper);
         }
@@ -87,7 +88,7 @@ fn options(library: PathBuf, reading: &Reading) -> Result<ReadOptions> {
         Some(When::Always) => OcrMode::Always,
     };
     let ocr = Ocr { mode, languages: reading.ocr_lang.clone() };
-    Ok(ReadOptions { library, password, ocr, ..ReadOptions::default() })
+    Ok(ReadOptions { library, password, ocr, pages: reading.pages.clone(), ..ReadOptions::default() })
 }
 
 /// The file's first line.
@@ -99,14 +100,21 @@ fn password_in(file: &Path) -> Result<String> {
     Ok(text.lines().next().unwrap_or_default().to_string())
 }
 
-fn read(file: PathBuf, options: &ReadOptions) -> Result<Paper> {
+/// The program that is started again to read PDFs in.
+fn this_program() -> Result<PathBuf> {
+    std::env::current_exe()
+        .map_err(|error| Error::new(Kind::Unavailable, "ronbun", format!("cannot find its own program file: {error}")))
+}
+
+fn read(sandbox: &Sandbox, file: PathBuf, options: &ReadOptions) -> Result<Paper> {
     let start = Instant::now();
-    let document = Document::read(&file, options)?;
+    let document = sandbox.read(&file, options)?;
     Ok(Paper { file, document, seconds: start.elapsed().as_secs_f64() })
 }
 
 fn tell(context: &Context, name: &str, paper: &Paper) {
-    let (name, pages) = (output::printable(name), paper.document.pages.len());
+    let (name, all) = (output::printable(name), &paper.document.pages);
+    let pages = all.iter().filter(|page| !page.skipped).count();
     let plural = if pages == 1 { "" } else { "s" };
     context.progress.line(format!("{name}: {pages} page{plural} read in {:.1} s", paper.seconds));
     for warning in &paper.document.warnings {

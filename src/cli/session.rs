@@ -4,7 +4,7 @@ use super::args::{AskMode, Generation};
 use super::context::Context;
 use super::engine;
 use super::watch::Watch;
-use crate::document::Document;
+use crate::document::{Document, Selection};
 use crate::generator::{Generator, ModelFacts};
 use crate::hub::Hub;
 use crate::pipeline::{self, Options};
@@ -27,12 +27,18 @@ pub struct Session<'a> {
 
 impl<'a> Session<'a> {
     /// Finds or fetches the model and loads it.
-    pub fn open(context: &'a Context, hub: &Hub, generation: &Generation, template: Template) -> Result<Self> {
+    pub fn open(
+        context: &'a Context,
+        hub: &Hub,
+        generation: &Generation,
+        selection: Selection,
+        template: Template,
+    ) -> Result<Self> {
         let available = hub.available_memory();
         let model = hub.model(generation.model())?;
         let start = Instant::now();
         let generator = engine::load(model, generation.threads, available)?;
-        let mut options = options(generation, &template);
+        let mut options = Options { selection, ..options(generation, &template) };
         options.load_seconds = start.elapsed().as_secs_f64();
         context.progress.line(loaded(generator.facts(), options.load_seconds));
         let supported = hub.cards().iter().filter(|card| card.supported);
@@ -47,6 +53,7 @@ impl<'a> Session<'a> {
             AskMode::Each => (Ask::Each, self.template.questions.len()),
             AskMode::Together => (Ask::Together, 1),
         };
+        self.tell_left_out(document);
         self.options.extract_seconds = seconds;
         let mut watch = Watch::new(&self.context.progress, self.available, answers);
         let mut see = |event: pipeline::Event| watch.event(event);
@@ -69,6 +76,14 @@ impl<'a> Session<'a> {
             .map_err(|error| self.of_paper(paper, error))?;
         self.options.load_seconds = 0.0;
         Ok(summary)
+    }
+
+    /// Says what of the paper the model does not see.
+    pub fn tell_left_out(&self, document: &Document) {
+        let left_out = document.left_out(&self.options.selection);
+        if !left_out.is_empty() {
+            self.context.progress.line(format!("{}: left out, as asked: {left_out}", document.file));
+        }
     }
 
     /// What a paper is too long for is told of the paper, the model named beside it.

@@ -38,7 +38,7 @@ pub fn run(context: &Context, args: Summarize) -> Result<()> {
     let mut stopped = Ok(());
     if papers.iter().any(|(_, paper)| paper.is_ok()) {
         destination.spare(papers.iter().filter_map(|(_, paper)| Some(paper.as_ref().ok()?.file.as_path())))?;
-        let mut session = Session::open(context, &hub, &args.generation, template)?;
+        let mut session = Session::open(context, &hub, &args.generation, args.leave_out.selection(), template)?;
         let ask = args.ask.unwrap_or(AskMode::Each);
         stopped = answer_all(papers, &mut rows, |paper| {
             let summary = session.summarize(&paper.document, paper.seconds, ask)?;

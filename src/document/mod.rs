@@ -7,9 +7,14 @@ pub mod forms;
 mod input;
 mod links;
 pub mod ocr;
+mod pages;
 mod pdf;
+pub mod sandbox;
+mod select;
 mod types;
 
+pub use pages::Pages;
+pub use select::{LeftOut, Portion, Selection, Share};
 pub use types::{
     Block, BlockKind, Citation, Document, Link, LinkKind, Page, Part, Reference, SCHEMA_VERSION, Source, Span,
     TextQuality,
@@ -35,6 +40,8 @@ pub struct ReadOptions {
     pub recognised: Vec<ocr::Recognised>,
     /// A document none of whose pages can be read is no error: its pages tell why.
     pub keep_refused: bool,
+    /// Instead of all.
+    pub pages: Option<Pages>,
 }
 
 impl Document {
@@ -43,16 +50,16 @@ impl Document {
         input::read_pdf(file).map(drop)
     }
 
-    /// Reads `file`. The whole text, always: what is left out stands in
-    /// [`Page::dropped`], and what could not be read in [`Document::warnings`].
+    /// Reads `file` in this very process; [`sandbox::Sandbox`] does it in one of its own, which is what files from
+    /// strangers ask for. The whole text, always: what is left out stands in [`Page::dropped`], and what could not be
+    /// read in [`Document::warnings`].
     ///
-    /// Errors: [`Kind::Input`] (no such file, not a PDF, …), [`Kind::Password`], [`Kind::Damaged`], [`Kind::NoText`],
+    /// Errors: [`Kind::Usage`] (no such page), [`Kind::Input`] (no such file, not a PDF, …), [`Kind::Password`], [`Kind::Damaged`], [`Kind::NoText`],
     /// [`Kind::Unavailable`] (the library), [`Kind::Interrupted`].
     pub fn read(file: &Path, options: &ReadOptions) -> Result<Document> {
         let bytes = input::read_pdf(file)?;
-        let name = file.file_name().map_or_else(|| file.to_string_lossy(), |name| name.to_string_lossy());
         let document = ocr::read(&Pdf { file, bytes: &bytes }, options)?;
-        Ok(Document { file: name.into_owned(), sha256: hex(&Sha256::digest(&bytes)), ..document })
+        Ok(Document { file: name(file), sha256: hex(&Sha256::digest(&bytes)), ..document })
     }
 
     /// The whole text, blocks separated by an empty line.
@@ -77,12 +84,26 @@ struct Pdf<'a> {
 
 impl ocr::Look for Pdf<'_> {
     fn read(&self, options: &ReadOptions) -> Result<Document> {
-        pdf::read(self.file, self.bytes, options)
+        read_pdf(self.file, self.bytes, options)
     }
 
     fn picture(&self, page: u32, options: &ReadOptions) -> Result<ocr::Picture> {
         pdf::picture(self.file, self.bytes, options, page, ocr::RESOLUTION)
     }
+}
+
+/// The PDF in `bytes`, without its name and hash.
+fn read_pdf(file: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Document> {
+    let document = pdf::read(file, bytes, options)?;
+    match &options.pages {
+        Some(pages) => document.only(pages, &file.to_string_lossy()),
+        None => Ok(document),
+    }
+}
+
+/// A file's name without its folders.
+fn name(file: &Path) -> String {
+    file.file_name().map_or_else(|| file.to_string_lossy(), |name| name.to_string_lossy()).into_owned()
 }
 
 fn hex(digest: &[u8]) -> String {

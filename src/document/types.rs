@@ -50,6 +50,9 @@ pub struct Page {
     pub text_quality: TextQuality,
     /// Why the text was repaired or refused, or that it comes from OCR.
     pub reason: Option<String>,
+    /// Not read, because other pages were asked for.
+    #[serde(default)]
+    pub skipped: bool,
     /// Lines left out of the text: running heads, page numbers, watermarks, the arXiv stamp.
     pub dropped: Vec<String>,
 }
@@ -216,5 +219,10 @@ impl Block {
     /// Running text of the paper's body: headings, paragraphs and lists, without captions, tables, formulas, notes.
     pub fn is_prose(&self) -> bool {
         matches!(self.kind, BlockKind::Heading { .. } | BlockKind::Paragraph | BlockKind::ListItem)
+    }
+
+    /// Of the paper's body and prose: what `--only body` shows.
+    pub fn is_body(&self) -> bool {
+        self.part == Part::Body && self.is_prose()
     }
 }

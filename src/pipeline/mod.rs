@@ -10,7 +10,7 @@ mod repeats;
 mod rounds;
 mod timings;
 
-use crate::document::{Document, LinkKind};
+use crate::document::{Document, LinkKind, Selection};
 use crate::generator::{self, Generator, Plan, Prompt, Question, Sampling};
 use crate::report::{Answer, Paper, SCHEMA_VERSION, Summary, TemplateFacts, words};
 use crate::template::{Ask, Facts, Template};
@@ -23,6 +23,8 @@ use timings::Clock;
 pub struct Options {
     /// Start from `template.sampling`.
     pub sampling: Sampling,
+    /// What of the paper the model sees.
+    pub selection: Selection,
     /// Instead of the questions' own limits.
     pub max_tokens: Option<usize>,
     /// How often a question may be put in all before its best answer is kept; at least 1.
@@ -34,10 +36,11 @@ pub struct Options {
 }
 
 impl Options {
-    /// The template's own sampling and limits, three attempts.
+    /// The template's own sampling and limits, the whole paper, three attempts.
     pub fn new(template: &Template) -> Options {
         Options {
             sampling: template.sampling.clone(),
+            selection: Selection::default(),
             max_tokens: None,
             attempts: 3,
             load_seconds: 0.0,
@@ -69,7 +72,7 @@ pub fn summarize(
     options: &Options,
     watch: &mut dyn FnMut(Event),
 ) -> Result<Summary> {
-    let (prompt, questions) = template.prompt(&facts(document), ask)?;
+    let (prompt, questions) = template.prompt(&facts(document, &options.selection), ask)?;
     let titles = match ask {
         Ask::Each => template.questions.iter().map(|question| question.title.clone()).collect(),
         Ask::Together => vec![words::of(&template.language).together.to_string()],
@@ -86,12 +89,12 @@ pub fn ask(
     options: &Options,
     watch: &mut dyn FnMut(Event),
 ) -> Result<Summary> {
-    let (prompt, asked) = template.follow_up(&facts(document), questions)?;
+    let (prompt, asked) = template.follow_up(&facts(document, &options.selection), questions)?;
     let titles = questions.iter().map(|question| question.trim().to_string()).collect();
     Run { document, template, ask: Ask::Each, options }.answer(prompt, asked, titles, generator, watch)
 }
 
-fn facts(document: &Document) -> Facts {
+fn facts(document: &Document, selection: &Selection) -> Facts {
     let urls = |kind: Option<LinkKind>| {
         let links = document.links.iter().filter(|link| kind.is_none_or(|kind| link.kind == kind));
         links.map(|link| link.url.clone()).collect()
@@ -99,7 +102,7 @@ fn facts(document: &Document) -> Facts {
     Facts {
         file: document.file.clone(),
         title: document.title.clone().unwrap_or_else(|| document.file.clone()),
-        text: document.text(),
+        text: document.select(selection),
         pages: document.pages.len(),
         links: urls(None),
         code_links: urls(Some(LinkKind::Code)),
@@ -208,6 +211,7 @@ impl Run<'_> {
             tokens,
             links: self.document.links.clone(),
             warnings: self.document.warnings.clone(),
+            left_out: self.document.left_out(&self.options.selection),
         }
     }
 }

@@ -59,13 +59,16 @@ impl Summary {
     pub(super) fn facts(&self) -> Vec<(&'static str, String)> {
         let (words, paper, timings) = (self.words(), &self.paper, &self.timings);
         let mut facts = vec![
-            (words.paper, format!("{} ({})", paper.file, words.pages_and_tokens(paper.pages, paper.tokens))),
+            (words.paper, format!("{} ({})", paper.file, words.pages_and_tokens(paper))),
             (words.model, self.model_line()),
             (
                 words.time,
                 words.answered_in(timings.total_seconds, timings.decode_tokens, timings.decode_tokens_per_second),
             ),
         ];
+        if !paper.left_out.is_empty() {
+            facts.insert(1, (words.left_out, words.left_out(&paper.left_out)));
+        }
         if let Some(bytes) = timings.peak_memory_bytes {
             facts.push((words.memory, format!("{:.1} GB", bytes as f64 / 1e9)));
         }

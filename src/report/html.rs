@@ -36,7 +36,7 @@ pub(super) fn render(summary: &Summary) -> String {
 
 fn header(summary: &Summary, title: &str, sections: &[Section], words: &Words) -> String {
     let paper = &summary.paper;
-    let source = format!("{} · {}", escape(&paper.file), escape(&words.pages_and_tokens(paper.pages, paper.tokens)));
+    let source = format!("{} · {}", escape(&paper.file), escape(&words.pages_and_tokens(paper)));
     let mut out = format!("<header>\n<p class=\"source\">{source}</p>\n<h1>{title}</h1>\n");
     if let Some(gist) = &summary.gist {
         let _ = writeln!(out, "<p class=\"gist\">{}</p>", inline(gist));

@@ -9,7 +9,7 @@ mod text;
 pub(crate) mod words;
 mod write;
 
-use crate::document::Link;
+use crate::document::{LeftOut, Link};
 use crate::generator::{FinishReason, ModelFacts, Sampling};
 use crate::template::Ask;
 use crate::{Error, Kind, Result};
@@ -48,10 +48,13 @@ pub struct Paper {
     pub sha256: String,
     pub title: Option<String>,
     pub pages: usize,
-    /// Tokens that all questions share: the whole paper and the few words around it.
+    /// Tokens that all questions share: the paper (but for what was left out) and the few words around it.
     pub tokens: usize,
     pub links: Vec<Link>,
     pub warnings: Vec<String>,
+    /// What the model did not see, because the user left it out.
+    #[serde(default)]
+    pub left_out: LeftOut,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -1,7 +1,7 @@
 //! Every form of one made-up summary, and the committed schema.
 
 use super::*;
-use crate::document::LinkKind;
+use crate::document::{LinkKind, Portion, Share};
 
 fn answer(id: &str, title: &str, text: &str) -> Answer {
     Answer {
@@ -34,6 +34,7 @@ fn summary(language: &str) -> Summary {
             tokens: 12_017,
             links: vec![code.clone()],
             warnings: vec!["page 3 has no text".into()],
+            left_out: LeftOut::default(),
         },
         model: ModelFacts {
             id: "qwen2.5-coder-1.5b".into(),
@@ -103,6 +104,24 @@ fn japanese_reports_have_japanese_words() {
         }
     }
     assert!(summary.render(Form::Html).unwrap().contains("<html lang=\"ja\">"));
+}
+
+#[test]
+fn what_was_left_out_is_told_and_the_paper_is_not_called_whole() {
+    let references = Portion { share: Share::References, blocks: 40, characters: 7123 };
+    for (language, left_out) in [
+        ("en", "- Left out: references (7,123 characters), pages 4-5,9\n"),
+        ("ja", "- 読ませなかった部分: 参考文献（7,123 文字）、4-5,9 ページ\n"),
+    ] {
+        let mut summary = summary(language);
+        summary.paper.left_out = LeftOut { parts: vec![references], pages: vec![4, 5, 9] };
+        let markdown = summary.render(Form::Markdown).unwrap();
+        assert!(markdown.contains(left_out), "{markdown}");
+        for form in [Form::Markdown, Form::Html, Form::Text] {
+            let text = summary.render(form).unwrap();
+            assert!(!text.contains("read whole") && !text.contains("全文"), "{form:?}: {text}");
+        }
+    }
 }
 
 #[test]

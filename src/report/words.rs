@@ -1,5 +1,7 @@
 //! ronbun's own words in a report, in Japanese and, for every other language, in English.
 
+use super::Paper;
+use crate::document::{LeftOut, Pages, Portion, Share};
 use crate::generator::FinishReason;
 use crate::template::language;
 
@@ -21,6 +23,7 @@ pub(crate) struct Words {
     pub together: &'static str,
     pub contents: &'static str,
     pub paper: &'static str,
+    pub left_out: &'static str,
     pub model: &'static str,
     pub time: &'static str,
     pub memory: &'static str,
@@ -44,6 +47,7 @@ static ENGLISH: Words = Words {
     together: "All questions",
     contents: "Questions",
     paper: "Paper",
+    left_out: "Left out",
     model: "Model",
     time: "Time",
     memory: "Peak memory",
@@ -67,6 +71,7 @@ static JAPANESE: Words = Words {
     together: "すべての質問",
     contents: "目次",
     paper: "論文",
+    left_out: "読ませなかった部分",
     model: "モデル",
     time: "時間",
     memory: "最大メモリ",
@@ -82,6 +87,18 @@ fn in_japanese(tag: &str) -> String {
         "zh" => "中国語".into(),
         "ko" => "韓国語".into(),
         _ => language::name(tag),
+    }
+}
+
+fn share_in_japanese(share: Share) -> &'static str {
+    match share {
+        Share::Front => "題名と著者",
+        Share::Body => "本文",
+        Share::Tables => "表",
+        Share::Footnotes => "脚注",
+        Share::References => "参考文献",
+        Share::Appendix => "付録",
+        Share::AppendixTables => "付録の表",
     }
 }
 
@@ -123,12 +140,33 @@ impl Words {
     }
 
     /// What was read, and what it took.
-    pub(crate) fn pages_and_tokens(&self, pages: usize, tokens: usize) -> String {
-        let tokens = super::content::thousands(tokens as u64);
+    pub(crate) fn pages_and_tokens(&self, paper: &Paper) -> String {
+        let (pages, tokens) = (paper.pages, super::content::thousands(paper.tokens as u64));
+        let whole = paper.left_out.is_empty();
         if self.japanese() {
-            return format!("{pages} ページ、{tokens} トークン、全文を読み込み");
+            let whole = if whole { "、全文を読み込み" } else { "" };
+            return format!("{pages} ページ、{tokens} トークン{whole}");
         }
-        format!("{pages} {}, {tokens} tokens, read whole", if pages == 1 { "page" } else { "pages" })
+        let whole = if whole { ", read whole" } else { "" };
+        format!("{pages} {}, {tokens} tokens{whole}", if pages == 1 { "page" } else { "pages" })
+    }
+
+    /// What the model did not see.
+    pub(crate) fn left_out(&self, left_out: &LeftOut) -> String {
+        let japanese = self.japanese();
+        let part = |part: &Portion| {
+            let characters = super::content::thousands(part.characters as u64);
+            match japanese {
+                true => format!("{}（{characters} 文字）", share_in_japanese(part.share)),
+                false => format!("{} ({characters} characters)", part.share),
+            }
+        };
+        let pages = (!left_out.pages.is_empty()).then(|| match (japanese, Pages::of(&left_out.pages)) {
+            (true, pages) => format!("{pages} ページ"),
+            (false, pages) => format!("{} {pages}", if left_out.pages.len() == 1 { "page" } else { "pages" }),
+        });
+        let all: Vec<String> = left_out.parts.iter().map(part).chain(pages).collect();
+        all.join(if japanese { "、" } else { ", " })
     }
 
     pub(crate) fn answered_in(&self, seconds: f64, tokens: usize, per_second: f64) -> String {

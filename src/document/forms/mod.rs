@@ -4,14 +4,15 @@ use super::{Block, Document};
 
 /// The whole text, blocks separated by an empty line.
 pub fn text(document: &Document) -> String {
-    join(document.blocks.iter())
+    text_of(document.blocks.iter())
 }
 
 /// The running text of the body: headings, paragraphs and lists, without captions, tables, displayed formulas, notes.
 pub fn body(document: &Document) -> String {
-    join(document.blocks.iter().filter(|block| block.part == super::Part::Body && block.is_prose()))
+    text_of(document.blocks.iter().filter(|block| block.is_body()))
 }
 
-fn join<'a>(blocks: impl Iterator<Item = &'a Block>) -> String {
+/// The text of some blocks.
+pub fn text_of<'a>(blocks: impl Iterator<Item = &'a Block>) -> String {
     blocks.map(|block| block.text.as_str()).collect::<Vec<_>>().join("\n\n")
 }

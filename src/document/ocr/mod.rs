@@ -84,7 +84,8 @@ pub fn read(look: &impl Look, options: &ReadOptions) -> Result<Document> {
     let Some(tesseract) = wanted(&options.ocr)? else { return look.read(options) };
     let first = look.read(&ReadOptions { keep_refused: true, ..options.clone() })?;
     let mut recognised = Vec::new();
-    for page in first.pages.iter().filter(|page| options.ocr.mode == OcrMode::Always || is_wanting(&first, page)) {
+    let is_wanted = |page: &&Page| !page.skipped && (options.ocr.mode == OcrMode::Always || is_wanting(&first, page));
+    for page in first.pages.iter().filter(is_wanted) {
         interrupt::check()?;
         // A page that cannot be drawn keeps its reason.
         let Ok(picture) = look.picture(page.number, options) else { continue };

@@ -30,6 +30,8 @@ use quality::Verdict;
 use std::path::Path;
 use words::Vocabulary;
 
+pub use pdfium::prepare;
+
 /// Reads the PDF in `bytes`; `file` is what errors name. The document's own name and hash are left to the caller.
 pub fn read(file: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Document> {
     let mut raw = pdfium::read(&options.library, file, bytes, options.password.as_deref())?;
@@ -102,6 +104,7 @@ fn assemble(raw: RawDocument, verdicts: Vec<Verdict>) -> Document {
             text_quality: quality,
             reason,
             dropped,
+            ..Page::default()
         })
         .collect();
     let mut blocks = Vec::with_capacity(drafts.len());

@@ -9,6 +9,7 @@ mod render;
 
 use crate::{Error, Kind, Result, interrupt};
 use characters::{Fonts, read_glyphs};
+pub use library::prepare;
 use library::{LOADED, damaged, load, refused};
 use pdfium_render::prelude::*;
 pub use pictures::Pictures;

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::PoisonError;
 
 /// Dots of the largest picture; larger pages are drawn coarser.
-const MOST_DOTS: f32 = 40e6;
+const MOST_DOTS: f32 = 20e6;
 
 /// Draws `page`, from 1, with so many dots to an inch, or as many as make a picture of bearable size.
 pub fn picture(

@@ -1,0 +1,51 @@
+//! A PDF read in a process of its own. PDFs come from strangers and PDFium is C++: whatever a file makes of it, the file
+//! costs one error, never the batch, and gets at nothing of the user's.
+//!
+//! The parent ([`Sandbox`]) starts this very program again with [`COMMAND`], hands it a [`Request`] and the file's bytes on
+//! stdin, and takes what comes of the [`Task`], or the error, from its stdout, as JSON. The child ([`serve`]) loads PDFium, reads the
+//! bytes and then gives up what it no longer needs, before anything of the file is parsed:
+//!
+//! | what | how | where |
+//! |---|---|---|
+//! | memory | `RLIMIT_AS`, and the parent looks | Unix; everywhere |
+//! | computing time, elapsed time | `RLIMIT_CPU`; the parent's clock | Unix; everywhere |
+//! | size of the answer | the parent stops reading | everywhere |
+//! | writing, and reading anything but fonts | Landlock; `RLIMIT_FSIZE` is 0 | Linux 5.13 on; Unix |
+//! | network, other processes, all else | a list of system calls (seccomp) | Linux |
+//!
+//! [`Limits`] tells how much of each. What the kernel does not have is left out, and the rest still holds.
+
+mod child;
+#[cfg(target_os = "linux")]
+mod confine;
+mod limits;
+mod parent;
+
+pub use child::serve;
+pub use limits::Limits;
+pub use parent::Sandbox;
+
+use super::ReadOptions;
+use serde::{Deserialize, Serialize};
+
+/// The first argument that makes the program a child. Not for people: it speaks JSON on stdin and stdout.
+pub const COMMAND: &str = "read-pdf";
+
+/// What a child is started for. Each has its own kind of answer.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+enum Task {
+    /// A [`super::Document`].
+    Read,
+    /// A [`super::ocr::Picture`] of a page, from 1.
+    Picture(u32),
+}
+
+/// The first line on the child's stdin; the file's bytes follow it.
+#[derive(Debug, Serialize, Deserialize)]
+struct Request {
+    task: Task,
+    /// What errors call the file.
+    file: String,
+    options: ReadOptions,
+    limits: Limits,
+}
