@@ -35,10 +35,11 @@ def rc4(key, data):
 class Encryption:
     """The standard security handler, revision 2: RC4 with 40 bits."""
 
-    def __init__(self, user, owner, identifier):
+    def __init__(self, user, owner, identifier, permissions=-4):
         pad = lambda password: (password.encode() + PAD)[:32]
         self.owner_entry = rc4(hashlib.md5(pad(owner)).digest()[:5], pad(user))
-        self.key = hashlib.md5(pad(user) + self.owner_entry + struct.pack("<i", -4) + identifier).digest()[:5]
+        self.key = hashlib.md5(pad(user) + self.owner_entry + struct.pack("<i", permissions) + identifier).digest()[:5]
+        self.permissions = permissions
         self.user_entry = rc4(self.key, PAD)
 
     def stream(self, number, data):
@@ -46,14 +47,14 @@ class Encryption:
         return rc4(key, data)
 
     def dictionary(self):
-        return f"<< /Filter /Standard /V 1 /R 2 /P -4 /O <{self.owner_entry.hex()}> /U <{self.user_entry.hex()}> >>".encode()
+        return f"<< /Filter /Standard /V 1 /R 2 /P {self.permissions} /O <{self.owner_entry.hex()}> /U <{self.user_entry.hex()}> >>".encode()
 
 
-def pdf(pages, links=(), password=None, forms=()):
+def pdf(pages, links=(), password=None, permissions=-4, forms=()):
     """`pages`: content streams. `links`: URIs annotated on the first page. `forms`: content streams that are drawn with
     /X0 Do, /X1 Do, ... anywhere."""
     identifier = hashlib.md5(repr((pages, links)).encode()).digest()
-    encryption = Encryption(password, "owner", identifier) if password else None
+    encryption = Encryption(password, "owner", identifier, permissions) if password else None
     objects = {1: b"<< /Type /Catalog /Pages 2 0 R >>", 3: b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>"}
     objects[4] = b"<< /Type /XObject /Subtype /Image /Width 1 /Height 1 /ColorSpace /DeviceGray /BitsPerComponent 8 /Length 1 >>\nstream\n\x80\nendstream"
     kids, number = [], 5
@@ -114,6 +115,7 @@ def bomb():
     return pdf([PLAIN + "/X0 Do\n"], forms=forms)
 
 
+SCAN = "q 612 0 0 792 0 0 cm /I1 Do Q\n"
 IMAGE = "q 400 0 0 400 100 200 cm /I1 Do Q\n"
 PLAIN = column(72, ["One line of text.", "And a second line."])
 
@@ -121,6 +123,8 @@ FIXTURES = {
     "plain.pdf": lambda: pdf([PLAIN]),
     "two_columns.pdf": lambda: pdf(two_columns(), links=["https://github.com/example/fixtures", "mailto:a@example.org"]),
     "image_only.pdf": lambda: pdf([IMAGE, IMAGE]),
+    "scan.pdf": lambda: pdf([SCAN]),
+    "no_copying.pdf": lambda: pdf([PLAIN], password="secret", permissions=-64),
     "some_pages_empty.pdf": lambda: pdf([PLAIN, IMAGE, "", PLAIN]),
     "encrypted.pdf": lambda: pdf([PLAIN], password="secret"),
     "bomb.pdf": bomb,

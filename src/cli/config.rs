@@ -1,8 +1,8 @@
 //! The configuration file, and how it yields to the environment and to the command line.
 
 use super::args::{
-    Ask, AskMode, Common, Device, Extract, Format, Generation, LeaveOut, Output, Reading, Summarize, check_max_tokens,
-    check_temperature,
+    Ask, AskMode, Common, Device, Extract, Format, Generation, LeaveOut, Output, Reading, Summarize, When,
+    check_max_tokens, check_temperature,
 };
 use crate::document::Pages;
 use crate::hub::default_config_dir;
@@ -27,6 +27,9 @@ pub struct Config {
     pub max_tokens: Option<usize>,
     pub ask: Option<AskMode>,
     pub password: Option<String>,
+    pub password_file: Option<PathBuf>,
+    pub ocr: Option<When>,
+    pub ocr_lang: Option<String>,
     pub pdfium: Option<PathBuf>,
     pub pages: Option<Pages>,
     pub no_references: Option<bool>,
@@ -101,7 +104,15 @@ impl Over for Common {
 impl Over for Reading {
     fn over(self, config: &Config) -> Self {
         Reading {
-            password: self.password.or_else(|| config.password.clone()),
+            // Either way of giving it on the command line wins over both in the file.
+            password: if self.password_file.is_none() {
+                self.password.or_else(|| config.password.clone())
+            } else {
+                self.password
+            },
+            password_file: self.password_file.or_else(|| config.password_file.clone()),
+            ocr: self.ocr.or(config.ocr),
+            ocr_lang: self.ocr_lang.or_else(|| config.ocr_lang.clone()),
             pdfium: self.pdfium.or_else(|| config.pdfium.clone()),
             pages: self.pages.or_else(|| config.pages.clone()),
         }
@@ -196,7 +207,7 @@ mod tests {
     fn every_key_is_read() {
         let text = "model = 'm'\ntemplate = 't'\nlang = 'ja'\nformat = 'html'\nout = 'o'\noffline = true\n\
             device = 'cpu'\nthreads = 2\ntemperature = 0\nseed = 7\nmax-tokens = 9\nask = 'together'\n\
-            password = 'p'\npdfium = 'f'\npages = '1-3,7'\nno-references = true\nno-appendix = true\n\
+            password = 'p'\npassword-file = 'w'\nocr = 'never'\nocr-lang = 'eng'\npdfium = 'f'\npages = '1-3,7'\nno-references = true\nno-appendix = true\n\
             no-appendix-tables = true\nquiet = true\nverbose = false\n";
         let config = Config::parse(text).expect("parses");
         assert_eq!(config.max_tokens, Some(9));

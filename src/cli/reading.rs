@@ -1,13 +1,14 @@
 //! Inputs → documents. Everything that can be refused is refused here, before any model is fetched or loaded.
 
-use super::args::Reading;
+use super::args::{Reading, When};
 use super::context::Context;
 use super::inputs::{Input, Source};
 use super::output;
+use crate::document::ocr::{Ocr, OcrMode};
 use crate::document::{Document, ReadOptions, sandbox::Sandbox};
 use crate::hub::Hub;
 use crate::{Error, Kind, Result, interrupt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 /// A paper that was read.
@@ -38,7 +39,7 @@ pub fn read_all(
         false => PathBuf::new(),
     };
     let sandbox = Sandbox::new(this_program()?, context.progress.clone());
-    let options = ReadOptions { library, password: reading.password.clone(), pages: reading.pages.clone() };
+    let options = options(library, reading)?;
     let mut papers = Vec::new();
     for (name, file) in files {
         interrupt::check()?;
@@ -73,6 +74,30 @@ fn locate(hub: &Hub, source: Source) -> Result<PathBuf> {
     };
     Document::check(&path)?;
     Ok(path)
+}
+
+fn options(library: PathBuf, reading: &Reading) -> Result<ReadOptions> {
+    let password = match (&reading.password, &reading.password_file) {
+        (Some(password), _) => Some(password.clone()),
+        (None, Some(file)) => Some(password_in(file)?),
+        (None, None) => None,
+    };
+    let mode = match reading.ocr {
+        None | Some(When::Auto) => OcrMode::Auto,
+        Some(When::Never) => OcrMode::Never,
+        Some(When::Always) => OcrMode::Always,
+    };
+    let ocr = Ocr { mode, languages: reading.ocr_lang.clone() };
+    Ok(ReadOptions { library, password, ocr, pages: reading.pages.clone(), ..ReadOptions::default() })
+}
+
+/// The file's first line.
+fn password_in(file: &Path) -> Result<String> {
+    let text = std::fs::read_to_string(file).map_err(|error| {
+        Error::new(Kind::Usage, file.display(), format!("the password file cannot be read: {error}"))
+            .hint("name a text file whose first line is the password")
+    })?;
+    Ok(text.lines().next().unwrap_or_default().to_string())
 }
 
 /// The program that is started again to read PDFs in.

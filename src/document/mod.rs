@@ -1,11 +1,12 @@
 //! A paper's file → [`Document`]: its text as blocks in reading order. Knows nothing of models.
 //!
-//! [`input`] looks at the bytes, [`pdf`] reads a PDF's pages into blocks, [`links`] collects URLs; [`types`] is what comes
+//! [`input`] looks at the bytes, [`pdf`] reads a PDF's pages into blocks, [`ocr`] those that are pictures of text, [`links`] collects URLs; [`types`] is what comes
 //! of it, [`forms`] how it is shown.
 
 pub mod forms;
 mod input;
 mod links;
+pub mod ocr;
 mod pages;
 mod pdf;
 pub mod sandbox;
@@ -34,6 +35,11 @@ pub struct ReadOptions {
     pub library: PathBuf,
     /// Of an encrypted PDF.
     pub password: Option<String>,
+    pub ocr: ocr::Ocr,
+    /// What OCR has found on pages: their text, whatever else they have.
+    pub recognised: Vec<ocr::Recognised>,
+    /// A document none of whose pages can be read is no error: its pages tell why.
+    pub keep_refused: bool,
     /// Instead of all.
     pub pages: Option<Pages>,
 }
@@ -60,7 +66,7 @@ impl Document {
     /// [`Kind::Unavailable`] (the library), [`Kind::Interrupted`].
     pub fn read(file: &Path, options: &ReadOptions) -> Result<Document> {
         let bytes = input::read_pdf(file)?;
-        let document = read_pdf(file, &bytes, options)?;
+        let document = ocr::read(&Pdf { file, bytes: &bytes }, options)?;
         Ok(Document { file: name(file), sha256: hex(&Sha256::digest(&bytes)), ..document })
     }
 
@@ -82,6 +88,22 @@ impl Document {
             let blocks = self.blocks.iter().filter(|block| block.page() == page.number);
             (page.number, blocks.collect())
         })
+    }
+}
+
+/// A PDF looked at in this process.
+struct Pdf<'a> {
+    file: &'a Path,
+    bytes: &'a [u8],
+}
+
+impl ocr::Look for Pdf<'_> {
+    fn read(&self, options: &ReadOptions) -> Result<Document> {
+        read_pdf(self.file, self.bytes, options)
+    }
+
+    fn picture(&self, page: u32, options: &ReadOptions) -> Result<ocr::Picture> {
+        pdf::picture(self.file, self.bytes, options, page, ocr::RESOLUTION)
     }
 }
 

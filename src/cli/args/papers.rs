@@ -1,6 +1,6 @@
 //! Commands about papers: `summarize`, `ask`, `extract`, and the options that they share.
 
-use super::values::{AskMode, Device, Format, Only, PlainFormat, max_tokens, positive, temperature};
+use super::values::{AskMode, Device, Format, Only, PlainFormat, When, max_tokens, positive, temperature};
 use crate::document::{Pages, Selection};
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, ValueHint};
@@ -16,6 +16,16 @@ pub struct Reading {
     /// Read only these pages, such as 1-3,7 or 5- for all from 5 on [default: all]
     #[arg(long, env = "RONBUN_PAGES", value_name = "PAGES", value_parser = Pages::from_str)]
     pub pages: Option<Pages>,
+    /// File whose first line is the password of an encrypted PDF
+    #[arg(long, env = "RONBUN_PASSWORD_FILE", value_name = "FILE", value_hint = ValueHint::FilePath,
+        conflicts_with = "password")]
+    pub password_file: Option<PathBuf>,
+    /// Read pages that have no text by OCR, with an installed Tesseract [default: auto]
+    #[arg(long, env = "RONBUN_OCR", value_name = "WHEN")]
+    pub ocr: Option<When>,
+    /// Languages of the OCR by Tesseract's names, such as eng+jpn [default: eng]
+    #[arg(long, env = "RONBUN_OCR_LANG", value_name = "LANGS")]
+    pub ocr_lang: Option<String>,
     /// PDFium library to read PDFs with [default: found, else fetched]
     #[arg(long, env = "RONBUN_PDFIUM", value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub pdfium: Option<PathBuf>,

@@ -6,6 +6,16 @@ use serde::Deserialize;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
+pub enum When {
+    /// Pages whose text cannot be read otherwise, or only in part, if Tesseract is installed
+    Auto,
+    Never,
+    /// All pages, whatever text they have
+    Always,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Format {
     Md,
     Json,

@@ -24,12 +24,15 @@ mod paragraphs;
 mod pdfium;
 mod pictures;
 mod quality;
+mod recognised;
+mod restrictions;
 mod structure;
 mod title;
 mod warnings;
 mod words;
 
 use super::links::Links;
+use super::ocr;
 use super::{Block, BlockKind, Document, Link, Page, Part, Picture, ReadOptions, Source, Span};
 use crate::{Error, Kind, Result};
 use displays::{Piece, Sheet};
@@ -46,11 +49,21 @@ pub use pdfium::prepare;
 /// Reads the PDF in `bytes`; `file` is what errors name. The document's own name and hash are left to the caller.
 pub fn read(file: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Document> {
     let mut raw = pdfium::read(&options.library, file, bytes, options.password.as_deref())?;
-    let verdicts = quality::judge(&mut raw);
-    if raw.pages.iter().all(|page| page.glyphs.is_empty()) {
+    let mut verdicts = quality::judge(&mut raw);
+    recognised::put(&mut raw, &mut verdicts, &options.recognised, options.ocr.languages());
+    if !options.keep_refused && raw.pages.iter().all(|page| page.glyphs.is_empty()) {
         return Err(no_text(file, &verdicts));
     }
-    Ok(assemble(raw, verdicts))
+    let mut document = assemble(raw, verdicts);
+    if restrictions::forbids_copying(bytes) {
+        document.warnings.insert(0, "its owner forbids copying its text".into());
+    }
+    Ok(document)
+}
+
+/// `page`, from 1, as a picture of so many dots to an inch.
+pub fn picture(file: &Path, bytes: &[u8], options: &ReadOptions, page: u32, resolution: f32) -> Result<ocr::Picture> {
+    pdfium::picture(&options.library, file, bytes, options.password.as_deref(), page, resolution)
 }
 
 /// The pages of the PDF in `bytes` as pictures of `width` pixels.
@@ -66,7 +79,7 @@ fn no_text(file: &Path, verdicts: &[Verdict]) -> Error {
         (pages, None) => format!("the PDF has no text on its {pages} pages"),
     };
     Error::new(Kind::NoText, file.display(), problem)
-        .hint("add a text layer with an OCR tool first, for example: ocrmypdf --force-ocr in.pdf out.pdf")
+        .hint(format!("{}, or add a text layer first: ocrmypdf --force-ocr in.pdf out.pdf", super::ocr::HINT))
 }
 
 /// What a page is between glyphs and paragraphs.
@@ -114,6 +127,7 @@ fn assemble(raw: RawDocument, verdicts: Vec<Verdict>) -> Document {
             text_quality: quality,
             reason,
             dropped,
+            ..Page::default()
         })
         .collect();
     let frames: Vec<Frame> = rest.iter().map(|(frame, _)| *frame).collect();

@@ -1,7 +1,7 @@
 //! The child: reads one file, having given up everything else.
 
 use super::{Limits, Request, Task};
-use crate::document::{pdf, read_pdf};
+use crate::document::{ocr, pdf, read_pdf};
 use crate::{Error, Kind, Result};
 use std::any::Any;
 use std::io::{BufRead, Write};
@@ -34,6 +34,9 @@ fn answer(input: &mut impl BufRead) -> Result<Vec<u8>, String> {
     input.read_to_end(&mut bytes).map_err(|error| error.to_string())?;
     let answer = match request.task {
         Task::Read => serde_json::to_vec(&confined(&request, |file| read_pdf(file, &bytes, &request.options))),
+        Task::Picture(page) => serde_json::to_vec(&confined(&request, |file| {
+            pdf::picture(file, &bytes, &request.options, page, ocr::RESOLUTION)
+        })),
     };
     answer.map_err(|error| error.to_string())
 }

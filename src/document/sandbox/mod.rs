@@ -36,6 +36,8 @@ pub const COMMAND: &str = "read-pdf";
 enum Task {
     /// A [`super::Document`].
     Read,
+    /// A [`super::ocr::Picture`] of a page, from 1.
+    Picture(u32),
 }
 
 /// The first line on the child's stdin; the file's bytes follow it.

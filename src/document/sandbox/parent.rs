@@ -1,7 +1,7 @@
 //! The parent: starts the child, feeds it, and says what became of it.
 
 use super::{COMMAND, Limits, Request, Task};
-use crate::document::{Document, ReadOptions, hex, input, name};
+use crate::document::{Document, ReadOptions, hex, input, name, ocr};
 use crate::progress::Progress;
 use crate::{Error, Kind, Result, interrupt};
 use serde::de::DeserializeOwned;
@@ -58,11 +58,7 @@ impl Sandbox {
     /// over a limit, [`Kind::Internal`] for a panic, and [`Kind::Unavailable`] where no process could be started.
     pub fn read(&self, file: &Path, options: &ReadOptions) -> Result<Document> {
         let bytes = input::read_pdf(file)?;
-        let document: Document = self.ask(Task::Read, file, &bytes, options)?;
-        if !is_sound(&document) {
-            let problem = "the PDF reader's answer points to what is not there";
-            return Err(Error::new(Kind::Internal, file.display(), problem));
-        }
+        let document = ocr::read(&Confined { sandbox: self, file, bytes: &bytes }, options)?;
         Ok(Document { file: name(file), sha256: hex(&Sha256::digest(&bytes)), ..document })
     }
 
@@ -113,6 +109,28 @@ impl Sandbox {
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
         command.spawn()
+    }
+}
+
+/// A PDF that children look at.
+struct Confined<'a> {
+    sandbox: &'a Sandbox,
+    file: &'a Path,
+    bytes: &'a [u8],
+}
+
+impl ocr::Look for Confined<'_> {
+    fn read(&self, options: &ReadOptions) -> Result<Document> {
+        let document: Document = self.sandbox.ask(Task::Read, self.file, self.bytes, options)?;
+        if is_sound(&document) {
+            return Ok(document);
+        }
+        let problem = "the PDF reader's answer points to what is not there";
+        Err(Error::new(Kind::Internal, self.file.display(), problem))
+    }
+
+    fn picture(&self, page: u32, options: &ReadOptions) -> Result<ocr::Picture> {
+        self.sandbox.ask(Task::Picture(page), self.file, self.bytes, options)
     }
 }
 

@@ -4,10 +4,15 @@ use crate::document::input::mentions_encryption;
 use crate::{Error, Kind, Result};
 use pdfium_render::prelude::*;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// PDFium can be loaded once in a process, and its last error belongs to the process: one reader at a time.
 pub static LOADED: Mutex<Option<(PathBuf, &'static Pdfium)>> = Mutex::new(None);
+
+/// Loads the library, so that a process which then gives up its rights to files can still read.
+pub fn prepare(library: &Path) -> Result<()> {
+    load(library, &mut LOADED.lock().unwrap_or_else(PoisonError::into_inner)).map(drop)
+}
 
 /// PDFium from `library`, loaded if it is not yet.
 pub fn load(library: &Path, loaded: &mut MutexGuard<Option<(PathBuf, &'static Pdfium)>>) -> Result<&'static Pdfium> {
@@ -56,7 +61,8 @@ pub fn refused(file: &Path, bytes: &[u8], password: Option<&str>, error: &Pdfium
                 None => "the PDF is encrypted and needs a password",
                 Some(_) => "the PDF is encrypted and the password is wrong",
             };
-            Error::new(Kind::Password, file.display(), problem).hint("give the right one with --password")
+            Error::new(Kind::Password, file.display(), problem)
+                .hint("give the right one with --password or --password-file")
         }
         PdfiumError::PdfiumLibraryInternalError(PdfiumInternalError::SecurityError) => {
             Error::new(Kind::Damaged, file.display(), "the PDF is encrypted in a way that PDFium does not know")

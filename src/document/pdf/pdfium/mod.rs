@@ -5,15 +5,18 @@ mod characters;
 mod library;
 mod pictures;
 mod placement;
+mod render;
 
 use super::drawn::{self, Drawn};
 use super::faces::Face;
 use crate::{Error, Kind, Result, interrupt};
 use characters::{Fonts, read_glyphs};
+pub use library::prepare;
 use library::{LOADED, damaged, load, refused};
 use pdfium_render::prelude::*;
 pub use pictures::Pictures;
 pub use placement::Placement;
+pub use render::picture;
 use std::path::Path;
 use std::sync::PoisonError;
 
@@ -84,11 +87,6 @@ pub struct RawDocument {
     pub metadata_title: Option<String>,
 }
 
-/// Loads the library, so that a process which then gives up its rights to files can still read.
-pub fn prepare(library: &Path) -> Result<()> {
-    load(library, &mut LOADED.lock().unwrap_or_else(PoisonError::into_inner)).map(drop)
-}
-
 /// Reads all pages of the PDF in `bytes`; `file` is only named in errors.
 pub fn read(library: &Path, file: &Path, bytes: &[u8], password: Option<&str>) -> Result<RawDocument> {
     with_document(library, file, bytes, password, |document| {
@@ -120,16 +118,19 @@ pub fn with_document<T>(
 ) -> Result<T> {
     let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
     let pdfium = load(library, &mut loaded)?;
-    if password.is_some_and(|password| password.contains('\0')) {
-        return Err(Error::new(Kind::Password, file.display(), "the password holds a NUL character")
-            .hint("give the right one with --password"));
-    }
-    let document =
-        pdfium.load_pdf_from_byte_slice(bytes, password).map_err(|error| refused(file, bytes, password, &error))?;
+    let document = open(pdfium, file, bytes, password)?;
     if document.pages().is_empty() {
         return Err(damaged(file, "PDFium finds no pages in it"));
     }
     work(&document)
+}
+
+fn open<'a>(pdfium: &'static Pdfium, file: &Path, bytes: &'a [u8], password: Option<&str>) -> Result<PdfDocument<'a>> {
+    if password.is_some_and(|password| password.contains('\0')) {
+        return Err(Error::new(Kind::Password, file.display(), "the password holds a NUL character")
+            .hint("give the right one with --password or --password-file"));
+    }
+    pdfium.load_pdf_from_byte_slice(bytes, password).map_err(|error| refused(file, bytes, password, &error))
 }
 
 fn metadata_title(document: &PdfDocument) -> Option<String> {

@@ -33,6 +33,12 @@ pub fn is_no_language(text: &str) -> bool {
     letters(text) >= ENOUGH_LETTERS && nearness(text).is_some_and(|nearness| nearness < NO_LANGUAGE)
 }
 
+/// The text's words: single letters and pairs are variables of formulas.
+pub fn words(text: &str) -> String {
+    let words = text.split(|ch: char| !ch.is_alphabetic()).filter(|word| word.chars().count() >= 3);
+    words.collect::<Vec<_>>().join(" ")
+}
+
 pub fn letters(text: &str) -> usize {
     text.chars().filter(|ch| ch.is_alphabetic()).count()
 }

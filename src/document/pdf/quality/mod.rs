@@ -2,9 +2,11 @@
 //!
 //! Every page gets a [`Verdict`]. What is refused is taken out of the document and its reason is told; nothing that is no
 //! text is passed on silently. [`signs`] counts characters that are no text, [`language`] tells letters that are no
-//! language.
+//! language, [`fonts`] finds the fonts that they come from, and [`shift`] the way back where there is one.
 
+mod fonts;
 mod language;
+mod shift;
 mod signs;
 
 use super::pdfium::{Glyph, RawDocument, RawPage, UNMAPPED};
@@ -44,16 +46,18 @@ impl Verdict {
     }
 }
 
-/// Judges each page, and takes out of `raw` what is refused: all glyphs of a refused page, and those of a font that maps
-/// its glyphs to wrong letters on any other.
+/// Judges each page, sets right what can be proven, and takes out of `raw` what is refused: all glyphs of a refused page,
+/// and those of a font that maps its glyphs to wrong letters on any other.
 pub fn judge(raw: &mut RawDocument) -> Vec<Verdict> {
-    let wrong_fonts = wrong_fonts(raw);
-    let is_wrong = |glyph: &Glyph| wrong_fonts.get(usize::from(glyph.font)).copied().unwrap_or(false);
+    let letters = fonts::letters(raw);
     let has_backgrounds = has_backgrounds(&raw.pages);
     let mut verdicts = Vec::with_capacity(raw.pages.len());
     for page in &mut raw.pages {
-        page.glyphs.iter_mut().filter(|glyph| is_wrong(glyph)).for_each(|glyph| glyph.ch = UNMAPPED);
-        let verdict = verdict(page, has_backgrounds);
+        let mended = fonts::mend(&mut page.glyphs, &letters);
+        let mut verdict = verdict(page, has_backgrounds);
+        if mended > 0 && verdict.quality == TextQuality::Good {
+            verdict = repaired(page);
+        }
         if verdict.quality == TextQuality::Refused {
             page.glyphs.clear();
         }
@@ -61,6 +65,16 @@ pub fn judge(raw: &mut RawDocument) -> Vec<Verdict> {
         verdicts.push(verdict);
     }
     verdicts
+}
+
+fn repaired(page: &RawPage) -> Verdict {
+    let unknown = Signs::of(&page.glyphs).unmapped;
+    let lost = match unknown {
+        0 => String::new(),
+        _ => format!("; {unknown} signs, digits among them, went no way that is known and stand as {UNMAPPED}"),
+    };
+    let reason = format!("its fonts shift the alphabet; its letters were read back into language{lost}");
+    Verdict { quality: TextQuality::Repaired, reason: Some(reason), note: None }
 }
 
 fn verdict(page: &RawPage, has_backgrounds: bool) -> Verdict {
@@ -130,36 +144,6 @@ fn has_backgrounds(pages: &[RawPage]) -> bool {
     2 * with > all
 }
 
-/// Which fonts map their glyphs to wrong letters, by number: their words, over the whole document, are of no language, or
-/// hold control characters, as words do where codes of glyphs are taken for letters.
-fn wrong_fonts(raw: &RawDocument) -> Vec<bool> {
-    let mut fonts = vec![(String::new(), Signs::default()); raw.fonts.len()];
-    for page in &raw.pages {
-        let mut last = None;
-        for glyph in &page.glyphs {
-            let Some((text, signs)) = fonts.get_mut(usize::from(glyph.font)) else { continue };
-            signs.add(glyph);
-            if glyph.space_before || glyph.break_before || last != Some(glyph.font) {
-                text.push(' ');
-            }
-            text.push(glyph.ch);
-            last = Some(glyph.font);
-        }
-    }
-    let is_wrong = |(text, signs): &(String, Signs)| {
-        let words = words_of(text);
-        let is_written = 2 * language::letters(&words) > signs.glyphs;
-        language::is_no_language(&words) || is_written && signs.control >= 2 && 20 * signs.control > signs.glyphs
-    };
-    fonts.iter().map(is_wrong).collect()
-}
-
-/// Single letters and pairs are variables of formulas.
-fn words_of(text: &str) -> String {
-    let words = text.split(|ch: char| !ch.is_alphabetic()).filter(|word| word.chars().count() >= 3);
-    words.collect::<Vec<_>>().join(" ")
-}
-
 fn text_of(glyphs: &[Glyph]) -> String {
     let mut text = String::with_capacity(glyphs.len() * 6 / 5);
     for glyph in glyphs {
@@ -195,7 +179,8 @@ mod tests {
         let mut glyphs = Vec::new();
         for ch in text.chars() {
             if ch != ' ' {
-                glyphs.push(Glyph { ch, space_before, ..Glyph::default() });
+                let origin = (glyphs.len() as f32, 0.0);
+                glyphs.push(Glyph { ch, space_before, origin, ..Glyph::default() });
             }
             space_before = ch == ' ';
         }
@@ -244,7 +229,8 @@ mod tests {
 
     #[test]
     fn text_that_is_none_is_refused_and_text_is_kept() {
-        refused(page(&shifted(ENGLISH, 25), 0.0, 0, 0), "no");
+        let noise = "qzkw xvjq wkzx jqvk zzxk vvqz kkjw ".repeat(40);
+        refused(page(&noise, 0.0, 0, 0), "which letters");
         refused(page(&"Βϴhaϲbi ".repeat(30), 0.0, 0, 0), "alphabets");
         refused(page(&"a\u{FFFD}b".repeat(30), 0.0, 0, 0), "which letters");
         let mut good = page(&format!("{ENGLISH}\u{FFFD}\u{3}and\u{12}\u{E001}"), 0.0, 0, 0);
@@ -274,9 +260,21 @@ mod tests {
     }
 
     #[test]
+    fn a_shifted_alphabet_is_read_back() {
+        let (raw, verdicts) = judged(vec![page(&shifted(&ENGLISH.replace(['.', ','], ""), 25), 0.0, 0, 0)]);
+        assert_eq!(verdicts[0].quality, TextQuality::Repaired);
+        assert!(text_of(&raw.pages[0].glyphs).starts_with("The dominant sequence"));
+
+        let mut ligature = page(&shifted(ENGLISH, 25), 0.0, 0, 0);
+        ligature.glyphs[1].origin = ligature.glyphs[2].origin;
+        let (raw, _) = judged(vec![ligature]);
+        assert!(text_of(&raw.pages[0].glyphs).starts_with("T\u{FFFD}\u{FFFD} dominant sequence"));
+    }
+
+    #[test]
     fn a_font_of_wrong_letters_is_taken_out_of_a_good_page() {
         let mut mixed = page(&ENGLISH.repeat(3), 0.0, 0, 0);
-        let wrong = glyphs(&shifted(ENGLISH, 7));
+        let wrong = glyphs(&"qzkw xvjq wkzx jqvk zzxk vvqz kkjw ".repeat(20));
         mixed.glyphs.extend(wrong.into_iter().map(|glyph| Glyph { font: 1, ..glyph }));
         let mut raw = RawDocument { pages: vec![mixed], fonts: vec!["A".into(), "B".into()], ..RawDocument::default() };
         let verdicts = judge(&mut raw);
