@@ -108,7 +108,7 @@ pub fn is_references_heading(text: &str) -> bool {
 pub fn is_caption(text: &str) -> bool {
     static CAPTION: LazyLock<Regex> = LazyLock::new(|| {
         pattern(concat!(
-            r"^(Figure|Fig\.|FIGURE|FIG\.|Table|TABLE|Tab\.|Algorithm|ALGORITHM|Listing|Supplementary (Figure|Table)|",
+            r"^(Figure|Fig\.?|FIGURE|FIG\.?|Table|TABLE|Tab\.|Scheme|Algorithm|ALGORITHM|Listing|Supplementary (Figure|Table)|",
             r"Extended Data (Figure|Fig\.|Table))\s*",
             r"([A-Z]?\d+(\.\d+)*[a-z]?|[IVX]+|[A-Z]\.?\d+)\s*([:|–—]|\.(\s+[^a-z]|$)|$)|^(図|表)\s*[\dA-Z]+"
         ))
