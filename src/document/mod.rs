@@ -31,6 +31,14 @@ pub struct ReadOptions {
     pub password: Option<String>,
 }
 
+/// A page as it is shown.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Picture {
+    /// Number of the page, from 1.
+    pub page: u32,
+    pub png: Vec<u8>,
+}
+
 impl Document {
     /// Refuses what is plainly no PDF, without any PDF library.
     pub fn check(file: &Path) -> Result<()> {
@@ -47,6 +55,13 @@ impl Document {
         let name = file.file_name().map_or_else(|| file.to_string_lossy(), |name| name.to_string_lossy());
         let document = pdf::read(file, &bytes, options)?;
         Ok(Document { file: name.into_owned(), sha256: hex(&Sha256::digest(&bytes)), ..document })
+    }
+
+    /// The pages of a PDF as pictures of `width` pixels, for [`forms::html()`]; a page that cannot be drawn is left out.
+    ///
+    /// Errors: as [`Document::read`].
+    pub fn pictures(file: &Path, options: &ReadOptions, width: u16) -> Result<Vec<Picture>> {
+        pdf::pictures(file, &input::read_pdf(file)?, options, width)
     }
 
     /// The whole text, blocks separated by an empty line.

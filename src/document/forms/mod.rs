@@ -1,6 +1,12 @@
 //! Documents as people and models read them.
 
-use super::{Block, Document};
+mod html;
+mod markdown;
+
+pub use html::{escape, html};
+pub use markdown::{markdown, tables};
+
+use super::{Block, Document, Part};
 
 /// The whole text, blocks separated by an empty line.
 pub fn text(document: &Document) -> String {
@@ -9,9 +15,51 @@ pub fn text(document: &Document) -> String {
 
 /// The running text of the body: headings, paragraphs and lists, without captions, tables, displayed formulas, notes.
 pub fn body(document: &Document) -> String {
-    join(document.blocks.iter().filter(|block| block.part == super::Part::Body && block.is_prose()))
+    join(document.blocks.iter().filter(|block| block.part == Part::Body && block.is_prose()))
 }
 
 fn join<'a>(blocks: impl Iterator<Item = &'a Block>) -> String {
     blocks.map(|block| block.text.as_str()).collect::<Vec<_>>().join("\n\n")
+}
+
+#[cfg(test)]
+pub mod tests {
+    use super::super::{BlockKind, Page, Source, Span};
+    use super::*;
+
+    /// A document of one page with a block of each kind that the forms treat in their own way.
+    pub fn sample() -> Document {
+        let table = BlockKind::Table { rows: vec![vec!["a|b".into(), "c".into()], vec!["1".into(), "<2>".into()]] };
+        let kinds = [
+            (BlockKind::Title, "On <Forms>"),
+            (BlockKind::Heading { level: 2, number: Some("1.1".into()) }, "1.1 Method"),
+            (BlockKind::Paragraph, "# no heading, *no* stress & <b>no tag</b>"),
+            (BlockKind::ListItem, "• first"),
+            (BlockKind::ListItem, "2. second"),
+            (BlockKind::Formula, "E = mc^2"),
+            (BlockKind::Code, "if a:\n    ```b```"),
+            (table, "a|b\tc\n1\t<2>"),
+            (BlockKind::Caption, "Table 1: Cells"),
+            (BlockKind::Figure, "epoch"),
+            (BlockKind::Footnote, "1 A note."),
+        ];
+        let span = Span { page: 1, bbox: [60.0, 80.0, 300.0, 160.0] };
+        let block = |(kind, text): (BlockKind, &str)| {
+            let part = if kind == BlockKind::Title { Part::Front } else { Part::Body };
+            Block::new(kind, part, text, vec![span])
+        };
+        Document {
+            title: Some("On <Forms>".into()),
+            pages: vec![Page { number: 1, width: 600.0, height: 800.0, dropped: vec!["7".into()], ..Page::default() }],
+            blocks: kinds.into_iter().map(block).collect(),
+            ..Document::empty("a&b.pdf", Source::Pdf)
+        }
+    }
+
+    #[test]
+    fn the_body_is_its_running_text_alone() {
+        let expected = "1.1 Method\n\n# no heading, *no* stress & <b>no tag</b>\n\n• first\n\n2. second";
+        assert_eq!(body(&sample()), expected);
+        assert!(text(&sample()).starts_with("On <Forms>\n\n1.1 Method") && text(&sample()).ends_with("1 A note."));
+    }
 }

@@ -56,6 +56,61 @@ impl Face {
     }
 }
 
+/// The sign that TeX's symbol fonts (`CMSY10`, `CMEX10`) draw for a character, where a PDF gives only the font's own codes:
+/// the fonts have no digits and no small letters, so that such a character is always a code.
+pub fn tex_sign(font: &str, ch: char) -> Option<char> {
+    const SYMBOLS: [(char, char); 18] = [
+        ('0', '′'),
+        ('1', '∞'),
+        ('2', '∈'),
+        ('3', '∋'),
+        ('8', '∀'),
+        ('9', '∃'),
+        ('>', '⊤'),
+        ('?', '⊥'),
+        ('!', '→'),
+        ('f', '{'),
+        ('g', '}'),
+        ('h', '⟨'),
+        ('i', '⟩'),
+        ('j', '|'),
+        ('k', '‖'),
+        ('p', '√'),
+        ('r', '∇'),
+        ('s', '∫'),
+    ];
+    const LARGE: [(char, char); 20] = [
+        ('P', '∑'),
+        ('Q', '∏'),
+        ('R', '∫'),
+        ('S', '⋃'),
+        ('T', '⋂'),
+        ('X', '∑'),
+        ('Y', '∏'),
+        ('Z', '∫'),
+        ('p', '√'),
+        ('q', '√'),
+        ('r', '√'),
+        ('s', '√'),
+        ('h', '['),
+        ('i', ']'),
+        ('n', '{'),
+        ('o', '}'),
+        ('"', '['),
+        ('#', ']'),
+        ('!', ')'),
+        (' ', '('),
+    ];
+    let lower = font.to_lowercase();
+    let base = lower.split_once('+').map_or(lower.as_str(), |(_, base)| base);
+    let signs = match base {
+        _ if base.starts_with("cmsy") || base.starts_with("cmbsy") => &SYMBOLS[..],
+        _ if base.starts_with("cmex") => &LARGE[..],
+        _ => return None,
+    };
+    signs.iter().find(|(code, _)| *code == ch).map(|(_, sign)| *sign)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,5 +130,13 @@ mod tests {
         ] {
             assert_eq!(Face::of(name), face, "{name}");
         }
+    }
+
+    #[test]
+    fn codes_of_symbol_fonts_become_signs() {
+        assert_eq!(tex_sign("ABCDEF+CMEX10", 'X'), Some('∑'));
+        assert_eq!(tex_sign("CMSY7", 'k'), Some('‖'));
+        assert_eq!(tex_sign("CMSY10", 'L'), None, "a calligraphic letter");
+        assert_eq!(tex_sign("CMR10", 'X'), None);
     }
 }

@@ -23,13 +23,14 @@ mod marks;
 mod notes;
 mod paragraphs;
 mod pdfium;
+mod pictures;
 mod structure;
 mod title;
 mod warnings;
 mod words;
 
 use super::links::Links;
-use super::{Block, Document, Link, Page, Part, ReadOptions, Source, Span};
+use super::{Block, Document, Link, Page, Part, Picture, ReadOptions, Source, Span};
 use crate::{Error, Kind, Result};
 use aside::Aside;
 use displays::Sheet;
@@ -47,6 +48,11 @@ pub fn read(file: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Document
         return Err(no_text(file, raw.pages.len()));
     }
     Ok(assemble(raw))
+}
+
+/// The pages of the PDF in `bytes` as pictures of `width` pixels.
+pub fn pictures(file: &Path, bytes: &[u8], options: &ReadOptions, width: u16) -> Result<Vec<Picture>> {
+    pictures::render(&options.library, file, bytes, options.password.as_deref(), width)
 }
 
 fn no_text(file: &Path, pages: usize) -> Error {

@@ -1,8 +1,8 @@
 //! PDFium at work: a file's bytes → each page's glyphs with place, size and font, its link annotations, the metadata's
-//! title. The only file that knows the PDF library.
+//! title. With [`super::drawn`] and [`super::pictures`] the only file that knows the PDF library.
 
 use super::drawn::{self, Drawn};
-use super::faces::Face;
+use super::faces::{Face, tex_sign};
 use crate::document::input::mentions_encryption;
 use crate::{Error, Kind, Result, interrupt};
 use pdfium_render::prelude::*;
@@ -69,6 +69,31 @@ static LOADED: Mutex<Option<(PathBuf, &'static Pdfium)>> = Mutex::new(None);
 
 /// Reads all pages of the PDF in `bytes`; `file` is only named in errors.
 pub fn read(library: &Path, file: &Path, bytes: &[u8], password: Option<&str>) -> Result<RawDocument> {
+    with_document(library, file, bytes, password, |document| {
+        let pages = document.pages();
+        let mut raw = RawDocument { pages: Vec::new(), metadata_title: metadata_title(document) };
+        for index in pages.as_range() {
+            interrupt::check()?;
+            raw.pages.push(match pages.get(index) {
+                Ok(page) => read_page(&page),
+                Err(error) => RawPage { failure: Some(format!("{error:?}")), ..RawPage::default() },
+            });
+        }
+        if raw.pages.iter().all(|page| page.failure.is_some()) {
+            return Err(damaged(file, "none of its pages can be opened"));
+        }
+        Ok(raw)
+    })
+}
+
+/// Opens the PDF in `bytes`, which has at least one page, and works on it while nobody else uses the library.
+pub fn with_document<T>(
+    library: &Path,
+    file: &Path,
+    bytes: &[u8],
+    password: Option<&str>,
+    work: impl FnOnce(&PdfDocument) -> Result<T>,
+) -> Result<T> {
     let mut loaded = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
     let pdfium = load(library, &mut loaded)?;
     if password.is_some_and(|password| password.contains('\0')) {
@@ -77,22 +102,10 @@ pub fn read(library: &Path, file: &Path, bytes: &[u8], password: Option<&str>) -
     }
     let document =
         pdfium.load_pdf_from_byte_slice(bytes, password).map_err(|error| refused(file, bytes, password, &error))?;
-    let pages = document.pages();
-    if pages.is_empty() {
+    if document.pages().is_empty() {
         return Err(damaged(file, "PDFium finds no pages in it"));
     }
-    let mut raw = RawDocument { pages: Vec::new(), metadata_title: metadata_title(&document) };
-    for index in pages.as_range() {
-        interrupt::check()?;
-        raw.pages.push(match pages.get(index) {
-            Ok(page) => read_page(&page),
-            Err(error) => RawPage { failure: Some(format!("{error:?}")), ..RawPage::default() },
-        });
-    }
-    if raw.pages.iter().all(|page| page.failure.is_some()) {
-        return Err(damaged(file, "none of its pages can be opened"));
-    }
-    Ok(raw)
+    work(&document)
 }
 
 fn load(library: &Path, loaded: &mut MutexGuard<Option<(PathBuf, &'static Pdfium)>>) -> Result<&'static Pdfium> {
@@ -200,6 +213,7 @@ fn read_glyphs(text: &PdfPageText, place: &Placement) -> Vec<Glyph> {
         }
         let font = char.font_name();
         let (bold, face) = *fonts.entry(font).or_insert_with_key(|name| (is_bold(name), Face::of(name)));
+        let ch = if face == Face::Math { tex_sign(&char.font_name(), ch).unwrap_or(ch) } else { ch };
         let mut glyph = place.glyph(&char, glyphs.last());
         (glyph.ch, glyph.bold, glyph.face) = (ch, bold, face);
         (glyph.space_before, glyph.break_before) = (space_before, break_before);

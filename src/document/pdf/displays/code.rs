@@ -39,10 +39,15 @@ fn is_mono(line: &Line) -> bool {
     chars(true) > 0 && chars(true) as f32 >= MONO * chars(false) as f32
 }
 
+fn is_address(word: &str) -> bool {
+    word.contains("://") || word.contains("www.") || word.contains('@')
+}
+
 /// A single line may be an address under a name, and lines that fill their column prose in a typewriter's face.
 fn block(chunk: &Chunk, lines: Vec<usize>) -> Option<Found> {
     let rows: Vec<&Line> = lines.iter().map(|index| &chunk.lines[*index]).collect();
-    let text: String = rows.iter().map(|row| row.text.as_str()).collect();
+    let words = rows.iter().flat_map(|row| row.text.split_whitespace()).filter(|word| !is_address(word));
+    let text: String = words.collect();
     let signs = text.chars().filter(|c| "(){}[]=;:<>_#/\\\"'$*+|".contains(*c)).count();
     let is_code = rows.len() >= 2 && signs * 30 >= text.chars().count();
     is_code.then(|| Found { lines, kind: BlockKind::Code, text: indented(&rows) })
@@ -55,11 +60,21 @@ pub fn indented(rows: &[&Line]) -> String {
         rows.iter().filter(|row| row.chars > 0).map(|row| row.bbox.width() / row.text.chars().count() as f32).collect();
     widths.sort_by(f32::total_cmp);
     let width = widths.get(widths.len() / 2).copied().unwrap_or(5.0).max(1.0);
-    let line = |row: &&Line| {
-        let indent = ((row.bbox.left - left) / width).round().clamp(0.0, 60.0) as usize;
-        format!("{}{}", " ".repeat(indent), row.text)
-    };
-    rows.iter().map(line).collect::<Vec<_>>().join("\n")
+    let mut text = String::new();
+    let mut above: Option<&Line> = None;
+    for row in rows {
+        if above.is_some_and(|above| row.baseline - above.baseline < 0.8 * above.size && row.chars <= 12) {
+            // Half of a fraction, an exponent: of the line that it stands beside.
+            text.push(' ');
+        } else {
+            let indent = ((row.bbox.left - left) / width).round().clamp(0.0, 60.0) as usize;
+            text.push_str(if above.is_some() { "\n" } else { "" });
+            text.push_str(&" ".repeat(indent));
+            above = Some(row);
+        }
+        text.push_str(&row.text);
+    }
+    text
 }
 
 #[cfg(test)]

@@ -4,8 +4,13 @@
 //! Prose must never be lost in a table or a figure: each finder asks for evidence, and what has too little stays prose.
 
 mod algorithms;
+mod apart;
 mod code;
 mod figures;
+mod formulas;
+mod grid;
+mod linear;
+mod tables;
 
 use super::drawn::{self, Drawn};
 use super::layout::Chunk;
@@ -67,11 +72,17 @@ struct Found {
 type Finder = fn(&Chunk, &Sheet, &[bool]) -> Vec<Found>;
 
 /// In the order in which they are asked.
-const FINDERS: [Finder; 3] = [figures::find, algorithms::find, code::find];
+const FINDERS: [Finder; 6] =
+    [figures::find, algorithms::find, tables::ruled, code::find, formulas::find, tables::aligned];
 
 /// The chunks of a page, with what is no prose apart.
 pub fn split(chunks: &[Chunk], sheet: &Sheet) -> Vec<Piece> {
-    chunks.iter().flat_map(|chunk| split_chunk(chunk, sheet)).collect()
+    let areas: Vec<Rect> = tables::extents(sheet).into_iter().chain(sheet.pictures.iter().copied()).collect();
+    let parted = |chunk: &Chunk| {
+        let lines = areas.iter().fold(chunk.lines.clone(), apart::part);
+        Chunk { lines, ..*chunk }
+    };
+    chunks.iter().map(parted).flat_map(|chunk| split_chunk(&chunk, sheet)).collect()
 }
 
 fn split_chunk(chunk: &Chunk, sheet: &Sheet) -> Vec<Piece> {
