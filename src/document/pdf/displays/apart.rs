@@ -69,7 +69,7 @@ fn piece(line: &Line, fragments: &[Fragment]) -> Line {
     let bbox = Rect { left, right, top: baseline - 0.75 * size, bottom: baseline + 0.22 * size };
     let chars = text.chars().filter(|c| !c.is_whitespace()).count();
     let marked = line.marked && line.fragments.first() == fragments.first();
-    Line { text, bbox, baseline, size, chars, cells, marked, fragments: fragments.to_vec(), ..*line }
+    Line { text, bbox, baseline, size, chars, cells, marked, gaps: Vec::new(), fragments: fragments.to_vec(), ..*line }
 }
 
 #[cfg(test)]
