@@ -14,6 +14,7 @@ mod flow;
 mod fragments;
 mod front;
 mod glyphs;
+mod gutters;
 mod headings;
 mod heads;
 mod kinds;
@@ -139,15 +140,14 @@ fn lay_out(glyphs: Vec<Vec<Glyph>>, sizes: &[(f32, f32)]) -> Vec<LaidOut> {
         };
         pages.push((main, groups));
     }
-    let found: Vec<Option<f32>> = pages.iter().map(|((_, runs), _)| layout::gutter(runs)).collect();
-    let mut certain: Vec<f32> = found.iter().flatten().copied().collect();
-    certain.sort_by(f32::total_cmp);
-    let usual = (certain.len() >= 2 && 2 * certain.len() >= pages.len()).then(|| certain[certain.len() / 2]);
+    let found: Vec<Vec<f32>> = pages.iter().map(|((_, runs), _)| gutters::gutters(runs)).collect();
+    let usual = gutters::usual(&found);
     let mut laid_out = Vec::with_capacity(pages.len());
     for (((frame, runs), aside), found) in pages.into_iter().zip(found) {
-        let gutter = found.or_else(|| layout::gutter_near(&runs, usual?));
-        let chunks = layout::arrange(runs, gutter);
-        let aside = aside.into_iter().map(|(frame, runs)| (frame, layout::arrange(runs, None))).collect();
+        let expected = usual.as_ref().filter(|usual| found.len() < usual.len());
+        let gutters = expected.and_then(|usual| gutters::near(&runs, usual)).unwrap_or(found);
+        let chunks = layout::arrange(runs, &gutters);
+        let aside = aside.into_iter().map(|(frame, runs)| (frame, layout::arrange(runs, &[]))).collect();
         laid_out.push(LaidOut { frame, chunks, aside });
     }
     laid_out
