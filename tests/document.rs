@@ -5,7 +5,7 @@ mod common;
 
 use assert_cmd::Command;
 use common::{fixture, library, papers};
-use ronbun::document::{Document, LinkKind, ReadOptions, TextQuality};
+use ronbun::document::{Block, BlockKind, Document, LinkKind, Part, ReadOptions, TextQuality};
 use ronbun::{Error, Kind};
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -166,6 +166,57 @@ fn two_columns_are_read_in_order() {
     assert!(places.len() >= 6 && places.is_sorted(), "{places:?}");
     let code = document.links.iter().find(|link| link.kind == LinkKind::Code).expect("a link to its code");
     assert_eq!(code.url, "https://github.com/google-research/bert");
+}
+
+#[test]
+fn blocks_say_what_they_are_and_where_they_stand() {
+    let (Some(library), Some(papers)) = (library(), papers()) else { return };
+    let document = read(&library, &papers.join("1706.03762.pdf"), None).expect("a good paper");
+    assert_eq!(document.authors.len(), 8);
+    assert_eq!((document.authors[0].as_str(), document.authors[6].as_str()), ("Ashish Vaswani", "Łukasz Kaiser"));
+    let block = |start: &str| document.blocks.iter().find(|block| block.text.starts_with(start)).expect(start);
+    let heading = |level, number: Option<&str>| BlockKind::Heading { level, number: number.map(str::to_string) };
+    for (start, kind, part, pages) in [
+        ("Attention Is All", BlockKind::Title, Part::Front, &[1][..]),
+        ("Ashish Vaswani", BlockKind::Authors, Part::Front, &[1]),
+        ("Abstract", heading(1, None), Part::Body, &[1]),
+        ("3.2.1 Scaled", heading(3, Some("3.2.1")), Part::Body, &[4]),
+        ("An attention function", BlockKind::Paragraph, Part::Body, &[3, 4]),
+        ("• The encoder contains", BlockKind::ListItem, Part::Body, &[5]),
+        ("Table 1: Maximum", BlockKind::Caption, Part::Body, &[6]),
+        ("⁴To illustrate", BlockKind::Footnote, Part::Body, &[4]),
+        ("References", heading(1, None), Part::References, &[10]),
+        ("[40] Muhua", BlockKind::Reference, Part::References, &[12]),
+    ] {
+        let block = block(start);
+        assert_eq!((&block.kind, block.part), (&kind, part), "{start}");
+        assert_eq!(block.spans.iter().map(|span| span.page).collect::<Vec<_>>(), pages, "{start}");
+    }
+    let place = |start: &str| document.blocks.iter().position(|block| block.text.starts_with(start)).expect(start);
+    assert!(place("An attention function") < place("Figure 2") && place("Figure 2") < place("3.2.1 Scaled"));
+}
+
+#[test]
+fn papers_of_other_kinds_have_their_parts_too() {
+    let (Some(library), Some(papers)) = (library(), papers()) else { return };
+    for (name, authors, sections, appendix) in [
+        ("1810.04805.pdf", 4, 6, true),
+        ("2103.13630.pdf", 6, 7, false),
+        ("multi_column.pdf", 8, 8, true),
+        ("ja_dbs157.pdf", 1, 7, false),
+        ("olmocr_not_parsing.pdf", 3, 4, false),
+    ] {
+        let document = read(&library, &papers.join(name), None).expect(name);
+        assert!(document.authors.len() >= authors, "{name}: {:?}", document.authors);
+        let is_section = |block: &&Block| match &block.kind {
+            BlockKind::Heading { level: 1, number: Some(_) } => block.part == Part::Body,
+            _ => false,
+        };
+        assert_eq!(document.blocks.iter().filter(is_section).count(), sections, "{name}");
+        let has = |part| document.blocks.iter().any(|block| block.part == part);
+        assert!(has(Part::Front) && has(Part::References), "{name}");
+        assert_eq!(has(Part::Appendix), appendix, "{name}");
+    }
 }
 
 #[test]

@@ -158,3 +158,60 @@ fn is_name(name: &str) -> bool {
         && words.iter().filter(proper).count() >= 2
         && words.iter().any(|word| word.chars().filter(|c| c.is_lowercase()).count() >= 1 || word.chars().count() > 2)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::paragraphs::tests::draft;
+    use super::*;
+
+    #[test]
+    fn title_and_authors_stand_before_the_abstract() {
+        let mut drafts: Vec<Draft> = [
+            "Journal of Tests 4",
+            "A Title",
+            "in Two Lines",
+            "Ada Lovelace¹, Alan Turing²",
+            "¹University of London",
+            "Abstract",
+        ]
+        .map(draft)
+        .into();
+        assert_eq!(mark(&mut drafts, Some("A Title in Two Lines")), 5);
+        let kinds: Vec<&BlockKind> = drafts[..5].iter().map(|draft| &draft.kind).collect();
+        use BlockKind::{Authors, Paragraph, Title};
+        assert_eq!(kinds, [&Paragraph, &Title, &Title, &Authors, &Authors]);
+        assert_eq!(authors(&drafts[..5]), ["Ada Lovelace", "Alan Turing"]);
+    }
+
+    #[test]
+    fn without_title_and_abstract_all_is_body() {
+        assert_eq!(mark(&mut [draft("some text"), draft("1 Introduction")], None), 0);
+    }
+
+    #[test]
+    fn names_are_told_from_places() {
+        for name in
+            ["Ashish Vaswani∗", "Patrick N.J. Laneᵃ,ᶜ,* and Lu Zhang", "加藤龍¹,ᵃ)", "Wen-tau Yih†", "Tim Dettmersλ"]
+        {
+            assert!(is_names(name), "{name}");
+        }
+        for other in [
+            "Google Research",
+            "ada@example.org",
+            "University of Toronto",
+            "June 24, 2022",
+            "京都大学",
+            "Revised February 2023",
+        ] {
+            assert!(!is_names(other), "{other}");
+        }
+    }
+
+    #[test]
+    fn what_comes_twice_is_a_place() {
+        let mut names = draft("Ada Lovelace Alan Turing");
+        names.pieces = ["Ada Lovelace", "Alan Turing", "Mountain Bay", "Mountain Bay"].map(String::from).into();
+        names.kind = BlockKind::Authors;
+        assert_eq!(authors(&[names]), ["Ada Lovelace", "Alan Turing"]);
+    }
+}

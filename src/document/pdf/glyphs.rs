@@ -7,7 +7,7 @@ use std::collections::HashMap;
 /// The glyphs of a page by the way they run, vertical writing found out; glyphs drawn twice (fake bold) only once.
 /// The flow with most glyphs comes first.
 pub fn by_flow(glyphs: Vec<Glyph>) -> Vec<(Flow, Vec<Glyph>)> {
-    let glyphs = compose_accents(mend_sizes(without_doubles(glyphs)));
+    let glyphs = compose_accents(mend_sizes(without_doubles(straighten(glyphs))));
     let vertical = is_vertical_writing(&glyphs);
     let mut groups: Vec<(Flow, Vec<Glyph>)> = Vec::new();
     for mut glyph in glyphs {
@@ -55,6 +55,28 @@ fn without_doubles(glyphs: Vec<Glyph>) -> Vec<Glyph> {
         kept.push(glyph);
     }
     kept
+}
+
+/// Letters that a program slanted itself, for want of an italic font, run to the right like others: only their own axis
+/// is skewed, not the line through their origins.
+fn straighten(mut glyphs: Vec<Glyph>) -> Vec<Glyph> {
+    let runs_right = |a: &Glyph, b: &Glyph| {
+        let (x, y) = (b.origin.0 - a.origin.0, b.origin.1 - a.origin.1);
+        y.abs() < 0.05 * a.size && x > 0.1 * a.size && x < 3.0 * a.size
+    };
+    let straight: Vec<bool> = (0..glyphs.len())
+        .map(|index| {
+            let before = index.checked_sub(1).map(|before| runs_right(&glyphs[before], &glyphs[index]));
+            let after = glyphs.get(index + 1).map(|after| runs_right(&glyphs[index], after));
+            before == Some(true) || after == Some(true)
+        })
+        .collect();
+    for (glyph, straight) in glyphs.iter_mut().zip(straight) {
+        if glyph.flow == Flow::Skewed && straight {
+            glyph.flow = Flow::Right;
+        }
+    }
+    glyphs
 }
 
 /// Type 3 fonts may give any size; where most of a page's sizes disagree with the boxes, the boxes are right.
@@ -194,6 +216,19 @@ mod tests {
             (glyphs[index].bbox, glyphs[index].origin) = (glyphs[1].bbox, glyphs[1].origin);
         }
         assert_eq!(texts(&runs(&by_flow(glyphs)[0].1, &FRAME)), ["effi"]);
+    }
+
+    #[test]
+    fn slanted_letters_on_one_line_run_to_the_right_and_a_watermark_does_not() {
+        let skewed = |step: f32| {
+            let mut glyphs = word("italic", 0.0, 100.0);
+            for (index, glyph) in glyphs.iter_mut().enumerate() {
+                glyph.flow = Flow::Skewed;
+                glyph.origin.1 -= step * index as f32;
+            }
+            by_flow(glyphs)[0].0
+        };
+        assert_eq!((skewed(0.0), skewed(5.0)), (Flow::Right, Flow::Skewed));
     }
 
     #[test]

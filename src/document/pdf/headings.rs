@@ -209,3 +209,61 @@ fn level_of(style: Style, known: &[(Style, u8)], styles: &[Style]) -> u8 {
     }
     styles.iter().position(|other| other.is_like(&style)).map_or(1, |rank| rank.min(3) as u8 + 1)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::paragraphs::tests::draft;
+    use super::*;
+
+    fn levels(texts: &[&str]) -> Vec<Option<(u8, Option<String>)>> {
+        let mut drafts: Vec<Draft> = texts.iter().map(|text| draft(text)).collect();
+        promote(&mut drafts);
+        set_levels(&mut drafts);
+        let level = |draft: Draft| match draft.kind {
+            BlockKind::Heading { level, number } => Some((level, number)),
+            _ => None,
+        };
+        drafts.into_iter().map(level).collect()
+    }
+
+    fn at(level: u8, number: &str) -> Option<(u8, Option<String>)> {
+        Some((level, Some(number.to_string())))
+    }
+
+    #[test]
+    fn numbers_are_read_with_what_stands_behind_them() {
+        for (text, label, title) in [
+            ("3.2 Data", "3.2", "Data"),
+            ("IV. RESULTS", "IV", "RESULTS"),
+            ("A.1. More", "A.1", "More"),
+            ("Appendix B Proofs", "B", "Proofs"),
+            ("2．関連研究", "2", "関連研究"),
+        ] {
+            let (number, rest) = Number::of(text).expect(text);
+            assert_eq!((number.label.as_str(), rest), (label, title));
+        }
+        assert_eq!(Number::of("Data"), None);
+        assert_eq!(Number::of("2019 was"), None);
+    }
+
+    #[test]
+    fn a_plain_line_with_the_number_that_comes_next_is_a_heading() {
+        let texts =
+            ["1 Introduction", "Some prose that goes on.", "2 The quick method", "2.1 Its parts", "9 lives of cats"];
+        let expected = [at(1, "1"), None, at(1, "2"), at(2, "2.1"), None];
+        assert_eq!(levels(&texts), expected);
+    }
+
+    #[test]
+    fn items_of_a_list_are_none() {
+        let texts = ["1 Introduction", "1. Collect the data", "2. Train the model", "3. Look at it"];
+        assert_eq!(levels(&texts)[1..], [None, None, None]);
+    }
+
+    #[test]
+    fn letters_stand_under_roman_numerals_and_beside_arabic_ones() {
+        let roman = ["I. INTRODUCTION", "II. METHODS AND DATA", "A. Collection of texts", "B. Training"];
+        assert_eq!(levels(&roman), [at(1, "I"), at(1, "II"), at(2, "A"), at(2, "B")]);
+        assert_eq!(levels(&["1 INTRODUCTION", "C APPENDIX"])[1], at(1, "C"));
+    }
+}

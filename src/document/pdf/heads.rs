@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 /// Share of the page's height, at its top and at its bottom, in which running heads stand.
-const ZONE: f32 = 0.1;
+const ZONE: f32 = 0.11;
 /// How many rows from the outside are looked at.
 const ROWS: usize = 3;
 
@@ -21,14 +21,18 @@ pub fn drop_heads(pages: &mut [Vec<Chunk>], heights: &[f32]) -> Vec<Vec<String>>
     let mut dropped = Vec::with_capacity(pages.len());
     for (page, (chunks, height)) in pages.iter_mut().zip(heights).enumerate() {
         let rows = outer_rows(chunks, *height);
-        let number_rows = number_rows(chunks, *height);
+        let mut number_rows = number_rows(chunks, *height);
+        let stands_in = |rows: &[f32], line: &Line| rows.iter().any(|row| (row - line.baseline).abs() < 3.0);
+        let is_head = |line: &Line| stands_in(&rows, line) && is_repeated(&outer, page, line, count);
+        // A number beside a running head is its page's, whatever stands further out.
+        number_rows.extend(
+            chunks.iter().flat_map(|chunk| &chunk.lines).filter(|line| is_head(line)).map(|line| line.baseline),
+        );
         let mut out = Vec::new();
         for chunk in chunks.iter_mut() {
             chunk.lines.retain(|line| {
-                let stands_in = |rows: &[f32]| rows.iter().any(|row| (row - line.baseline).abs() < 3.0);
-                let head = stands_in(&rows) && is_repeated(&outer, page, line, count);
-                let number = stands_in(&number_rows) && is_page_number(&line.text);
-                if head || number || is_arxiv_stamp(&line.text) {
+                let number = stands_in(&number_rows, line) && is_page_number(&line.text);
+                if is_head(line) || number || is_arxiv_stamp(&line.text) {
                     out.push(line.text.clone());
                     return false;
                 }
@@ -47,10 +51,16 @@ pub fn drop_heads(pages: &mut [Vec<Chunk>], heights: &[f32]) -> Vec<Vec<String>>
 }
 
 /// `arXiv:1706.03762v7 [cs.CL] 2 Aug 2023`, as arXiv prints it on the first page's margin.
-pub fn is_arxiv_stamp(text: &str) -> bool {
+fn is_arxiv_stamp(text: &str) -> bool {
     static STAMP: LazyLock<Regex> =
         LazyLock::new(|| pattern(r"^arXiv:\s?(\d{4}\.\d{4,5}|[a-z\-]+(\.[A-Z]{2})?/\d{7})(v\d+)?\s*\[[\w.\-]+\]"));
     STAMP.is_match(text)
+}
+
+/// A line beside the page's text that belongs to the page: the arXiv stamp, or a number at its edge.
+pub fn is_stamp(line: &Line, height: f32) -> bool {
+    let outside = line.baseline < ZONE * height || line.baseline > (1.0 - ZONE) * height;
+    is_arxiv_stamp(&line.text) || outside && is_page_number(&line.text)
 }
 
 /// A line that is nothing but a page number: `3`, `- 3 -`, `Page 3 of 9`, `3/9`, `xii`.
@@ -62,7 +72,7 @@ fn is_page_number(text: &str) -> bool {
 }
 
 /// The text with its digits masked, so that the page number in a running head does not tell its pages apart.
-fn key(text: &str) -> String {
+pub fn key(text: &str) -> String {
     let masked: String =
         text.chars().filter(|c| !c.is_whitespace()).map(|c| if c.is_numeric() { '#' } else { c }).collect();
     let mut key = String::with_capacity(masked.len());
@@ -98,8 +108,13 @@ fn outer_lines(pages: &[Vec<Chunk>], heights: &[f32]) -> HashMap<String, Vec<Out
         let rows = outer_rows(chunks, *height);
         for line in chunks.iter().flat_map(|chunk| &chunk.lines) {
             if rows.iter().any(|row| (row - line.baseline).abs() < 3.0) {
-                let outer = Outer { page, baseline: line.baseline, text: line.text.clone() };
-                found.entry(key(&line.text)).or_default().push(outer);
+                let mut add = |text: &str| {
+                    let outer = Outer { page, baseline: line.baseline, text: text.to_string() };
+                    found.entry(key(text)).or_default().push(outer);
+                };
+                add(&line.text);
+                // On a page where the number stands far off, the head is a line of its own.
+                line.pieces().filter(|piece| *piece != line.text).for_each(&mut add);
             }
         }
     }

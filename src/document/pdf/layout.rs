@@ -1,11 +1,10 @@
-//! Runs → lines in reading order. Two columns are found by the gutter between them; what spans both stands between
-//! bands of columns, and a table over both columns is read row by row.
+//! Runs → lines in reading order. Columns are told by the gutters between them; what spans them stands between bands of
+//! columns, and a table over all columns is read row by row.
 
+use super::gutters::{gutter, median};
 use super::lines::{Line, Rect, join_rows};
 use super::marks::is_heading_line;
 
-/// Height of the rows in which evidence for a gutter is counted, in points.
-const BIN: f32 = 4.0;
 /// A line that reaches this far over the gutter on both sides spans the columns, in points.
 const OVERHANG: f32 = 12.0;
 
@@ -18,140 +17,45 @@ pub struct Chunk {
     pub right: f32,
 }
 
-/// The middle of the gutter between two columns, if the page has them.
-pub fn gutter(runs: &[Line]) -> Option<f32> {
-    let area = area(runs)?;
-    let best =
-        candidates(area).filter_map(|x| Evidence::at(runs, area, x)).max_by(|a, b| a.score.total_cmp(&b.score))?;
-    best.convinces().then(|| best.middle(runs))
-}
-
-/// For a page without convincing evidence in a paper set in columns: the gutter near `expected`, if anything is there.
-pub fn gutter_near(runs: &[Line], expected: f32) -> Option<f32> {
-    let area = area(runs)?;
-    let near = (-5..=5).map(|step| expected + 2.0 * step as f32);
-    let best = near.filter_map(|x| Evidence::at(runs, area, x)).max_by(|a, b| a.score.total_cmp(&b.score))?;
-    (best.paired >= 8 && best.left_cover.max(best.right_cover) > 0.6).then(|| best.middle(runs))
-}
-
-fn area(runs: &[Line]) -> Option<Rect> {
-    let area = runs.iter().map(|run| run.bbox).reduce(Rect::union)?;
-    (area.width() > 100.0 && area.width() < 20_000.0 && area.bottom - area.top < 20_000.0).then_some(area)
-}
-
-fn candidates(area: Rect) -> impl Iterator<Item = f32> {
-    let (from, to) = (area.left + 0.25 * area.width(), area.left + 0.75 * area.width());
-    let step = (area.width() / 300.0).max(1.0);
-    (0..=((to - from) / step) as usize).map(move |index| from + step * index as f32)
-}
-
-/// What speaks for a gutter at `x`.
-struct Evidence {
-    x: f32,
-    /// Rows with text on both sides and none across.
-    paired: usize,
-    /// Rows with text across.
-    crossed: usize,
-    /// Median share of each column's width that its rows fill: near 1 in prose, less in tables.
-    left_cover: f32,
-    right_cover: f32,
-    score: f32,
-}
-
-impl Evidence {
-    fn at(runs: &[Line], area: Rect, x: f32) -> Option<Evidence> {
-        let bins = ((area.bottom - area.top) / BIN) as usize + 1;
-        let (mut left, mut right, mut crossed) = (vec![0.0_f32; bins], vec![0.0_f32; bins], vec![false; bins]);
-        for run in runs {
-            let first = ((run.baseline - 0.7 * run.size - area.top).max(0.0) / BIN) as usize;
-            let last = (((run.baseline - area.top).max(0.0) / BIN) as usize).min(bins - 1);
-            // Names and table cells show that something is there, but only longer runs are signs of prose.
-            let width = if run.bbox.width() >= 6.0 * run.size { run.bbox.width() } else { 0.01 };
-            for bin in first.min(last)..=last {
-                if run.bbox.right <= x + 1.0 {
-                    left[bin] += width;
-                } else if run.bbox.left >= x - 1.0 {
-                    right[bin] += width;
-                } else {
-                    crossed[bin] = true;
-                }
-            }
-        }
-        let paired: Vec<usize> =
-            (0..bins).filter(|&bin| left[bin] > 0.0 && right[bin] > 0.0 && !crossed[bin]).collect();
-        if paired.len() < 3 {
-            return None;
-        }
-        let cover = |side: &[f32], width: f32| median(paired.iter().map(|&bin| side[bin] / width.max(1.0)).collect());
-        let (left_cover, right_cover) = (cover(&left, x - area.left), cover(&right, area.right - x));
-        let crossed = crossed.iter().filter(|crossed| **crossed).count();
-        let score = paired.len() as f32 * (0.2 + left_cover.min(1.0) * right_cover.min(1.0));
-        Some(Evidence { x, paired: paired.len(), crossed, left_cover, right_cover, score })
-    }
-
-    fn convinces(&self) -> bool {
-        let prose = self.left_cover > 0.6 && self.right_cover > 0.6;
-        let half_prose = self.left_cover.max(self.right_cover) > 0.7 && self.left_cover.min(self.right_cover) > 0.25;
-        (prose && self.paired >= 10 && 4 * self.paired > self.crossed)
-            || (half_prose && self.paired >= 25 && 2 * self.paired > self.crossed)
-    }
-
-    /// The middle of the white stripe around `x`.
-    fn middle(&self, runs: &[Line]) -> f32 {
-        let rights: Vec<f32> = runs.iter().filter(|run| run.chars > 8).map(|run| run.bbox.right).collect();
-        let lefts: Vec<f32> = runs.iter().filter(|run| run.chars > 8).map(|run| run.bbox.left).collect();
-        let from = rights.into_iter().filter(|right| *right <= self.x + 1.0).fold(f32::MIN, f32::max);
-        let to = lefts.into_iter().filter(|left| *left >= self.x - 1.0).fold(f32::MAX, f32::min);
-        if from > f32::MIN && to < f32::MAX && to > from { (from + to) / 2.0 } else { self.x }
-    }
-}
-
-fn median(mut values: Vec<f32>) -> f32 {
-    if values.is_empty() {
-        return 0.0;
-    }
-    let middle = values.len() / 2;
-    *values.select_nth_unstable_by(middle, f32::total_cmp).1
-}
-
 /// All of a page's runs as lines, in the order in which they are read. A page may have a part with columns of other
 /// widths: the box of facts beside an abstract, over two columns of text.
-pub fn arrange(runs: Vec<Line>, found: Option<f32>) -> Vec<Chunk> {
-    let Some((x, other)) = found.and_then(|x| Some((x, other_gutter(&runs, x)?))) else {
-        return arrange_part(runs, found);
+pub fn arrange(runs: Vec<Line>, gutters: &[f32]) -> Vec<Chunk> {
+    let single = (gutters.len() == 1).then(|| gutters[0]);
+    let Some((x, other)) = single.and_then(|x| Some((x, other_gutter(&runs, x)?))) else {
+        return arrange_part(runs, gutters);
     };
     let aside = |run: &&Line| run.bbox.right <= other + 1.0 || run.bbox.left >= other - 1.0;
-    let inside = split_spanning(runs.clone(), x).0.iter().filter(aside).map(|run| run.bbox).reduce(Rect::union);
-    let Some(Rect { top, bottom, .. }) = inside else { return arrange_part(runs, found) };
+    let inside = split_spanning(runs.clone(), &[x]).0.iter().filter(aside).map(|run| run.bbox).reduce(Rect::union);
+    let Some(Rect { top, bottom, .. }) = inside else { return arrange_part(runs, gutters) };
     let (above, rest): (Vec<Line>, Vec<Line>) = runs.into_iter().partition(|run| run.baseline < top);
     let (inside, below): (Vec<Line>, Vec<Line>) = rest.into_iter().partition(|run| run.baseline <= bottom);
     let mut chunks = Vec::new();
     for (part, x) in [(above, None), (inside, Some(other)), (below, None)] {
         let x = x.or_else(|| gutter(&part));
-        chunks.extend(arrange_part(part, x));
+        chunks.extend(arrange_part(part, x.as_slice()));
     }
     chunks
 }
 
 /// The gutter of those runs that cross the one at `x`, if they have one.
 fn other_gutter(runs: &[Line], x: f32) -> Option<f32> {
-    let (spanning, _) = split_spanning(runs.to_vec(), x);
+    let (spanning, _) = split_spanning(runs.to_vec(), &[x]);
     gutter(&spanning).filter(|other| (other - x).abs() > 20.0)
 }
 
-fn arrange_part(runs: Vec<Line>, gutter: Option<f32>) -> Vec<Chunk> {
-    let Some(x) = gutter else {
+fn arrange_part(runs: Vec<Line>, gutters: &[f32]) -> Vec<Chunk> {
+    if gutters.is_empty() {
         let lines = join_rows(runs);
         return edged(vec![lines]);
-    };
-    let (spanning, sides) = split_spanning(runs, x);
+    }
+    let (spanning, sides) = split_spanning(runs, gutters);
     let spanning = join_rows(spanning);
     let mut bands: Vec<Vec<Line>> = vec![Vec::new(); spanning.len() + 1];
     for run in sides {
         let band = spanning.partition_point(|line| line.baseline <= run.baseline);
         bands[band].push(run);
     }
-    let mut columns = Columns { x, spanning: Vec::new(), order: Vec::new() };
+    let mut columns = Columns { gutters: gutters.to_vec(), spanning: Vec::new(), order: Vec::new() };
     let mut spanning = spanning.into_iter();
     for band in bands {
         columns.add_band(band);
@@ -160,10 +64,11 @@ fn arrange_part(runs: Vec<Line>, gutter: Option<f32>) -> Vec<Chunk> {
     columns.finish()
 }
 
-/// Runs that span both columns, with what stands beside them in their rows; and the others.
-fn split_spanning(runs: Vec<Line>, x: f32) -> (Vec<Line>, Vec<Line>) {
+/// Runs that span columns, with what stands beside them in their rows; and the others.
+fn split_spanning(runs: Vec<Line>, gutters: &[f32]) -> (Vec<Line>, Vec<Line>) {
+    let spans = |run: &Line, x: f32| run.bbox.left < x - OVERHANG && run.bbox.right > x + OVERHANG;
     let (mut spanning, sides): (Vec<Line>, Vec<Line>) =
-        runs.into_iter().partition(|run| run.bbox.left < x - OVERHANG && run.bbox.right > x + OVERHANG);
+        runs.into_iter().partition(|run| gutters.iter().any(|x| spans(run, *x)));
     let beside = |run: &Line| {
         spanning.iter().any(|line| {
             let gap = (run.bbox.left - line.bbox.right).max(line.bbox.left - run.bbox.right);
@@ -200,7 +105,7 @@ fn last_lines(spanning: &[Line], sides: Vec<Line>) -> (Vec<Line>, Vec<Line>) {
 
 /// Collects chunks: lines by the kind of column that they are in, so that each kind shares its edges over the page.
 struct Columns {
-    x: f32,
+    gutters: Vec<f32>,
     /// Spanning lines not yet in the order.
     spanning: Vec<Line>,
     order: Vec<(Kind, Vec<Line>)>,
@@ -209,8 +114,8 @@ struct Columns {
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
     Spanning,
-    Left,
-    Right,
+    /// By its place from the left.
+    Column(usize),
 }
 
 impl Columns {
@@ -227,13 +132,21 @@ impl Columns {
             self.spanning.extend(join_rows(part));
         }
         self.flush_spanning();
-        let (left, right): (Vec<Line>, Vec<Line>) =
-            rest.into_iter().flatten().partition(|run| (run.bbox.left + run.bbox.right) / 2.0 < self.x);
-        for (kind, runs) in [(Kind::Left, left), (Kind::Right, right)] {
+        let rest = rest.into_iter().flatten().collect();
+        for (index, runs) in self.by_column(rest).into_iter().enumerate() {
             if !runs.is_empty() {
-                self.order.push((kind, join_rows(runs)));
+                self.order.push((Kind::Column(index), join_rows(runs)));
             }
         }
+    }
+
+    fn by_column(&self, runs: Vec<Line>) -> Vec<Vec<Line>> {
+        let mut columns = vec![Vec::new(); self.gutters.len() + 1];
+        for run in runs {
+            let middle = (run.bbox.left + run.bbox.right) / 2.0;
+            columns[self.gutters.iter().filter(|x| **x <= middle).count()].push(run);
+        }
+        columns
     }
 
     fn flush_spanning(&mut self) {
@@ -242,28 +155,28 @@ impl Columns {
         }
     }
 
-    /// Whether one of the sides is filled with text, or only one side has anything.
+    /// Whether one of the columns is filled with text, or only one has anything.
     fn is_prose(&self, runs: &[Line]) -> bool {
-        let (left, right): (Vec<&Line>, Vec<&Line>) =
-            runs.iter().partition(|run| (run.bbox.left + run.bbox.right) / 2.0 < self.x);
-        if left.is_empty() || right.is_empty() {
+        let columns = self.by_column(runs.to_vec());
+        if columns.iter().filter(|column| !column.is_empty()).count() <= 1 {
             return true;
         }
-        let width = self.half_width(runs);
-        [left, right].into_iter().any(|side| {
-            let rows = join_rows(side.into_iter().cloned().collect());
+        let width = self.width(runs);
+        columns.into_iter().filter(|column| !column.is_empty()).any(|column| {
+            let rows = join_rows(column);
             2 * rows.iter().filter(|row| row.cells == 1).count() > rows.len()
                 && median(rows.iter().map(|row| row.bbox.width() / width).collect()) > 0.6
                 && median(rows.iter().map(|row| row.chars as f32).collect()) > 15.0
         })
     }
 
-    fn half_width(&self, runs: &[Line]) -> f32 {
+    /// About as wide as one column.
+    fn width(&self, runs: &[Line]) -> f32 {
         let mut area = Rect { left: f32::MAX, right: f32::MIN, ..Rect::default() };
         for lines in self.order.iter().map(|(_, lines)| lines.as_slice()).chain([runs]) {
             area = lines.iter().fold(area, |area, line| area.union(line.bbox));
         }
-        ((area.right - area.left) / 2.0).max(50.0)
+        (area.width() / (self.gutters.len() + 1) as f32).max(50.0)
     }
 
     fn finish(mut self) -> Vec<Chunk> {
@@ -273,12 +186,12 @@ impl Columns {
             let lines = self.order.iter().filter(|(kind, _)| *kind == wanted).flat_map(|(_, lines)| lines);
             edges(lines)
         };
-        let (spanning, left, right) = (edges(Kind::Spanning), edges(Kind::Left), edges(Kind::Right));
+        let spanning = edges(Kind::Spanning);
+        let columns: Vec<(f32, f32)> = (0..=self.gutters.len()).map(|index| edges(Kind::Column(index))).collect();
         for (kind, lines) in &self.order {
             let (left, right) = match kind {
                 Kind::Spanning => spanning,
-                Kind::Left => left,
-                Kind::Right => right,
+                Kind::Column(index) => columns[*index],
             };
             chunks.push(Chunk { lines: lines.clone(), left, right });
         }
@@ -330,6 +243,7 @@ fn edges<'a>(lines: impl Iterator<Item = &'a Line> + Clone) -> (f32, f32) {
 
 #[cfg(test)]
 mod tests {
+    use super::super::gutters::{gutters, near};
     use super::*;
 
     /// A ten-point run on the row that begins twelve points under the one before.
@@ -345,8 +259,8 @@ mod tests {
     }
 
     fn read(runs: Vec<Line>) -> String {
-        let gutter = gutter(&runs);
-        let lines = arrange(runs, gutter).into_iter().flat_map(|chunk| chunk.lines);
+        let gutters = gutters(&runs);
+        let lines = arrange(runs, &gutters).into_iter().flat_map(|chunk| chunk.lines);
         lines.map(|line| line.text).collect::<Vec<_>>().join(" ")
     }
 
@@ -356,6 +270,23 @@ mod tests {
         let x = gutter(&runs).expect("two columns");
         assert!((290.0..=307.0).contains(&x), "{x}");
         assert!(read(runs).starts_with("l0 l1 l2"));
+    }
+
+    #[test]
+    fn three_columns_are_read_one_after_the_other_under_their_title() {
+        let mut runs = vec![run("title", 120.0, 480.0, 0)];
+        for row in 2..14 {
+            for (name, left) in [("a", 60.0), ("b", 226.0), ("c", 392.0)] {
+                runs.push(run(&format!("{name}{row}"), left, left + 150.0, row));
+            }
+        }
+        let text = read(runs);
+        assert!(
+            text.starts_with("title a2 a3")
+                && text.contains("a13 b2")
+                && text.ends_with("b13 c2 c3 c4 c5 c6 c7 c8 c9 c10 c11 c12 c13"),
+            "{text}"
+        );
     }
 
     #[test]
@@ -411,7 +342,7 @@ mod tests {
     fn a_page_of_a_two_column_paper_with_little_text_follows_the_others() {
         let runs = two_columns(0..4);
         assert_eq!(gutter(&runs[..4]), None);
-        assert!(gutter_near(&runs, 300.0).is_some());
-        assert_eq!(gutter_near(&[run("wide", 72.0, 525.0, 0)], 300.0), None);
+        assert!(near(&runs, &[300.0]).is_some());
+        assert_eq!(near(&[run("wide", 72.0, 525.0, 0)], &[300.0]), None);
     }
 }

@@ -32,11 +32,13 @@ pub fn is_heading_line(line: &Line) -> bool {
 pub fn is_heading_text(text: &str) -> bool {
     static KNOWN: LazyLock<Regex> = LazyLock::new(|| {
         pattern(concat!(
-            r"(?i)^(((section|appendix)\s+)?(\d+|[IVX]+|[A-Z])[.．:]?\s*)?(abstract|summary|introduction|related works?|background|",
+            r"(?i)^(((section|appendix)\s+)?(\d+|[IVX]+|[A-Z])[.．:]?\s*)?(abstract|summary|introduction|",
+            r"related works?|background|",
             r"preliminaries|methods?|methodology|materials and methods|experiments?|experimental (setup|results)|results|",
             r"evaluation|results and discussion|references|bibliography|literature cited|acknowledge?ments?|conclusions?|",
             r"discussion|discussion and conclusions?|conclusions? and future work|limitations|ethics statement|",
-            r"broader impacts?|future work|appendix|appendices|supplementary materials?|funding|author contributions|",
+            r"broader impacts?|future work|(table of )?contents|目次|appendix|appendices|supplementary materials?|",
+            r"funding|author contributions|",
             r"competing interests|data availability|概要|あらまし|はじめに|まえがき|関連研究|おわりに|まとめ|むすび|謝辞|付録|",
             r"参\s*考\s*文\s*献)[:：]?$"
         ))
@@ -108,7 +110,7 @@ pub fn is_references_heading(text: &str) -> bool {
 pub fn is_caption(text: &str) -> bool {
     static CAPTION: LazyLock<Regex> = LazyLock::new(|| {
         pattern(concat!(
-            r"^(Figure|Fig\.|FIGURE|FIG\.|Table|TABLE|Tab\.|Algorithm|ALGORITHM|Listing|Supplementary (Figure|Table)|",
+            r"^(Figure|Fig\.?|FIGURE|FIG\.?|Table|TABLE|Tab\.|Scheme|Algorithm|ALGORITHM|Listing|Supplementary (Figure|Table)|",
             r"Extended Data (Figure|Fig\.|Table))\s*",
             r"([A-Z]?\d+(\.\d+)*[a-z]?|[IVX]+|[A-Z]\.?\d+)\s*([:|–—]|\.(\s+[^a-z]|$)|$)|^(図|表)\s*[\dA-Z]+"
         ))

@@ -6,6 +6,7 @@
 //! they are), which go on over columns and pages ([`flow`]). [`structure`] finds the paper's parts, with [`front`] for title
 //! and authors and [`headings`] for numbers and levels.
 
+mod aside;
 mod displays;
 mod drawn;
 mod faces;
@@ -13,6 +14,7 @@ mod flow;
 mod fragments;
 mod front;
 mod glyphs;
+mod gutters;
 mod headings;
 mod heads;
 mod kinds;
@@ -33,11 +35,12 @@ mod words;
 
 use super::links::Links;
 use super::ocr;
-use super::{Block, BlockKind, Document, Link, Page, Part, Picture, ReadOptions, Source, Span};
+use super::{Block, Document, Link, Page, Part, Picture, ReadOptions, Source, Span};
 use crate::{Error, Kind, Result};
-use displays::{Piece, Sheet};
+use aside::Aside;
+use displays::Sheet;
 use layout::Chunk;
-use lines::{Frame, Style};
+use lines::{Frame, Line, Style};
 use paragraphs::{Draft, Paragraphs};
 use pdfium::{Flow, Glyph, RawDocument};
 use quality::Verdict;
@@ -88,7 +91,7 @@ struct LaidOut {
     frame: Frame,
     chunks: Vec<Chunk>,
     /// Text that runs in other directions: stamps, axis labels.
-    aside: Vec<(Frame, Vec<Chunk>)>,
+    aside: Vec<Aside>,
 }
 
 fn assemble(raw: RawDocument, verdicts: Vec<Verdict>) -> Document {
@@ -133,10 +136,11 @@ fn assemble(raw: RawDocument, verdicts: Vec<Verdict>) -> Document {
     let frames: Vec<Frame> = rest.iter().map(|(frame, _)| *frame).collect();
     let mut blocks: Vec<Block> =
         drafts.into_iter().zip(parts).map(|(draft, part)| block(draft, part, &frames)).collect();
+    let repeated = aside::repeated(rest.iter().map(|(_, aside)| aside.as_slice()));
     for (page, (_, aside)) in pages.iter_mut().zip(rest) {
         let at = blocks.iter().rposition(|block: &Block| block.page() <= page.number).map_or(0, |last| last + 1);
         let part = at.checked_sub(1).map_or(Part::Body, |before| blocks[before].part);
-        blocks.splice(at..at, aside_blocks(page, aside, part, &vocabulary, body));
+        blocks.splice(at..at, aside::blocks(page, aside, part, &repeated, (&vocabulary, body)));
     }
     let links = collect_links(&blocks, facts.iter().map(|(_, _, uris, _)| uris.as_slice()));
     Document { title, authors, pages, blocks, links, warnings, ..Document::empty("", Source::Pdf) }
@@ -151,57 +155,32 @@ fn block(draft: Draft, part: Part, frames: &[Frame]) -> Block {
 fn lay_out(glyphs: Vec<Vec<Glyph>>, sizes: &[(f32, f32)]) -> Vec<LaidOut> {
     let mut pages = Vec::with_capacity(glyphs.len());
     for (glyphs, &(page_width, page_height)) in glyphs.into_iter().zip(sizes) {
-        let mut groups = glyphs::by_flow(glyphs).into_iter().map(|(flow, glyphs)| {
+        let runs = |(flow, glyphs): (Flow, Vec<Glyph>)| {
             let frame = Frame { flow, page_width, page_height };
             (frame, lines::runs(&glyphs, &frame))
-        });
-        let main = groups.next().unwrap_or((Frame { flow: Flow::Right, page_width, page_height }, Vec::new()));
-        pages.push((main, groups.collect::<Vec<_>>()));
+        };
+        let mut groups: Vec<(Frame, Vec<Line>)> = glyphs::by_flow(glyphs).into_iter().map(runs).collect();
+        // Labels of a figure may outnumber the words around it: where a caption stands, the page runs.
+        let captioned = |(_, runs): &(Frame, Vec<Line>)| runs.iter().any(|run| marks::is_caption(&run.text));
+        let main = groups.iter().position(captioned).unwrap_or(0);
+        let main = if groups.is_empty() {
+            (Frame { flow: Flow::Right, page_width, page_height }, Vec::new())
+        } else {
+            groups.remove(main)
+        };
+        pages.push((main, groups));
     }
-    let found: Vec<Option<f32>> = pages.iter().map(|((_, runs), _)| layout::gutter(runs)).collect();
-    let mut certain: Vec<f32> = found.iter().flatten().copied().collect();
-    certain.sort_by(f32::total_cmp);
-    let usual = (certain.len() >= 2 && 2 * certain.len() >= pages.len()).then(|| certain[certain.len() / 2]);
+    let found: Vec<Vec<f32>> = pages.iter().map(|((_, runs), _)| gutters::gutters(runs)).collect();
+    let usual = gutters::usual(&found);
     let mut laid_out = Vec::with_capacity(pages.len());
     for (((frame, runs), aside), found) in pages.into_iter().zip(found) {
-        let gutter = found.or_else(|| layout::gutter_near(&runs, usual?));
-        let chunks = layout::arrange(runs, gutter);
-        let aside = aside.into_iter().map(|(frame, runs)| (frame, layout::arrange(runs, None))).collect();
+        let expected = usual.as_ref().filter(|usual| found.len() < usual.len());
+        let gutters = expected.and_then(|usual| gutters::near(&runs, usual)).unwrap_or(found);
+        let chunks = layout::arrange(runs, &gutters);
+        let aside = aside.into_iter().map(|(frame, runs)| (frame, layout::arrange(runs, &[]))).collect();
         laid_out.push(LaidOut { frame, chunks, aside });
     }
     laid_out
-}
-
-/// Text across the page's own direction follows the page's text; stamps are dropped.
-fn aside_blocks(
-    page: &mut Page,
-    aside: Vec<(Frame, Vec<Chunk>)>,
-    part: Part,
-    vocabulary: &Vocabulary,
-    body: Style,
-) -> Vec<Block> {
-    let mut blocks = Vec::new();
-    for (frame, chunks) in aside {
-        let mut paragraphs = Paragraphs::new(vocabulary, body);
-        for mut chunk in chunks {
-            chunk.lines.retain(|line| {
-                let stamp = heads::is_arxiv_stamp(&line.text);
-                if stamp {
-                    page.dropped.push(line.text.clone());
-                }
-                !stamp
-            });
-            if !chunk.lines.is_empty() {
-                paragraphs.add_page(0, vec![Piece::Prose(chunk)], &frame);
-            }
-        }
-        blocks.extend(paragraphs.finish().into_iter().map(|draft| {
-            let places = draft.places.into_iter();
-            let spans = places.map(|(_, bbox)| Span { page: page.number, bbox: frame.on_page(bbox) }).collect();
-            Block::new(BlockKind::Figure, part, draft.text, spans)
-        }));
-    }
-    blocks
 }
 
 fn collect_links<'a>(blocks: &[Block], uris: impl Iterator<Item = &'a [String]>) -> Vec<Link> {

@@ -38,3 +38,44 @@ fn begins_with_mark(text: &str) -> bool {
     static MARK: LazyLock<Regex> = LazyLock::new(|| pattern(r"^([∗*⋆†‡§¶‖#]+\s?\d?|\d{1,2}\s|[a-z]\)\s)\s*\S"));
     text.starts_with(is_superscript) || MARK.is_match(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::lines::tests::FRAME;
+    use super::super::paragraphs::tests::draft;
+    use super::*;
+
+    const BODY: Style = Style { size: 10.0, bold: false };
+
+    /// On a page 800 points high.
+    fn at(text: &str, size: f32, top: f32) -> Draft {
+        let mut draft = draft(text);
+        draft.style.size = size;
+        draft.places[0].1.top = top;
+        draft
+    }
+
+    fn notes(mut column: Vec<Draft>) -> Vec<bool> {
+        mark(&mut column, BODY, &FRAME);
+        column.iter().map(|draft| draft.kind == BlockKind::Footnote).collect()
+    }
+
+    #[test]
+    fn small_print_at_the_foot_is_a_note_from_its_mark_on() {
+        let column = vec![
+            at("Text of the body.", 10.0, 100.0),
+            at("Small text of a table", 8.0, 500.0),
+            at("¹We thank nobody.", 8.0, 600.0),
+            at("It goes on.", 8.0, 640.0),
+        ];
+        assert_eq!(notes(column), [false, false, true, true]);
+    }
+
+    #[test]
+    fn small_print_without_a_mark_is_one_at_the_very_foot_only() {
+        let column = |top| vec![at("Text of the body.", 10.0, 100.0), at("Preprint. Under review.", 8.0, top)];
+        assert_eq!(notes(column(400.0)), [false, false]);
+        assert_eq!(notes(column(720.0)), [false, true]);
+        assert_eq!(notes(vec![at("A page of small text.", 8.0, 720.0)]), [false]);
+    }
+}

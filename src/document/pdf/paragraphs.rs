@@ -336,9 +336,26 @@ impl Setting<'_> {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::super::lines::tests::FRAME;
     use super::*;
+
+    /// A paragraph of one ten-point line on the first page.
+    pub fn draft(text: &str) -> Draft {
+        Draft {
+            kind: kinds::kind(&[full(text, 0)], text, Style { size: 10.0, bold: false }),
+            text: text.into(),
+            places: vec![(0, Rect { left: 100.0, top: 100.0, right: 300.0, bottom: 110.0 })],
+            style: Style { size: 10.0, bold: false },
+            lines: 1,
+            pieces: vec![text.into()],
+            marked: false,
+            tabular: false,
+            chunk: 0,
+            full: true,
+            inside: false,
+        }
+    }
 
     /// A ten-point line in a column from 100 to 300.
     fn line(text: &str, left: f32, right: f32, baseline: f32) -> Line {

@@ -91,3 +91,63 @@ fn starts_appendix(text: &str, letters: bool) -> bool {
     let lettered = || Number::of(text).is_some_and(|(number, _)| number.scheme == Scheme::Letter && number.path == [1]);
     named.iter().any(|name| lower.starts_with(name)) || letters && lettered() && !is_abstract(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::paragraphs::tests::draft;
+    use super::*;
+
+    fn parts_of(texts: &[&str]) -> String {
+        let mut drafts: Vec<Draft> = texts.iter().map(|text| draft(text)).collect();
+        let (parts, _) = structure(&mut drafts, Some("The Title"), false);
+        let letter = |part: &Part| match part {
+            Part::Front => 'F',
+            Part::Body => 'B',
+            Part::References => 'R',
+            Part::Appendix => 'A',
+        };
+        parts.iter().map(letter).collect()
+    }
+
+    #[test]
+    fn parts_follow_each_other() {
+        let texts = [
+            "The Title",
+            "Ada Lovelace",
+            "Abstract",
+            "We did it.",
+            "1 Introduction",
+            "2 Conclusion",
+            "Thanks.",
+            "References",
+            "[1] A book.",
+            "A APPENDIX PROOFS",
+            "It holds.",
+        ];
+        assert_eq!(parts_of(&texts), "FFBBBBBRRAA");
+    }
+
+    #[test]
+    fn an_appendix_before_the_references_and_references_before_the_text() {
+        let appendix =
+            ["The Title", "Abstract", "1 Introduction", "2 Conclusion", "Appendix", "More.", "References", "[1] A."];
+        assert_eq!(parts_of(&appendix), "FBBBAARR");
+        let early = ["The Title", "Abstract", "References", "[1] A.", "1 Introduction", "Text."];
+        assert_eq!(parts_of(&early), "FBRRBB");
+    }
+
+    #[test]
+    fn a_table_of_contents_is_no_body() {
+        let texts = [
+            "The Title",
+            "Abstract",
+            "Short.",
+            "Contents",
+            "1 Introduction 2",
+            "2 Method 7",
+            "1 Introduction",
+            "Text.",
+        ];
+        assert_eq!(parts_of(&texts), "FBBFFFBB");
+    }
+}

@@ -20,22 +20,32 @@ fn largest(chunks: &[Chunk], body: f32, vocabulary: &Vocabulary) -> Option<Strin
     let mut sizes: Vec<f32> = lines.iter().filter(|line| line.size > 1.1 * body).map(|line| line.size).collect();
     sizes.sort_by(|a, b| b.total_cmp(a));
     sizes.dedup_by(|b, a| *b > 0.97 * *a);
-    sizes.into_iter().take(4).find_map(|size| {
-        let is_of_size = |line: &&Line| line.size <= 1.01 * size && line.size > 0.96 * size;
-        let start = lines.iter().position(is_of_size)?;
-        let mut text = String::new();
-        let mut previous: Option<&Line> = None;
-        for line in lines[start..].iter().take_while(|line| is_of_size(line)) {
-            if previous.is_some_and(|previous| line.baseline - previous.baseline > 2.5 * size) {
-                break;
-            }
-            join(&mut text, &line.text, vocabulary);
-            previous = Some(line);
+    let found: Vec<(f32, String)> =
+        sizes.into_iter().take(4).filter_map(|size| of_size(&lines, size, vocabulary)).collect();
+    let letters = |text: &str| text.chars().filter(|c| c.is_alphabetic()).count();
+    let (top, largest) = found.first()?;
+    // A logo's few words may be larger than the title above them.
+    let above = found.iter().find(|(other, text)| other < top && letters(text) >= 20 && largest.is_ascii());
+    let title = above.filter(|_| letters(largest) < 16).map_or(largest, |(_, text)| text);
+    Some(title.clone())
+}
+
+/// The first lines of this size that may be a title, and where they stand.
+fn of_size(lines: &[&Line], size: f32, vocabulary: &Vocabulary) -> Option<(f32, String)> {
+    let is_of_size = |line: &&Line| line.size <= 1.01 * size && line.size > 0.96 * size;
+    let start = lines.iter().position(is_of_size)?;
+    let mut text = String::new();
+    let mut previous: Option<&Line> = None;
+    for line in lines[start..].iter().take_while(|line| is_of_size(line)) {
+        if previous.is_some_and(|previous| line.baseline - previous.baseline > 2.5 * size) {
+            break;
         }
-        let letters = text.chars().filter(|c| c.is_alphabetic()).count();
-        let enough = if text.is_ascii() { letters >= 8 } else { letters >= 4 };
-        (enough && text.chars().count() <= 300).then(|| tidy(&text))
-    })
+        join(&mut text, &line.text, vocabulary);
+        previous = Some(line);
+    }
+    let letters = text.chars().filter(|c| c.is_alphabetic()).count();
+    let enough = if text.is_ascii() { letters >= 8 } else { letters >= 4 };
+    (enough && text.chars().count() <= 300).then(|| (lines[start].baseline, tidy(&text)))
 }
 
 fn tidy(text: &str) -> String {
@@ -86,6 +96,12 @@ mod tests {
     fn a_drop_letter_is_no_title() {
         let lines = [("T", 40.0, 200.0), ("A Study of Something", 18.0, 80.0), ("his paper", 10.0, 210.0)];
         assert_eq!(found(&lines, None).as_deref(), Some("A Study of Something"));
+    }
+
+    #[test]
+    fn a_logo_under_the_title_is_none() {
+        let lines = [("An Agent for Academic Paper Search", 14.0, 80.0), ("Paper Search", 20.0, 300.0)];
+        assert_eq!(found(&lines, None).as_deref(), Some("An Agent for Academic Paper Search"));
     }
 
     #[test]
