@@ -13,13 +13,13 @@ pub enum Kind {
     Internal,
     /// The command line, the configuration or a template asks for something that cannot be.
     Usage,
-    /// An input cannot be opened: missing, unreadable, not a PDF, an empty file, a folder without papers.
+    /// An input cannot be opened: missing, unreadable, no paper, an empty file, a folder without papers.
     Input,
     /// A PDF is encrypted and the password is missing or wrong.
     Password,
-    /// A PDF is damaged.
+    /// A PDF or an archive is damaged.
     Damaged,
-    /// A PDF has no text layer.
+    /// A paper holds no text: a PDF without a text layer, an empty page.
     NoText,
     /// A model file, its tokenizer or its chat template is not what it should be.
     Model,

@@ -100,6 +100,21 @@ fn an_input_that_is_no_paper_is_named_with_its_reason() {
     machine.fails(&["summarize", "none.pdf"], 3, &["hint:", "arxiv:"]);
 }
 
+#[test]
+fn papers_that_are_text_need_no_pdfium() {
+    let machine = Machine::new();
+    let tex = "\\documentclass{article}\\begin{document}\\section{One}Text with $x$.\\end{document}";
+    machine.file("paper/main.tex", tex);
+    machine.file("paper.md", "# One\n\nText with $x$.");
+    machine.file("paper.html", "<h2>One</h2><p>Text with <math alttext='x'></math>.");
+    machine.file("paper.txt", "One\n\nText with $x$.");
+    for input in ["paper", "paper/main.tex", "paper.md", "paper.html", "paper.txt"] {
+        let text = machine.works(&["extract", input, "--offline"]);
+        assert!(text.ends_with("One\n\nText with $x$.\n"), "{input}: {text}");
+    }
+    assert!(!machine.path("cache").exists(), "nothing was fetched");
+}
+
 #[cfg(unix)]
 #[test]
 fn a_file_that_may_not_be_read_is_named() {

@@ -1,6 +1,7 @@
 //! What the user named, file, folder, glob or address, as a list of papers. One that cannot be had stays in the list
 //! with its error, so that the others go on.
 
+use crate::document::Document;
 use crate::hub::is_paper_address;
 use crate::{Error, Kind, Result};
 use std::collections::HashSet;
@@ -71,6 +72,11 @@ fn arxiv_address(word: &str) -> Option<String> {
 
 fn expand_one(word: &str) -> Result<Vec<Input>> {
     let path = Path::new(word);
+    if path.is_dir() && Document::is_folder(path) {
+        // With a name of its own, which `.` has not: results are named after it.
+        let named_path = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
+        return Ok(vec![Input { name: word.to_string(), source: Ok(Source::File(named_path)) }]);
+    }
     if path.is_dir() {
         return folder(path);
     }
@@ -94,7 +100,8 @@ fn expand_one(word: &str) -> Result<Vec<Input>> {
     let hint = match word.starts_with("http://") {
         true => "papers are fetched from https addresses only",
         false => {
-            "give a PDF file, a folder of PDFs, a glob in quotes, an arXiv id (arxiv:1706.03762) or an https address"
+            "give a PDF, a LaTeX, HTML, Markdown or text file, a folder of PDFs or of one paper's LaTeX, a glob in quotes, \
+             an arXiv id (arxiv:1706.03762) or an https address"
         }
     };
     Err(Error::new(Kind::Input, word, problem).hint(hint))
@@ -120,8 +127,13 @@ fn folder(dir: &Path) -> Result<Vec<Input>> {
         }
     }
     if files.is_empty() && failed.is_empty() {
-        return Err(Error::new(Kind::Input, dir.display(), "the folder holds no PDF")
-            .hint(format!("for folders inside it write '{}'", dir.join("**/*.pdf").display())));
+        return Err(Error::new(Kind::Input, dir.display(), "the folder holds no PDF and no LaTeX paper").hint(
+            format!(
+                "for folders inside it write '{}', for other files name them or write '{}'",
+                dir.join("**/*.pdf").display(),
+                dir.join("*.md").display()
+            ),
+        ));
     }
     files.sort();
     Ok(files.into_iter().map(|path| named(Source::File(path))).chain(failed).collect())
@@ -161,6 +173,22 @@ mod tests {
         let names: Vec<_> = found.iter().map(|input| input.name.rsplit('/').next().unwrap_or_default()).collect();
         assert_eq!(names, ["a.PDF", "b.pdf"]);
         assert!(found.iter().all(|input| input.source.is_ok()));
+    }
+
+    #[test]
+    fn a_folder_of_latex_is_one_paper_and_its_figures_are_none() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let tex = "\\documentclass{article}\\begin{document}\\includegraphics{figure}\\end{document}";
+        for (name, text) in [("main.tex", tex), ("main.pdf", "%PDF-1.7"), ("figure.pdf", "%PDF-1.7")] {
+            std::fs::write(dir.path().join(name), text).expect("written");
+        }
+        let folder = dir.path().display().to_string();
+        let found = expand(&words(&[&folder]));
+        assert_eq!((found.len(), found[0].name.as_str()), (1, folder.as_str()));
+        std::fs::write(dir.path().join("other.pdf"), "%PDF-1.7").expect("written");
+        assert_eq!(expand(&words(&[&folder])).len(), 3, "a folder of PDFs, in which somebody writes");
+        let paper = format!("{folder}/main.tex");
+        assert_eq!(expand(&words(&[&paper]))[0].name, paper);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use super::context::Context;
 use super::inputs::{Input, Source};
 use super::output;
 use crate::document::ocr::{Ocr, OcrMode};
-use crate::document::{Document, ReadOptions, sandbox::Sandbox};
+use crate::document::{self, Document, ReadOptions, sandbox::Sandbox};
 use crate::hub::Hub;
 use crate::{Error, Kind, Result, interrupt};
 use std::path::{Path, PathBuf};
@@ -13,10 +13,10 @@ use std::time::Instant;
 
 /// A paper that was read.
 pub struct Paper {
-    /// The PDF itself; of a fetched paper, where it is kept.
+    /// The paper itself, a file or a folder; of a fetched one, where it is kept.
     pub file: PathBuf,
     pub document: Document,
-    /// From PDF to text.
+    /// From the file to its text.
     pub seconds: f64,
 }
 
@@ -33,8 +33,9 @@ pub fn read_all(
         interrupt::check()?;
         files.push((name, unless_interrupted(source.and_then(|source| locate(hub, source)))?));
     }
-    // Nothing is fetched for inputs that are no PDFs.
-    let library = match files.iter().any(|(_, file)| file.is_ok()) {
+    // PDFium is fetched for PDFs only.
+    let is_pdf = |file: &Result<Located>| file.as_ref().is_ok_and(|(_, source)| *source == document::Source::Pdf);
+    let library = match files.iter().any(|(_, file)| is_pdf(file)) {
         true => hub.pdfium(reading.pdfium.as_deref())?,
         false => PathBuf::new(),
     };
@@ -43,7 +44,7 @@ pub fn read_all(
     let mut papers = Vec::new();
     for (name, file) in files {
         interrupt::check()?;
-        let paper = file.and_then(|file| read(&sandbox, file, &options));
+        let paper = file.and_then(|(file, source)| read(&sandbox, file, source, &options));
         if let Ok(paper) = &paper {
             tell(context, &name, paper);
         }
@@ -67,13 +68,16 @@ fn unless_interrupted<T>(result: Result<T>) -> Result<Result<T>> {
     }
 }
 
-fn locate(hub: &Hub, source: Source) -> Result<PathBuf> {
+/// Where a paper lies, and what it is.
+type Located = (PathBuf, document::Source);
+
+fn locate(hub: &Hub, source: Source) -> Result<Located> {
     let path = match source {
         Source::File(path) => path,
         Source::Address(address) => hub.paper(&address)?,
     };
-    Document::check(&path)?;
-    Ok(path)
+    let source = Document::check(&path)?;
+    Ok((path, source))
 }
 
 fn options(library: PathBuf, reading: &Reading) -> Result<ReadOptions> {
@@ -106,17 +110,28 @@ fn this_program() -> Result<PathBuf> {
         .map_err(|error| Error::new(Kind::Unavailable, "ronbun", format!("cannot find its own program file: {error}")))
 }
 
-fn read(sandbox: &Sandbox, file: PathBuf, options: &ReadOptions) -> Result<Paper> {
+fn read(sandbox: &Sandbox, file: PathBuf, source: document::Source, options: &ReadOptions) -> Result<Paper> {
     let start = Instant::now();
-    let document = sandbox.read(&file, options)?;
+    // The sandbox is for PDFium: no other reader runs anything but Rust.
+    let document = match source {
+        document::Source::Pdf => sandbox.read(&file, options)?,
+        _ => Document::read(&file, options)?,
+    };
     Ok(Paper { file, document, seconds: start.elapsed().as_secs_f64() })
 }
 
 fn tell(context: &Context, name: &str, paper: &Paper) {
     let (name, all) = (output::printable(name), &paper.document.pages);
     let pages = all.iter().filter(|page| !page.skipped).count();
-    let plural = if pages == 1 { "" } else { "s" };
-    context.progress.line(format!("{name}: {pages} page{plural} read in {:.1} s", paper.seconds));
+    let what = match (paper.document.source, pages) {
+        (document::Source::Latex, _) => "LaTeX".to_string(),
+        (document::Source::Markdown, _) => "Markdown".to_string(),
+        (document::Source::Html, _) => "HTML".to_string(),
+        (document::Source::Text, 1) => "plain text".to_string(),
+        (_, 1) => "1 page".to_string(),
+        (_, pages) => format!("{pages} pages"),
+    };
+    context.progress.line(format!("{name}: {what} read in {:.1} s", paper.seconds));
     for warning in &paper.document.warnings {
         context.progress.line(format!("  {}", output::printable(warning)));
     }

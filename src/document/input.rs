@@ -1,5 +1,6 @@
-//! The file as bytes, and what is wrong with it before any PDF library looks at it.
+//! The file as bytes and what it is, and what is wrong with it before anything reads it.
 
+use super::{Source, sources};
 use crate::{Error, Kind, Result};
 use std::io::ErrorKind;
 use std::path::Path;
@@ -7,36 +8,85 @@ use std::path::Path;
 /// Where readers look for the `%PDF` header: junk may come before it, but not more than this.
 const HEADER_WINDOW: usize = 1024;
 
-/// Reads a whole PDF file. Errors of [`Kind::Input`] say which of the usual reasons it is.
-pub fn read_pdf(file: &Path) -> Result<Vec<u8>> {
-    let subject = file.display();
-    let input = |problem: String| Error::new(Kind::Input, subject.to_string(), problem);
+/// What is at a path.
+#[derive(Debug)]
+pub struct Input {
+    pub source: Source,
+    /// The whole file; empty for a folder.
+    pub bytes: Vec<u8>,
+}
+
+/// Reads a whole file and tells what it is, by its content. A name that ends in `.pdf` promises a PDF: a page of text
+/// under such a name is a failed download. Errors of [`Kind::Input`] say which of the usual reasons it is.
+pub fn open(file: &Path) -> Result<Input> {
+    let input = |problem: &str| Error::new(Kind::Input, file.display(), problem);
     let metadata = std::fs::metadata(file).map_err(|error| unreadable(file, &error))?;
     if metadata.is_dir() {
-        return Err(input("is a folder, not a PDF".into()).hint("name the PDF files in it"));
+        return match sources::is_latex_folder(file) {
+            true => Ok(Input { source: Source::Latex, bytes: Vec::new() }),
+            false => Err(input("is a folder, and not that of one paper's LaTeX sources").hint("name the files in it")),
+        };
     }
     if !metadata.is_file() {
-        return Err(input("is not a regular file".into()).hint("save it as a PDF file first"));
+        return Err(input("is not a regular file").hint("save it as a file first"));
     }
     let bytes = std::fs::read(file).map_err(|error| unreadable(file, &error))?;
     if bytes.is_empty() {
-        return Err(input("is an empty file".into()).hint("fetch it again; a download may have failed"));
+        return Err(input("is an empty file").hint("fetch it again; a download may have failed"));
     }
-    if !has_header(&bytes) && looks_like_pdf_inside(&bytes) {
-        let problem = "the PDF is damaged: its %PDF header is missing";
-        return Err(
-            Error::new(Kind::Damaged, subject, problem).hint("fetch it again, or repair it (qpdf, mutool clean)")
-        );
-    }
-    if !has_header(&bytes) {
-        return Err(input(format!("is not a PDF: it {}", describe(&bytes))).hint("give the paper's PDF file"));
-    }
-    Ok(bytes)
+    let source = kind_of(file, &bytes)?;
+    Ok(Input { source, bytes })
 }
 
-fn has_header(bytes: &[u8]) -> bool {
+/// Reads a whole PDF. Errors: as [`open`], and [`Kind::Input`] where it is another kind of paper.
+pub fn read_pdf(file: &Path) -> Result<Vec<u8>> {
+    let input = open(file)?;
+    match input.source {
+        Source::Pdf => Ok(input.bytes),
+        source => {
+            let problem = format!("is not a PDF: it is {}", named(source).0);
+            Err(Error::new(Kind::Input, file.display(), problem).hint("give the paper's PDF file"))
+        }
+    }
+}
+
+fn kind_of(file: &Path, bytes: &[u8]) -> Result<Source> {
+    let named_pdf = file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("pdf"));
+    if has_header(bytes, named_pdf) {
+        return Ok(Source::Pdf);
+    }
+    let found = sources::kind_of(file, bytes);
+    if (named_pdf || found.is_err()) && looks_like_pdf_inside(bytes) {
+        let problem = "the PDF is damaged: its %PDF header is missing";
+        return Err(Error::new(Kind::Damaged, file.display(), problem)
+            .hint("fetch it again, or repair it (qpdf, mutool clean)"));
+    }
+    match found {
+        Ok(found) if named_pdf => {
+            let (what, ending) = named(found);
+            let problem = format!("is not a PDF: it is {what}");
+            Err(Error::new(Kind::Input, file.display(), problem)
+                .hint(format!("give the paper's PDF file; if this is the paper itself, name it {ending}")))
+        }
+        found => found,
+    }
+}
+
+/// A source as messages name it, and the ending of its files' names.
+fn named(source: Source) -> (&'static str, &'static str) {
+    match source {
+        Source::Pdf => ("a PDF", ".pdf"),
+        Source::Latex => ("LaTeX", ".tex or .tar.gz"),
+        Source::Markdown => ("Markdown", ".md"),
+        Source::Html => ("an HTML page", ".html"),
+        Source::Text => ("plain text", ".txt"),
+    }
+}
+
+/// Under a name of another kind, a version has to follow: text may speak of `%PDF`.
+fn has_header(bytes: &[u8], named_pdf: bool) -> bool {
     let window = &bytes[..bytes.len().min(HEADER_WINDOW)];
-    contains(window, b"%PDF")
+    contains(window, if named_pdf { b"%PDF" } else { b"%PDF-" })
 }
 
 /// A PDF whose start is lost still has its objects or its cross-reference table.
@@ -62,75 +112,69 @@ fn contains(bytes: &[u8], word: &[u8]) -> bool {
     bytes.windows(word.len()).any(|window| window == word)
 }
 
-/// What a file that is no PDF looks like, from its first bytes.
-fn describe(bytes: &[u8]) -> String {
-    const SIGNATURES: [(&[u8], &str); 7] = [
-        (b"PK\x03\x04", "looks like a zip archive or an Office document"),
-        (b"\x1f\x8b", "looks like a gzip archive (LaTeX sources of arXiv come so)"),
-        (b"%!PS", "is PostScript"),
-        (b"\x89PNG", "is a PNG image"),
-        (b"\xff\xd8\xff", "is a JPEG image"),
-        (b"{\\rtf", "is an RTF document"),
-        (b"AT&TFORM", "is a DjVu document"),
-    ];
-    if let Some((_, name)) = SIGNATURES.iter().find(|(signature, _)| bytes.starts_with(signature)) {
-        return (*name).to_string();
-    }
-    let start = String::from_utf8_lossy(&bytes[..bytes.len().min(64)]);
-    let lower = start.trim_start().to_lowercase();
-    if lower.starts_with("<!doctype html") || lower.starts_with("<html") {
-        return "is an HTML page".to_string();
-    }
-    let shown: String = start.chars().take(16).flat_map(char::escape_default).collect();
-    format!("starts with \"{shown}\" and has no %PDF header")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn problem_of(content: Option<&[u8]>) -> Error {
+    fn open_as(name: &str, content: &[u8]) -> Result<Input> {
         let folder = tempfile::tempdir().expect("temporary folder");
-        let file = folder.path().join("paper.pdf");
-        if let Some(content) = content {
-            std::fs::write(&file, content).expect("writable");
-        }
-        read_pdf(&file).expect_err("no PDF")
+        let file = folder.path().join(name);
+        std::fs::write(&file, content).expect("writable");
+        open(&file)
     }
 
     #[test]
     fn each_bad_file_is_named_with_its_reason() {
-        for (content, part) in [
-            (None, "no such file"),
-            (Some(&b""[..]), "empty file"),
-            (Some(b"PK\x03\x04rest"), "zip"),
-            (Some(b"\n<!DOCTYPE html><p>"), "HTML"),
-            (Some(b"hello \x00 world"), "starts with \"hello \\u{0} world\""),
+        assert_eq!(open(Path::new("/no/such.pdf")).expect_err("none").problem, "no such file");
+        for (name, content, part) in [
+            ("paper.pdf", &b""[..], "empty file"),
+            ("paper.pdf", b"PK\x03\x04rest", "zip"),
+            ("paper.docx", b"PK\x03\x04rest", "is not a PDF: it looks like a zip archive or an Office document"),
+            ("paper.pdf", b"\n<!DOCTYPE html><p>", "is not a PDF: it is an HTML page"),
+            ("paper.pdf", b"hello", "is not a PDF: it is plain text"),
+            ("paper.pdf", b"hello \x00 world", "starts with \"hello \\u{0} world\""),
+            ("paper.txt", b"  \n ", "white space"),
+            ("paper.xml", b"<?xml version=\"1.0\"?><jats/>", "XML"),
+            ("paper.png", b"\x89PNG", "is not a PDF: it is a PNG image"),
         ] {
-            let error = problem_of(content);
+            let error = open_as(name, content).expect_err(part);
             assert_eq!(error.kind, Kind::Input);
-            assert!(error.subject.ends_with("paper.pdf"), "{error}");
+            assert!(error.subject.ends_with(name), "{error}");
             assert!(error.problem.contains(part), "{error}");
             assert!(error.hint.is_some());
         }
     }
 
     #[test]
-    fn a_folder_is_not_a_pdf() {
+    fn content_tells_what_a_file_is() {
+        for (name, content, source) in [
+            ("a.pdf", &b"%PDF-1.4"[..], Source::Pdf),
+            ("a.txt", b"%PDF-1.4", Source::Pdf),
+            ("a.tex", b"% %PDF is what we read\nText.", Source::Latex),
+            ("a", b"% a paper\n\\documentclass{article}\n", Source::Latex),
+            ("a.txt", b"<!-- saved --><html><p>x", Source::Html),
+            ("a.md", b"```\n\\documentclass{article}\n```", Source::Markdown),
+            ("a", b"# One\n\ntext\n\n## Two\n\ntext", Source::Markdown),
+            ("a.txt", b"# a comment\ntext", Source::Text),
+        ] {
+            assert_eq!(open_as(name, content).expect(name).source, source, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_folder_of_other_things_is_no_paper() {
         let folder = tempfile::tempdir().expect("temporary folder");
-        let error = read_pdf(folder.path()).expect_err("a folder");
-        assert_eq!((error.kind, error.problem.as_str()), (Kind::Input, "is a folder, not a PDF"));
+        let error = open(folder.path()).expect_err("a folder");
+        assert_eq!(error.kind, Kind::Input);
+        assert!(error.problem.starts_with("is a folder"), "{error}");
     }
 
     #[test]
     fn the_header_may_stand_behind_junk_but_not_far() {
-        let folder = tempfile::tempdir().expect("temporary folder");
-        let file = folder.path().join("paper.pdf");
         for (junk, ok) in [(1000, true), (1024, false)] {
             let mut bytes = vec![b' '; junk];
             bytes.extend(b"%PDF-1.4");
-            std::fs::write(&file, bytes).expect("writable");
-            assert_eq!(read_pdf(&file).is_ok(), ok, "{junk}");
+            assert_eq!(open_as("paper.pdf", &bytes).is_ok(), ok, "{junk}");
         }
     }
 }

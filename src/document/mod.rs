@@ -1,7 +1,8 @@
 //! A paper's file → [`Document`]: its text as blocks in reading order. Knows nothing of models.
 //!
-//! [`input`] looks at the bytes, [`pdf`] reads a PDF's pages into blocks, [`ocr`] those that are pictures of text, [`links`] collects URLs; [`types`] is what comes
-//! of it, [`forms`] how it is shown.
+//! [`input`] looks at the bytes, [`pdf`] reads a PDF's pages into blocks, [`ocr`] those that are pictures of text,
+//! [`sources`] reads LaTeX, HTML, Markdown and plain text, [`links`] collects URLs; [`types`] is what comes of it,
+//! [`forms`] how it is shown, [`select`] what of it goes to a model.
 
 pub mod forms;
 mod input;
@@ -11,6 +12,7 @@ mod pages;
 mod pdf;
 pub mod sandbox;
 mod select;
+mod sources;
 mod types;
 
 pub use pages::Pages;
@@ -31,7 +33,7 @@ use std::path::{Path, PathBuf};
 /// How a file is read.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct ReadOptions {
-    /// The PDFium library.
+    /// The PDFium library; what is no PDF is read without it.
     pub library: PathBuf,
     /// Of an encrypted PDF.
     pub password: Option<String>,
@@ -53,21 +55,34 @@ pub struct Picture {
 }
 
 impl Document {
-    /// Refuses what is plainly no PDF, without any PDF library.
-    pub fn check(file: &Path) -> Result<()> {
-        input::read_pdf(file).map(drop)
+    /// What `file` is to be read as. Refuses what is plainly no paper, without any PDF library.
+    pub fn check(file: &Path) -> Result<Source> {
+        input::open(file).map(|input| input.source)
     }
 
-    /// Reads `file` in this very process; [`sandbox::Sandbox`] does it in one of its own, which is what files from
-    /// strangers ask for. The whole text, always: what is left out stands in [`Page::dropped`], and what could not be
-    /// read in [`Document::warnings`].
+    /// Whether a folder is one paper: its LaTeX sources, with no PDF in it but the paper's own and its figures.
+    pub fn is_folder(folder: &Path) -> bool {
+        sources::is_latex_folder(folder)
+    }
+
+    /// Reads `file`, a PDF, LaTeX (a file, an archive, a folder), HTML, Markdown or plain text, in this very process;
+    /// [`sandbox::Sandbox`] does it in one of its own, which is what PDFs from strangers ask for. The whole text, always:
+    /// what is left out stands in [`Page::dropped`], and what could not be read in [`Document::warnings`].
     ///
-    /// Errors: [`Kind::Usage`] (no such page), [`Kind::Input`] (no such file, not a PDF, …), [`Kind::Password`], [`Kind::Damaged`], [`Kind::NoText`],
-    /// [`Kind::Unavailable`] (the library), [`Kind::Interrupted`].
+    /// Errors: [`Kind::Usage`] (no such page), [`Kind::Input`] (no such file, no paper, …), [`Kind::Password`],
+    /// [`Kind::Damaged`], [`Kind::NoText`], [`Kind::Unavailable`] (the library), [`Kind::Interrupted`].
     pub fn read(file: &Path, options: &ReadOptions) -> Result<Document> {
-        let bytes = input::read_pdf(file)?;
-        let document = ocr::read(&Pdf { file, bytes: &bytes }, options)?;
-        Ok(Document { file: name(file), sha256: hex(&Sha256::digest(&bytes)), ..document })
+        let input = input::open(file)?;
+        let document = match input.source {
+            Source::Pdf => ocr::read(&Pdf { file, bytes: &input.bytes }, options)?,
+            source => only(&options.pages, file, sources::read(file, &input.bytes, source)?)?,
+        };
+        let sha256 = match input.bytes.is_empty() {
+            // Of a folder: of the text that was read in it.
+            true => hex(&Sha256::digest(document.text())),
+            false => hex(&Sha256::digest(&input.bytes)),
+        };
+        Ok(Document { file: name(file), sha256, ..document })
     }
 
     /// The pages of a PDF as pictures of `width` pixels, for [`forms::html()`]; a page that cannot be drawn is left out.
@@ -109,8 +124,12 @@ impl ocr::Look for Pdf<'_> {
 
 /// The PDF in `bytes`, without its name and hash.
 fn read_pdf(file: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Document> {
-    let document = pdf::read(file, bytes, options)?;
-    match &options.pages {
+    only(&options.pages, file, pdf::read(file, bytes, options)?)
+}
+
+/// The chosen pages of a document.
+fn only(pages: &Option<Pages>, file: &Path, document: Document) -> Result<Document> {
+    match pages {
         Some(pages) => document.only(pages, &file.to_string_lossy()),
         None => Ok(document),
     }

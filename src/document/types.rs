@@ -11,6 +11,7 @@ pub struct Document {
     pub schema_version: u32,
     /// File name, without folders.
     pub file: String,
+    /// Of the file; of a folder, of the text that was read in it.
     pub sha256: String,
     pub source: Source,
     pub title: Option<String>,

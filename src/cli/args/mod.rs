@@ -30,10 +30,10 @@ Exit codes:
     0  done
     1  a defect of ronbun itself
     2  the command line, the configuration or a template asks for something that cannot be
-    3  an input cannot be opened: missing, unreadable, empty, not a PDF, a folder without PDFs
+    3  an input cannot be opened: missing, unreadable, empty, no paper, a folder without papers
     4  a PDF needs a password, or another one
-    5  a PDF is damaged
-    6  a PDF has no text layer
+    5  a PDF or an archive is damaged
+    6  a paper holds no text: a PDF without a text layer, an empty page
     7  a model file, its tokenizer or its chat template is not what it should be
     8  a paper is longer than the model's context
     9  not enough memory
@@ -45,8 +45,8 @@ Exit codes:
 
 /// Reads research papers on your own machine
 ///
-/// A PDF goes in, a template of questions comes back answered by a local open-weights model. The model reads the whole
-/// paper. Nothing leaves the machine; what is fetched on first use (a PDF library, a model) is announced and its hash is
+/// A paper goes in, as PDF, LaTeX, HTML, Markdown or plain text, and a template of questions comes back answered by a local
+/// open-weights model. The model reads the whole paper. Nothing leaves the machine; what is fetched on first use (a PDF library, a model) is announced and its hash is
 /// checked. Every option can also be set in a configuration file (`ronbun doctor` tells where) or as RONBUN_OPTION in
 /// the environment; the command line wins over the environment, the environment over the file.
 #[derive(Debug, Parser)]

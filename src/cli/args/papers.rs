@@ -116,7 +116,12 @@ Examples:
   ronbun summarize papers/*.pdf --out notes --format html
   ronbun summarize 1706.03762v7 --model qwen2.5-1.5b-q4_k_m --lang ja")]
 pub struct Summarize {
-    /// PDF files, folders of PDFs, globs, arXiv ids or arXiv addresses
+    /// Papers: files, folders, globs, arXiv ids or arXiv addresses
+    ///
+    /// A file is a PDF, LaTeX (a .tex file, or an e-print of arXiv's as .tar.gz, .tar or .gz), HTML, Markdown or plain text, told
+    /// apart by its content. A folder stands for the PDFs directly in it. It is one paper in LaTeX where it holds a .tex file
+    /// with \documentclass and no PDF but that paper's own and its figures; name the .tex file or write 'folder/*.pdf' to say
+    /// which is meant.
     #[arg(required = true, value_name = "INPUT", value_hint = ValueHint::AnyPath)]
     pub inputs: Vec<String>,
     /// Template of questions: an id or a TOML file [default: the built-in one]
@@ -141,7 +146,7 @@ pub struct Summarize {
 /// each is answered as it comes.
 #[derive(Debug, Args)]
 pub struct Ask {
-    /// PDF file, arXiv id or arXiv address
+    /// A paper: PDF, LaTeX (.tex, .tar.gz, a folder), HTML, Markdown or text file, arXiv id or arXiv address
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub input: String,
     /// What you want to know; quote each question
@@ -172,7 +177,7 @@ Examples:
   ronbun extract paper.pdf --plan --no-appendix         what leaving the appendix out would save
   ronbun extract paper.pdf --format json --out p.json   blocks with kind, part, page and box")]
 pub struct Extract {
-    /// PDF file, arXiv id or arXiv address
+    /// A paper: PDF, LaTeX (.tex, .tar.gz, a folder), HTML, Markdown or text file, arXiv id or arXiv address
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub input: String,
     /// Plain text, or the whole document as JSON

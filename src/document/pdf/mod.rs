@@ -20,7 +20,7 @@ mod heads;
 mod kinds;
 mod layout;
 mod lines;
-mod marks;
+pub(super) mod marks;
 mod notes;
 mod paragraphs;
 mod pdfium;

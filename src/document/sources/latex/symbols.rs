@@ -1,0 +1,115 @@
+//! Commands that stand for characters, and accents.
+
+/// The text that a command stands for outside of mathematics.
+pub fn symbol(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "%" => "%",
+        "&" => "&",
+        "_" | "textunderscore" => "_",
+        "#" => "#",
+        "$" | "textdollar" => "$",
+        "{" | "textbraceleft" | "lbrace" => "{",
+        "}" | "textbraceright" | "rbrace" => "}",
+        " " | "space" | "quad" | "qquad" | "enspace" | "enskip" | "thinspace" | "," | ";" | ":" | "nobreakspace" => " ",
+        "textbackslash" | "backslash" => "\\",
+        "textasciitilde" | "textsim" => "~",
+        "textasciicircum" => "^",
+        "textless" => "<",
+        "textgreater" => ">",
+        "textbar" => "|",
+        "textasteriskcentered" => "*",
+        "textquotedbl" => "\"",
+        "textquotesingle" => "'",
+        "textquoteleft" | "lq" => "‘",
+        "textquoteright" | "rq" => "’",
+        "textquotedblleft" => "“",
+        "textquotedblright" => "”",
+        "guillemotleft" | "og" => "«",
+        "guillemotright" | "fg" => "»",
+        "textendash" => "–",
+        "textemdash" => "—",
+        "ldots" | "dots" | "textellipsis" => "…",
+        "ss" => "ß",
+        "ae" => "æ",
+        "AE" => "Æ",
+        "oe" => "œ",
+        "OE" => "Œ",
+        "o" => "ø",
+        "O" => "Ø",
+        "aa" => "å",
+        "AA" => "Å",
+        "l" => "ł",
+        "L" => "Ł",
+        "i" => "ı",
+        "j" => "ȷ",
+        "dh" => "ð",
+        "th" => "þ",
+        "DJ" => "Đ",
+        "dj" => "đ",
+        "ng" => "ŋ",
+        "S" | "textsection" => "§",
+        "P" | "textparagraph" => "¶",
+        "dag" | "textdagger" | "dagger" => "†",
+        "ddag" | "textdaggerdbl" | "ddagger" => "‡",
+        "copyright" | "textcopyright" => "©",
+        "textregistered" => "®",
+        "texttrademark" => "™",
+        "pounds" | "textsterling" => "£",
+        "euro" | "texteuro" | "EUR" => "€",
+        "yen" | "textyen" => "¥",
+        "textdegree" | "degree" => "°",
+        "textmu" | "micro" => "µ",
+        "texttimes" => "×",
+        "textpm" => "±",
+        "textbullet" | "bullet" => "•",
+        "textperiodcentered" => "·",
+        "textonehalf" => "½",
+        "checkmark" | "cmark" => "✓",
+        "xmark" => "✗",
+        "textrightarrow" => "→",
+        "textleftarrow" => "←",
+        "texttildelow" => "~",
+        "textquestiondown" => "¿",
+        "textexclamdown" => "¡",
+        "TeX" => "TeX",
+        "LaTeX" | "LaTeXe" => "LaTeX",
+        "BibTeX" => "BibTeX",
+        _ => return None,
+    })
+}
+
+/// The combining character of an accent.
+pub fn accent(name: &str) -> Option<char> {
+    Some(match name {
+        "`" => '\u{300}',
+        "'" => '\u{301}',
+        "^" => '\u{302}',
+        "~" => '\u{303}',
+        "=" => '\u{304}',
+        "u" => '\u{306}',
+        "." => '\u{307}',
+        "\"" => '\u{308}',
+        "r" => '\u{30a}',
+        "H" => '\u{30b}',
+        "v" => '\u{30c}',
+        "d" => '\u{323}',
+        "c" => '\u{327}',
+        "k" => '\u{328}',
+        "b" => '\u{331}',
+        "t" => '\u{361}',
+        _ => return None,
+    })
+}
+
+/// A letter under an accent.
+pub fn accented(letters: &str, accent: char) -> String {
+    let mut letters = letters.trim().chars();
+    let first = match letters.next() {
+        // The dot goes when an accent comes.
+        Some('ı') => 'i',
+        Some('ȷ') => 'j',
+        Some(c) => c,
+        None => return String::new(),
+    };
+    [first, accent].into_iter().chain(letters).collect()
+}
