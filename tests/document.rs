@@ -353,3 +353,45 @@ fn reading_twice_gives_the_same() {
     });
     assert!(documents.windows(2).all(|pair| pair[0] == pair[1]));
 }
+
+/// What a title is compared by: accents, case, spaces and punctuation differ between what is printed and what is read.
+fn compared(title: &str) -> String {
+    title.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
+}
+
+/// Against lists counted by hand: entries found, and their titles. `-- --nocapture` prints the figures.
+#[test]
+fn reference_lists_are_read_as_counted_by_hand() {
+    let (Some(library), Some(papers)) = (library(), papers()) else { return };
+    let by_hand = std::fs::read_to_string(fixture("../references/by_hand.tsv")).expect("the lists counted by hand");
+    let mut lists: Vec<(&str, usize, Vec<&str>)> = Vec::new();
+    for row in by_hand.lines().skip(1) {
+        let [file, entries, title] = row.split('\t').collect::<Vec<_>>()[..] else { panic!("three columns: {row}") };
+        if lists.last().is_none_or(|(last, ..)| *last != file) {
+            lists.push((file, entries.parse().expect("a number"), Vec::new()));
+        }
+        lists.last_mut().expect("just pushed").2.push(title);
+    }
+    let (mut entries, mut wrong, mut titles, mut missed) = (0, 0, 0, Vec::new());
+    for (file, counted, expected) in lists {
+        let document = read(&library, &papers.join(file), None).expect("a good paper");
+        let found: HashSet<String> =
+            document.references.iter().filter_map(|reference| reference.title.as_deref()).map(compared).collect();
+        let before = missed.len();
+        missed.extend(expected.iter().filter(|title| !found.contains(&compared(title))).map(|title| (file, *title)));
+        println!(
+            "{file}: {} entries of {counted}, {} titles of {}, {} citations",
+            document.references.len(),
+            expected.len() + before - missed.len(),
+            expected.len(),
+            document.citations.len()
+        );
+        entries += counted;
+        wrong += document.references.len().abs_diff(counted);
+        titles += expected.len();
+    }
+    missed.iter().for_each(|(file, title)| println!("not as printed: {file}: {title}"));
+    println!("{wrong} entries of {entries} too many or too few, {} titles of {titles} not as printed", missed.len());
+    assert!(50 * wrong <= entries, "{wrong} entries of {entries}");
+    assert!(20 * missed.len() <= titles, "{missed:#?}");
+}

@@ -8,6 +8,7 @@ mod input;
 mod links;
 mod pages;
 mod pdf;
+mod references;
 pub mod sandbox;
 mod types;
 

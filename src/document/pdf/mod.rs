@@ -30,6 +30,7 @@ mod warnings;
 mod words;
 
 use super::links::Links;
+use super::references;
 use super::{Block, BlockKind, Document, Link, Page, Part, Picture, ReadOptions, Source, Span};
 use crate::{Error, Kind, Result};
 use displays::{Piece, Sheet};
@@ -40,6 +41,7 @@ use pdfium::{Flow, Glyph, RawDocument};
 use quality::Verdict;
 use std::path::Path;
 use words::Vocabulary;
+pub use words::is_cjk;
 
 pub use pdfium::prepare;
 
@@ -124,8 +126,10 @@ fn assemble(raw: RawDocument, verdicts: Vec<Verdict>) -> Document {
         let part = at.checked_sub(1).map_or(Part::Body, |before| blocks[before].part);
         blocks.splice(at..at, aside_blocks(page, aside, part, &vocabulary, body));
     }
+    let (references, citations) = references::read(&blocks);
     let links = collect_links(&blocks, facts.iter().map(|(_, _, uris, _)| uris.as_slice()));
-    Document { title, authors, pages, blocks, links, warnings, ..Document::empty("", Source::Pdf) }
+    let source = Document::empty("", Source::Pdf);
+    Document { title, authors, pages, blocks, references, citations, links, warnings, ..source }
 }
 
 /// A paragraph at its places, of which each page has its own frame.

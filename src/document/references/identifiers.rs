@@ -1,0 +1,148 @@
+//! DOI, arXiv id, URL and year of an entry.
+
+use crate::document::pattern;
+use regex::Regex;
+use std::ops::Range;
+use std::sync::LazyLock;
+
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Identifiers {
+    pub doi: Option<String>,
+    pub arxiv: Option<String>,
+    pub url: Option<String>,
+    /// The entry's text with identifiers and URLs blanked out, of the same length in bytes.
+    pub rest: String,
+}
+
+/// Finds the identifiers in an entry's text.
+pub fn identifiers(text: &str) -> Identifiers {
+    static URL: LazyLock<Regex> = LazyLock::new(|| {
+        pattern(r"(?i)\b(?:https?|ftp):\s?//\s?[!#-;=?-Z_a-z~\[\]]+|\bwww\.[\w\-]+\.[!#-;=?-Z_a-z~]+")
+    });
+    static DOI: LazyLock<Regex> = LazyLock::new(|| pattern(r#"\b10\.\d{4,9}/[^\s"<>“”]*"#));
+    let mut found = Identifiers { rest: text.to_string(), ..Identifiers::default() };
+    let doi = DOI.find(text).map(|found| widened(text, found.range()));
+    found.doi = doi.clone().map(|range| trimmed(&without_spaces(&text[range])).to_string());
+    let urls: Vec<Range<usize>> = URL.find_iter(text).map(|found| widened(text, found.range())).collect();
+    found.url = urls.first().map(|range| trimmed(&without_spaces(&text[range.clone()])).to_string());
+    found.arxiv = arxiv(text);
+    for range in urls.into_iter().chain(doi) {
+        blank(&mut found.rest, range);
+    }
+    found
+}
+
+/// The arXiv id, with its version if it is given.
+fn arxiv(text: &str) -> Option<String> {
+    static NAMED: LazyLock<Regex> = LazyLock::new(|| {
+        pattern(concat!(
+            r"(?i)(?:arxiv(?:\.org)?|corr|abs)(?:\s?preprint)?[\s:,/.]*(?:abs/|pdf/|\d{4},\s|arxiv[:.\s]*)*",
+            r"(\d{4}\.\d{4,5}(?:v\d{1,2})?|[a-z][a-z\-]{1,8}(?:\.[a-z]{2})?/\d{7}(?:v\d{1,2})?)"
+        ))
+    });
+    static BARE: LazyLock<Regex> = LazyLock::new(|| {
+        pattern(r"(?:^|[\s,(\[])((?:0[7-9]|[12]\d)(?:0[1-9]|1[0-2])\.\d{4,5}(?:v\d{1,2})?)(?:[\s,.)\]]|$)")
+    });
+    let found = NAMED.captures(text).or_else(|| BARE.captures(text))?;
+    Some(found[1].to_string())
+}
+
+/// A URL or DOI with what a line's end cut off it.
+fn widened(text: &str, mut range: Range<usize>) -> Range<usize> {
+    for _ in 0..3 {
+        let rest = &text[range.end..];
+        let Some(next) = rest.strip_prefix(' ').and_then(|rest| rest.split(' ').next()) else { break };
+        let path = |word: &str| word.chars().all(|c| c.is_ascii_alphanumeric() || "-._/#?=&%~".contains(c));
+        let telling = next.contains(|c: char| c.is_ascii_digit() || "/_".contains(c))
+            || next.trim_end_matches('.').contains(['.', '-']);
+        let inside = match text[..range.end].chars().next_back() {
+            Some('/' | '_' | '=' | '&') => true,
+            // A sentence's end looks like this too; what goes on a path is in small letters, and no year or page.
+            Some('-' | '.') => telling && next.len() > 4 && !next.starts_with(char::is_uppercase),
+            _ => false,
+        };
+        let small = next.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
+        if !(inside && small && path(next)) {
+            break;
+        }
+        range.end += 1 + next.len();
+    }
+    range
+}
+
+fn without_spaces(text: &str) -> String {
+    text.chars().filter(|c| !c.is_whitespace()).collect()
+}
+
+fn trimmed(text: &str) -> &str {
+    let text = text.trim_end_matches(['.', ',', ';', ':', '>', '"', '”']);
+    let unopened = |open: char, close: char| text.ends_with(close) && !text.contains(open);
+    if unopened('(', ')') || unopened('[', ']') { trimmed(&text[..text.len() - 1]) } else { text }
+}
+
+fn blank(text: &mut String, range: Range<usize>) {
+    let spaces = " ".repeat(range.len());
+    text.replace_range(range, &spaces);
+}
+
+/// A year with the letter that tells works of one year apart, and where it stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Year {
+    pub year: u16,
+    pub letter: Option<char>,
+    pub at: Range<usize>,
+}
+
+/// All numbers that may be years, in order; none inside identifiers, page ranges or longer numbers.
+pub fn years(rest: &str) -> Vec<Year> {
+    static YEAR: LazyLock<Regex> =
+        LazyLock::new(|| pattern(r"(?:^|[^\d\p{Latin}.:/–—\-])((?:1[5-9]|20)\d\d)([a-z])?(?:[^\d\p{Latin}:–—/]|$)"));
+    let mut years = Vec::new();
+    let mut from = 0;
+    while let Some(found) = YEAR.captures_at(rest, from) {
+        let Some(digits) = found.get(1) else { break };
+        let end = found.get(2).map_or(digits.end(), |letter| letter.end());
+        let letter = found.get(2).and_then(|letter| letter.as_str().chars().next());
+        years.push(Year { year: digits.as_str().parse().unwrap_or(0), letter, at: digits.start()..end });
+        from = end;
+    }
+    years
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identifiers_of_all_kinds() {
+        let found = identifiers("Title. Plant J. 2016. https://doi.org/10.1111/ tpj.13255 PMID: 27354251");
+        assert_eq!(found.doi.as_deref(), Some("10.1111/tpj.13255"));
+        assert_eq!(found.url.as_deref(), Some("https://doi.org/10.1111/tpj.13255"));
+        assert_eq!(identifiers("ACM. doi:10.1145/3293883.3295710.").doi.as_deref(), Some("10.1145/3293883.3295710"));
+        let url = identifiers("Common crawl. URL http://commoncrawl.org.").url;
+        assert_eq!(url.as_deref(), Some("http://commoncrawl.org"));
+    }
+
+    #[test]
+    fn arxiv_ids() {
+        for (text, id) in [
+            ("arXiv preprint arXiv:1705.03122v2, 2017.", "1705.03122v2"),
+            ("CoRR, abs/1409.0473, 2014.", "1409.0473"),
+            ("Adam, 2014, 1412.6980.", "1412.6980"),
+            ("arXiv:cs.CL/0108005, 2001", "cs.CL/0108005"),
+            ("arXiv, 2018, 1812.11118.", "1812.11118"),
+        ] {
+            assert_eq!(identifiers(text).arxiv.as_deref(), Some(id), "{text}");
+        }
+        assert_eq!(identifiers("Neuron, 52(3):409–423, 2006.").arxiv, None);
+    }
+
+    #[test]
+    fn years_are_told_from_pages() {
+        let years = |text: &str| years(text).into_iter().map(|year| (year.year, year.letter)).collect::<Vec<_>>();
+        assert_eq!(years("pages 1914–1925, 2018a."), [(2018, Some('a'))]);
+        assert_eq!(years("(2001) J 15(1):1929–1958"), [(2001, None)]);
+        assert_eq!(years("発行2010年"), [(2010, None)]);
+        assert_eq!(years("12018 and 3.2018"), []);
+    }
+}
