@@ -197,9 +197,9 @@ fn ends_title(tail: &str, end: usize) -> bool {
 
 fn cleaned(title: &str) -> Option<String> {
     let title = title.split_whitespace().collect::<Vec<_>>().join(" ");
-    let title = title.trim_matches(|c: char| {
-        c.is_whitespace() || matches!(c, '.' | ',' | ';' | ':' | '，' | '．' | '"' | '“' | '”')
-    });
+    let stops = |c: char| c.is_whitespace() || matches!(c, '.' | ',' | ';' | ':' | '，' | '．');
+    let inside = title.trim_matches(stops).trim_matches(['"', '“', '”']).trim_matches(stops);
+    let title = if inside.contains(['"', '“', '”']) { title.trim_matches(stops) } else { inside };
     let letters = title.chars().filter(|c| c.is_alphabetic()).count();
     let source = title.starts_with("In ") && title.contains("Proc") || title.starts_with("arXiv");
     (letters >= 2 && title.chars().count() >= 3 && !source).then(|| title.to_string())
@@ -210,7 +210,7 @@ fn venue(behind: &str) -> Option<String> {
     static EDITORS: LazyLock<Regex> = LazyLock::new(|| pattern(r"^.{0,300}?(?:[Ee]ditors?,|\([Ee]ds?\.?\),?)\s"));
     static END: LazyLock<Regex> = LazyLock::new(|| {
         pattern(concat!(
-            r"[,;:，]?\s?(?:pages?|pp?\.|[Vv]ol(?:\.|ume)|[Nn]o\.|number|chapter|URL|doi|abs/|PMID|Available)\b",
+            r"[,;:，]?\s?(?:pages?|pp?\.|[Vv]ol(?:\.|ume)|[Nn]o\.|number|chapter|URL|doi|abs/|PMID|Available)(?:\W|$)",
             r"|[,;，(（]\s?(?:[A-Z][a-z]{2,8}\.?\s)?\d|\s\d+\s?[(:,]|\.\s\p{Lu}|\.\s\d|[.,．]?\s*$|\sarXiv:|\spreprint"
         ))
     });

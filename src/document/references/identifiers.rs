@@ -24,7 +24,8 @@ pub fn identifiers(text: &str) -> Identifiers {
     let doi = DOI.find(text).map(|found| widened(text, found.range()));
     found.doi = doi.clone().map(|range| trimmed(&without_spaces(&text[range])).to_string());
     let urls: Vec<Range<usize>> = URL.find_iter(text).map(|found| widened(text, found.range())).collect();
-    found.url = urls.first().map(|range| trimmed(&without_spaces(&text[range.clone()])).to_string());
+    let url = urls.iter().map(|range| trimmed(&without_spaces(&text[range.clone()])).to_string());
+    found.url = url.into_iter().find(|url| url.contains('.') && !url.ends_with("://www"));
     found.arxiv = arxiv(text);
     for range in urls.into_iter().chain(doi) {
         blank(&mut found.rest, range);

@@ -1,12 +1,14 @@
 //! The reference list: blocks → [`Reference`]s, and the [`Citation`]s that name them.
 //!
 //! [`entries`] makes each entry whole, [`identifiers`] finds DOI, arXiv id, URL and years, [`names`] where the authors end,
-//! [`fields`] the title between them and the venue. How a list is set (whether names are turned round, whether the year
+//! [`fields`] the title between them and the venue; [`citations`] and [`named`] link the text to the entries. How a list is set (whether names are turned round, whether the year
 //! comes first) is decided by most of its entries, because one alone is often ambiguous.
 
+mod citations;
 mod entries;
 mod fields;
 mod identifiers;
+mod named;
 mod names;
 mod text;
 
@@ -16,7 +18,8 @@ use fields::{Fields, Style};
 /// The entries of the paper's reference list and the places of its text that name them.
 pub fn read(blocks: &[Block]) -> (Vec<Reference>, Vec<Citation>) {
     let fields = list(blocks);
-    (fields.into_iter().map(|fields| fields.reference).collect(), Vec::new())
+    let citations = citations::citations(blocks, &fields);
+    (fields.into_iter().map(|fields| fields.reference).collect(), citations)
 }
 
 fn list(blocks: &[Block]) -> Vec<Fields> {

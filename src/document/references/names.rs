@@ -58,7 +58,7 @@ fn continues(rest: &str) -> bool {
 fn is_whole(names: &str, style: Names) -> bool {
     let last = names.rsplit(|c: char| c.is_whitespace() || c == '-').next().unwrap_or_default();
     let shortened = ["Md", "St", "Dr", "Mr", "Ch", "Yu", "Th"].contains(&last) && style == Names::GivenFirst;
-    let initial = last.trim_end_matches('.').chars().count() == 1;
+    let initial = last.split('.').all(|part| part.chars().count() <= 1);
     match style {
         Names::GivenFirst => !initial && (!shortened || last == "Yu"),
         Names::SurnameFirst | Names::Compact => !last.is_empty(),
