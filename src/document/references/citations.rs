@@ -61,6 +61,8 @@ enum Form {
 
 struct Labels {
     entries: HashMap<String, usize>,
+    /// The list itself is set with brackets.
+    bracketed: bool,
 }
 
 impl Labels {
@@ -71,7 +73,8 @@ impl Labels {
                 entries.entry(label.clone()).or_insert(index);
             }
         }
-        Labels { entries }
+        let bracketed = list.iter().any(|fields| fields.reference.text.starts_with(['[', '［']));
+        Labels { entries, bracketed }
     }
 
     /// The form that names most entries; none where the list has no labels or nothing in the text names them.
@@ -88,7 +91,8 @@ impl Labels {
         }
         // Numbers in parentheses and raised ones are many other things too: most of the list must be named by them.
         let enough = |form: Form| named(form) * 10 >= self.entries.len() * 7;
-        if named(Form::Brackets) * 5 >= self.entries.len() {
+        let brackets = named(Form::Brackets);
+        if brackets * 5 >= self.entries.len() || brackets > 0 && self.bracketed {
             return Some(Form::Brackets);
         }
         [Form::Parentheses, Form::Raised].into_iter().find(|form| enough(*form))

@@ -39,14 +39,18 @@ pub fn entries(blocks: &[Block]) -> Vec<Entry> {
         .collect();
     let marks = marks(&pieces);
     let mut entries: Vec<Entry> = Vec::with_capacity(pieces.len());
+    let mut in_note = false;
     for (block, text) in pieces {
+        let rest_of_note = in_note && text.starts_with(char::is_lowercase);
+        in_note = rest_of_note || entries.last().is_some_and(|last| is_note(last, &text));
         match label(&text, marks) {
             Some((label, body)) if marks != Marks::None && follows(&label, entries.last()) => {
                 entries.push(Entry { label: Some(label), text, body, block });
             }
             _ => match entries.last_mut() {
+                Some(_) if in_note => {}
                 Some(last) if goes_on(last, &text, marks) => append(last, &text),
-                Some(last) if marks != Marks::None || is_note(last, &text) => {}
+                Some(_) if marks != Marks::None => {}
                 _ => entries.push(Entry { label: None, text, body: 0, block }),
             },
         }
@@ -110,10 +114,9 @@ fn goes_on(last: &Entry, text: &str, marks: Marks) -> bool {
     let first = text.chars().next().unwrap_or(' ');
     let open = !ends(&last.text);
     if marks != Marks::None {
-        return !is_note(last, text) && (open || text.len() < 300 || first.is_lowercase());
+        return open || text.len() < 300 || first.is_lowercase();
     }
-    let begins = first.is_lowercase() || (first.is_ascii_digit() && !is_note(last, text)) || "(:,;–-".contains(first);
-    begins || (open && !is_note(last, text))
+    open || first.is_lowercase() || first.is_ascii_digit() || "(:,;–-".contains(first)
 }
 
 /// A footnote between two entries: a number that touches its first word, after an entry that is whole.
@@ -228,7 +231,8 @@ mod tests {
     #[test]
     fn page_numbers_and_footnotes_are_no_entries() {
         let expected = ["Ada. Notes. 1843.", "Turing. Numbers. 1936."];
-        assert_eq!(texts(&[expected[0], "265", "14Ideally, we would know more.", expected[1]]), expected);
+        let note = ["14Ideally, we would know more", "of their workings (2022)."];
+        assert_eq!(texts(&[expected[0], "265", note[0], note[1], expected[1]]), expected);
         assert!(entries(&[Block::new(BlockKind::Paragraph, Part::Body, "[1] A. One.", Vec::new())]).is_empty());
     }
 }

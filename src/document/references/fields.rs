@@ -161,7 +161,7 @@ fn title_end(tail: &str, parts: &Parts) -> usize {
     static MARKS: LazyLock<Regex> = LazyLock::new(|| {
         pattern(concat!(
             r"[,.;]?\s(?:in|In):\s|[,;，]\s?(?:\p{Lu}\p{Ll}{2,8}\.?\s(?:\d{1,2},?\s)?)?(?:19|20)\d\d[a-z]?\s?(?:[.,;)，．]|$)",
-            r"|,\s(?:pp?\.|pages?|[Vv]ol(?:\.|ume)|chapter)\s|[,.]?\s(?:arXiv(?:\spreprint|:)|CoRR\b)|\s[(（](?:19|20)\d\d[)）]",
+            r"|[,.]\s(?:pp?\.|pages?|[Vv]ol(?:\.|ume)|chapter)\s|[,.]?\s(?:arXiv(?:\spreprint|:)|CoRR\b)|\s[(（](?:19|20)\d\d[)）]",
             r"|\s?\[(?:Online|online|[A-Z](?:/OL)?)\]|\s?[(（](?:オンライン|online|Online)[)）]|[,.]\s(?:In\s|URL\b|Available\s|https?:)"
         ))
     });
@@ -220,5 +220,6 @@ fn venue(behind: &str) -> Option<String> {
     let end = END.find_iter(text).map(|found| found.start()).find(|at| *at >= 2).unwrap_or(text.len());
     let venue = text[..end].trim_matches(|c: char| c.is_whitespace() || ",;:.，．".contains(c));
     let letters = venue.chars().filter(|c| c.is_alphabetic()).count();
-    (letters >= 2 && venue != "URL").then(|| venue.split_whitespace().collect::<Vec<_>>().join(" "))
+    let numbers = ["URL", "volume", "pages", "number"].iter().any(|word| venue.starts_with(word));
+    (letters >= 2 && !numbers).then(|| venue.split_whitespace().collect::<Vec<_>>().join(" "))
 }

@@ -26,15 +26,19 @@ pub fn identifiers(text: &str) -> Identifiers {
     let urls: Vec<Range<usize>> = URL.find_iter(text).map(|found| widened(text, found.range())).collect();
     let url = urls.iter().map(|range| trimmed(&without_spaces(&text[range.clone()])).to_string());
     found.url = url.into_iter().find(|url| url.contains('.') && !url.ends_with("://www"));
-    found.arxiv = arxiv(text);
-    for range in urls.into_iter().chain(doi) {
+    let arxiv = arxiv(text);
+    found.arxiv = arxiv.map(|range| text[range].to_string());
+    // A list that gives the id and its URL says it twice.
+    let again = found.arxiv.as_deref().into_iter().flat_map(|id| text.match_indices(id));
+    let again: Vec<Range<usize>> = again.map(|(at, id)| at..at + id.len()).collect();
+    for range in urls.into_iter().chain(doi).chain(again) {
         blank(&mut found.rest, range);
     }
     found
 }
 
-/// The arXiv id, with its version if it is given.
-fn arxiv(text: &str) -> Option<String> {
+/// Where the arXiv id stands, with its version if it is given.
+fn arxiv(text: &str) -> Option<Range<usize>> {
     static NAMED: LazyLock<Regex> = LazyLock::new(|| {
         pattern(concat!(
             r"(?i)(?:arxiv(?:\.org)?|corr|abs)(?:\s?preprint)?[\s:,/.]*(?:abs/|pdf/|\d{4},\s|arxiv[:.\s]*)*",
@@ -45,7 +49,7 @@ fn arxiv(text: &str) -> Option<String> {
         pattern(r"(?:^|[\s,(\[])((?:0[7-9]|[12]\d)(?:0[1-9]|1[0-2])\.\d{4,5}(?:v\d{1,2})?)(?:[\s,.)\]]|$)")
     });
     let found = NAMED.captures(text).or_else(|| BARE.captures(text))?;
-    Some(found[1].to_string())
+    found.get(1).map(|id| id.range())
 }
 
 /// A URL or DOI with what a line's end cut off it.
@@ -97,7 +101,7 @@ pub struct Year {
 /// All numbers that may be years, in order; none inside identifiers, page ranges or longer numbers.
 pub fn years(rest: &str) -> Vec<Year> {
     static YEAR: LazyLock<Regex> =
-        LazyLock::new(|| pattern(r"(?:^|[^\d\p{Latin}.:/–—\-])((?:1[5-9]|20)\d\d)([a-z])?(?:[^\d\p{Latin}:–—/]|$)"));
+        LazyLock::new(|| pattern(r"(?:^|[^\d\p{Latin}.:/–—\-])((?:1[5-9]|20)\d\d)([a-z])?(?:[^\d\p{Latin}:–—/\-]|$)"));
     let mut years = Vec::new();
     let mut from = 0;
     while let Some(found) = YEAR.captures_at(rest, from) {
@@ -142,6 +146,7 @@ mod tests {
     fn years_are_told_from_pages() {
         let years = |text: &str| years(text).into_iter().map(|year| (year.year, year.letter)).collect::<Vec<_>>();
         assert_eq!(years("pages 1914–1925, 2018a."), [(2018, Some('a'))]);
+        assert_eq!(years("ISSN 1558-2256, Jul 1992."), [(1992, None)]);
         assert_eq!(years("(2001) J 15(1):1929–1958"), [(2001, None)]);
         assert_eq!(years("発行2010年"), [(2010, None)]);
         assert_eq!(years("12018 and 3.2018"), []);
