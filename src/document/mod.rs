@@ -1,6 +1,7 @@
 //! A paper's file → [`Document`]: its text as blocks in reading order. Knows nothing of models.
 //!
-//! [`input`] looks at the bytes, [`pdf`] reads a PDF's pages into blocks, [`links`] collects URLs; [`types`] is what comes
+//! [`input`] looks at the bytes, [`pdf`] reads a PDF's pages into blocks, [`references`] reads the list and the citations
+//! out of them, [`links`] collects URLs; [`types`] is what comes
 //! of it, [`forms`] how it is shown.
 
 pub mod forms;
@@ -11,6 +12,7 @@ mod pdf;
 mod references;
 pub mod sandbox;
 mod types;
+mod urls;
 
 pub use pages::Pages;
 pub use types::{

@@ -29,7 +29,7 @@ mod title;
 mod warnings;
 mod words;
 
-use super::links::Links;
+use super::links::{Links, Place};
 use super::references;
 use super::{Block, BlockKind, Document, Link, Page, Part, Picture, ReadOptions, Source, Span};
 use crate::{Error, Kind, Result};
@@ -37,7 +37,7 @@ use displays::{Piece, Sheet};
 use layout::Chunk;
 use lines::{Frame, Style};
 use paragraphs::{Draft, Paragraphs};
-use pdfium::{Flow, Glyph, RawDocument};
+use pdfium::{Flow, Glyph, LinkedUri, RawDocument};
 use quality::Verdict;
 use std::path::Path;
 use words::Vocabulary;
@@ -194,11 +194,14 @@ fn aside_blocks(
     blocks
 }
 
-fn collect_links<'a>(blocks: &[Block], uris: impl Iterator<Item = &'a [String]>) -> Vec<Link> {
+fn collect_links<'a>(blocks: &[Block], uris: impl Iterator<Item = &'a [LinkedUri]>) -> Vec<Link> {
     let mut links = Links::default();
     for (page, uris) in (1..).zip(uris) {
-        uris.iter().for_each(|uri| links.add_uri(uri, page));
-        blocks.iter().filter(|block| block.page() == page).for_each(|block| links.add_text(&block.text, page));
+        uris.iter().for_each(|linked| links.add_uri(&linked.uri, Place { page, bbox: linked.bbox }));
+        for block in blocks.iter().filter(|block| block.page() == page) {
+            let bbox = block.spans.first().map(|span| span.bbox);
+            links.add_text(&block.text, Place { page, bbox });
+        }
     }
     links.finish()
 }

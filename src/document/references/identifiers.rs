@@ -1,6 +1,6 @@
 //! DOI, arXiv id, URL and year of an entry.
 
-use crate::document::pattern;
+use crate::document::{pattern, urls};
 use regex::Regex;
 use std::ops::Range;
 use std::sync::LazyLock;
@@ -16,25 +16,19 @@ pub struct Identifiers {
 
 /// Finds the identifiers in an entry's text.
 pub fn identifiers(text: &str) -> Identifiers {
-    static URL: LazyLock<Regex> = LazyLock::new(|| {
-        pattern(r"(?i)\b(?:https?|ftp):\s?//\s?[!#-;=?-Z_a-z~\[\]]+|\bwww\.[\w\-]+\.[!#-;=?-Z_a-z~]+")
-    });
     static DOI: LazyLock<Regex> = LazyLock::new(|| pattern(r#"\b10\.\d{4,9}/[^\s"<>“”]*"#));
-    let mut found = Identifiers { rest: text.to_string(), ..Identifiers::default() };
-    let doi = DOI.find(text).map(|found| widened(text, found.range()));
-    found.doi = doi.clone().map(|range| trimmed(&without_spaces(&text[range])).to_string());
-    let urls: Vec<Range<usize>> = URL.find_iter(text).map(|found| widened(text, found.range())).collect();
-    let url = urls.iter().map(|range| trimmed(&without_spaces(&text[range.clone()])).to_string());
-    found.url = url.into_iter().find(|url| url.contains('.') && !url.ends_with("://www"));
-    let arxiv = arxiv(text);
-    found.arxiv = arxiv.map(|range| text[range].to_string());
+    let doi = DOI.find(text).map(|found| urls::widened(text, found.range()));
+    let arxiv = arxiv(text).map(|range| text[range].to_string());
+    let urls = urls::find(text);
+    let mut rest = text.to_string();
     // A list that gives the id and its URL says it twice.
-    let again = found.arxiv.as_deref().into_iter().flat_map(|id| text.match_indices(id));
-    let again: Vec<Range<usize>> = again.map(|(at, id)| at..at + id.len()).collect();
-    for range in urls.into_iter().chain(doi).chain(again) {
-        blank(&mut found.rest, range);
+    let again = arxiv.as_deref().into_iter().flat_map(|id| text.match_indices(id));
+    let again = again.map(|(at, id)| at..at + id.len());
+    for range in urls.iter().map(|(range, _)| range.clone()).chain(doi.clone()).chain(again) {
+        blank(&mut rest, range);
     }
-    found
+    let doi = doi.map(|range| urls::trimmed(&urls::without_spaces(&text[range])).to_string());
+    Identifiers { doi, arxiv, url: urls.into_iter().next().map(|(_, url)| url), rest }
 }
 
 /// Where the arXiv id stands, with its version if it is given.
@@ -50,39 +44,6 @@ fn arxiv(text: &str) -> Option<Range<usize>> {
     });
     let found = NAMED.captures(text).or_else(|| BARE.captures(text))?;
     found.get(1).map(|id| id.range())
-}
-
-/// A URL or DOI with what a line's end cut off it.
-fn widened(text: &str, mut range: Range<usize>) -> Range<usize> {
-    for _ in 0..3 {
-        let rest = &text[range.end..];
-        let Some(next) = rest.strip_prefix(' ').and_then(|rest| rest.split(' ').next()) else { break };
-        let path = |word: &str| word.chars().all(|c| c.is_ascii_alphanumeric() || "-._/#?=&%~".contains(c));
-        let telling = next.contains(|c: char| c.is_ascii_digit() || "/_".contains(c))
-            || next.trim_end_matches('.').contains(['.', '-']);
-        let inside = match text[..range.end].chars().next_back() {
-            Some('/' | '_' | '=' | '&') => true,
-            // A sentence's end looks like this too; what goes on a path is in small letters, and no year or page.
-            Some('-' | '.') => telling && next.len() > 4 && !next.starts_with(char::is_uppercase),
-            _ => false,
-        };
-        let small = next.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
-        if !(inside && small && path(next)) {
-            break;
-        }
-        range.end += 1 + next.len();
-    }
-    range
-}
-
-fn without_spaces(text: &str) -> String {
-    text.chars().filter(|c| !c.is_whitespace()).collect()
-}
-
-fn trimmed(text: &str) -> &str {
-    let text = text.trim_end_matches(['.', ',', ';', ':', '>', '"', '”']);
-    let unopened = |open: char, close: char| text.ends_with(close) && !text.contains(open);
-    if unopened('(', ')') || unopened('[', ']') { trimmed(&text[..text.len() - 1]) } else { text }
 }
 
 fn blank(text: &mut String, range: Range<usize>) {

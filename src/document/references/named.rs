@@ -30,7 +30,9 @@ impl Index {
             // An entry without authors is named by how it begins.
             let fallback = || reference.text.chars().take(60).collect::<String>();
             let first = reference.authors.first().cloned().unwrap_or_else(fallback);
-            let all = reference.authors.join(" ");
+            // The names as they stand: one that is written unlike the others may not have been told apart.
+            let title = reference.title.as_deref().and_then(|title| reference.text.find(title));
+            let all = title.map_or_else(|| reference.authors.join(" "), |at| reference.text[..at].to_string());
             let named = Named { entry, letter: fields.letter, first: folded(&first), all: folded(&all) };
             by_year.entry(year).or_default().push(named);
         }
