@@ -1,8 +1,9 @@
 //! A paper's file → [`Document`]: its text as blocks in reading order. Knows nothing of models.
 //!
 //! [`input`] looks at the bytes, [`pdf`] reads a PDF's pages into blocks, [`ocr`] those that are pictures of text,
-//! [`sources`] reads LaTeX, HTML, Markdown and plain text, [`links`] collects URLs; [`types`] is what comes of it,
-//! [`forms`] how it is shown, [`select`] what of it goes to a model.
+//! [`sources`] reads LaTeX, HTML, Markdown and plain text; [`references`] reads the list and the citations out of the
+//! blocks, [`links`] collects URLs; [`types`] is what comes of it, [`forms`] how it is shown, [`select`] what of it goes to
+//! a model.
 
 pub mod forms;
 mod input;
@@ -10,10 +11,12 @@ mod links;
 pub mod ocr;
 mod pages;
 mod pdf;
+mod references;
 pub mod sandbox;
 mod select;
 mod sources;
 mod types;
+mod urls;
 
 pub use pages::Pages;
 pub use select::{LeftOut, Portion, Selection, Share};

@@ -52,8 +52,9 @@ pub fn drop_heads(pages: &mut [Vec<Chunk>], heights: &[f32]) -> Vec<Vec<String>>
 
 /// `arXiv:1706.03762v7 [cs.CL] 2 Aug 2023`, as arXiv prints it on the first page's margin.
 fn is_arxiv_stamp(text: &str) -> bool {
-    static STAMP: LazyLock<Regex> =
-        LazyLock::new(|| pattern(r"^arXiv:\s?(\d{4}\.\d{4,5}|[a-z\-]+(\.[A-Z]{2})?/\d{7})(v\d+)?\s*\[[\w.\-]+\]"));
+    static STAMP: LazyLock<Regex> = LazyLock::new(|| {
+        pattern(r"^arXiv:\s?(\d{4}\.\d{4,5}|[a-z\-]+(\.[A-Z]{2})?/\d{7})(v\d+)?\s*\[[\w.\-]+\]\s*\d{1,2}\s")
+    });
     STAMP.is_match(text)
 }
 

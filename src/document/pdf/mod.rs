@@ -33,19 +33,20 @@ mod title;
 mod warnings;
 mod words;
 
-use super::links::Links;
-use super::ocr;
+use super::links::{Links, Place};
 use super::{Block, Document, Link, Page, Part, Picture, ReadOptions, Source, Span};
+use super::{ocr, references};
 use crate::{Error, Kind, Result};
 use aside::Aside;
 use displays::Sheet;
 use layout::Chunk;
 use lines::{Frame, Line, Style};
 use paragraphs::{Draft, Paragraphs};
-use pdfium::{Flow, Glyph, RawDocument};
+use pdfium::{Flow, Glyph, LinkedUri, RawDocument};
 use quality::Verdict;
 use std::path::Path;
 use words::Vocabulary;
+pub use words::is_cjk;
 
 pub use pdfium::prepare;
 
@@ -142,8 +143,10 @@ fn assemble(raw: RawDocument, verdicts: Vec<Verdict>) -> Document {
         let part = at.checked_sub(1).map_or(Part::Body, |before| blocks[before].part);
         blocks.splice(at..at, aside::blocks(page, aside, part, &repeated, (&vocabulary, body)));
     }
+    let (references, citations) = references::read(&blocks);
     let links = collect_links(&blocks, facts.iter().map(|(_, _, uris, _)| uris.as_slice()));
-    Document { title, authors, pages, blocks, links, warnings, ..Document::empty("", Source::Pdf) }
+    let source = Document::empty("", Source::Pdf);
+    Document { title, authors, pages, blocks, references, citations, links, warnings, ..source }
 }
 
 /// A paragraph at its places, of which each page has its own frame.
@@ -183,11 +186,14 @@ fn lay_out(glyphs: Vec<Vec<Glyph>>, sizes: &[(f32, f32)]) -> Vec<LaidOut> {
     laid_out
 }
 
-fn collect_links<'a>(blocks: &[Block], uris: impl Iterator<Item = &'a [String]>) -> Vec<Link> {
+fn collect_links<'a>(blocks: &[Block], uris: impl Iterator<Item = &'a [LinkedUri]>) -> Vec<Link> {
     let mut links = Links::default();
     for (page, uris) in (1..).zip(uris) {
-        uris.iter().for_each(|uri| links.add_uri(uri, page));
-        blocks.iter().filter(|block| block.page() == page).for_each(|block| links.add_text(&block.text, page));
+        uris.iter().for_each(|linked| links.add_uri(&linked.uri, Place { page, bbox: linked.bbox }));
+        for block in blocks.iter().filter(|block| block.page() == page) {
+            let bbox = block.spans.first().map(|span| span.bbox);
+            links.add_text(&block.text, Place { page, bbox });
+        }
     }
     links.finish()
 }

@@ -234,6 +234,10 @@ impl Setting<'_> {
             return MARKER.is_match(&line.text) && line.bbox.left <= group[0].bbox.left + line.size;
         }
         let first = group[0].bbox.left;
+        // The rest of an entry that began in another column.
+        if line.bbox.left < first - 0.5 * line.size {
+            return true;
+        }
         let second = group.get(1).map(|second| second.bbox.left);
         line.bbox.left < first + 0.4 * line.size && second.is_some_and(|second| second > first + 0.5 * line.size)
             || line.bbox.left < first + 0.4 * line.size && second.is_none() && ends_sentence(&group[0].text)

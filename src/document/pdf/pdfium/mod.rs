@@ -63,6 +63,14 @@ pub struct Glyph {
     pub break_before: bool,
 }
 
+/// A link annotation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LinkedUri {
+    pub uri: String,
+    /// What can be clicked.
+    pub bbox: Option<[f32; 4]>,
+}
+
 /// One page as PDFium reads it.
 #[derive(Debug, Clone, Default)]
 pub struct RawPage {
@@ -72,8 +80,8 @@ pub struct RawPage {
     pub drawn: Drawn,
     /// Of pages that hold little or invisible text, else nothing.
     pub pictures: Pictures,
-    /// URIs of link annotations, in order.
-    pub uris: Vec<String>,
+    /// Link annotations that lead to a URI, in order.
+    pub uris: Vec<LinkedUri>,
     /// Why the page could not be read.
     pub failure: Option<String>,
 }
@@ -142,7 +150,11 @@ fn metadata_title(document: &PdfDocument) -> Option<String> {
 fn read_page(page: &PdfPage, fonts: &mut Fonts) -> RawPage {
     let place = Placement::of(page);
     let (width, height) = place.shown_size();
-    let uris = page.links().iter().filter_map(|link| link.action()?.as_uri_action()?.uri().ok()).collect();
+    let linked = |link: PdfLink| {
+        let uri = link.action()?.as_uri_action()?.uri().ok()?;
+        Some(LinkedUri { uri, bbox: link.rect().ok().map(|rect| place.bbox(&rect)) })
+    };
+    let uris = page.links().iter().filter_map(linked).collect();
     let drawn = drawn::read(page, &place);
     let (glyphs, failure) = match page.text() {
         Ok(text) => (read_glyphs(&text, &place, fonts), None),
