@@ -5,7 +5,7 @@ mod common;
 
 use assert_cmd::Command;
 use common::{fixture, library, papers};
-use ronbun::document::{Block, BlockKind, Document, LinkKind, Part, ReadOptions, TextQuality};
+use ronbun::document::{Block, BlockKind, Document, LinkKind, Part, ReadOptions, TextQuality, forms};
 use ronbun::{Error, Kind};
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
@@ -490,4 +490,38 @@ fn a_password_comes_from_a_file_too_and_what_the_owner_forbids_is_told() {
     assert!(String::from_utf8_lossy(&absent.stderr).contains("password file"));
     let document = read(&library, &fixture("encrypted.pdf"), Some("secret")).expect("the right password");
     assert!(document.warnings.is_empty(), "{:?}", document.warnings);
+}
+
+/// The blocks of one kind on a page.
+fn blocks_of(document: &Document, page: u32, wanted: fn(&BlockKind) -> bool) -> Vec<&Block> {
+    document.blocks.iter().filter(|block| block.page() == page && wanted(&block.kind)).collect()
+}
+
+#[test]
+fn tables_and_formulas_of_the_attention_paper_are_read_as_such() {
+    let (Some(library), Some(papers)) = (library(), papers()) else { return };
+    let document = read(&library, &papers.join("1706.03762.pdf"), None).expect("a good paper");
+    let formulas: Vec<&str> = document
+        .blocks
+        .iter()
+        .filter(|block| block.kind == BlockKind::Formula)
+        .map(|block| block.text.as_str())
+        .collect();
+    assert!(formulas.contains(&"Attention(Q, K, V ) = softmax( (QK^T)/(√d_k) )V (1)"), "{formulas:?}");
+    let table = blocks_of(&document, 10, |kind| matches!(kind, BlockKind::Table { .. }));
+    let [Block { kind: BlockKind::Table { rows }, .. }] = table[..] else { panic!("{table:?}") };
+    assert_eq!(rows[0], ["Parser", "Training", "WSJ 23 F1"]);
+    assert!(rows.contains(&vec!["Transformer (4 layers)".into(), "semi-supervised".into(), "92.7".into()]), "{rows:?}");
+}
+
+#[test]
+fn the_html_of_a_paper_shows_its_pages_and_stays_small() {
+    let Some(library) = library() else { return };
+    let (file, options) = (fixture("two_columns.pdf"), ReadOptions { library, ..ReadOptions::default() });
+    let pictures = Document::pictures(&file, &options, 800).expect("pictures");
+    let document = Document::read(&file, &options).expect("a good paper");
+    assert_eq!(pictures.iter().map(|picture| picture.page).collect::<Vec<_>>(), [1, 2, 3]);
+    let html = forms::html(&document, &pictures);
+    assert!(html.matches("<img alt=").count() == 3 && html.len() < 3 * 100_000, "{} bytes", html.len());
+    assert!(document.blocks.len() <= html.matches("<a class=\"box ").count());
 }
