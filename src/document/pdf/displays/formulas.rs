@@ -149,7 +149,8 @@ impl Signs {
         let mut signs = Signs::default();
         for fragment in fragments {
             let letters = fragment.text.chars().filter(|c| c.is_alphabetic()).count();
-            let name = fragment.text.trim_matches(|c: char| !c.is_alphabetic()).to_lowercase();
+            let name = name(&fragment.text);
+            let function = fragment.text.contains('(') && !fragment.text.starts_with('(');
             let variable = match fragment.face {
                 Face::Math => true,
                 Face::Italic => letters <= 2,
@@ -157,7 +158,7 @@ impl Signs {
             };
             let symbols = fragment.text.chars().filter(|c| is_symbol(*c)).count();
             signs.symbols += symbols + if variable { letters } else { 0 };
-            if !variable && !NAMES.contains(&name.as_str()) {
+            if !variable && !function && !NAMES.contains(&name.as_str()) {
                 signs.letters += letters;
                 let cjk = fragment.text.chars().any(is_cjk);
                 signs.words += usize::from(cjk || letters >= 3 && fragment.text.contains(char::is_lowercase));
@@ -169,6 +170,12 @@ impl Signs {
     fn share(&self) -> f32 {
         self.symbols as f32 / (self.symbols + self.letters).max(1) as f32
     }
+}
+
+/// The letters that a fragment starts with, brackets and signs before them aside.
+fn name(text: &str) -> String {
+    let text = text.trim_start_matches(|c: char| !c.is_alphabetic());
+    text.chars().take_while(|c| c.is_alphabetic()).flat_map(char::to_lowercase).collect()
 }
 
 fn is_greek(c: char) -> bool {

@@ -22,7 +22,7 @@ pub fn rows(lines: &[&Line], levels: &[f32]) -> Option<Vec<Vec<String>>> {
         return None;
     }
     let stripes = stripes(lines, &cells);
-    if stripes.is_empty() {
+    if stripes.is_empty() || !stand_under_each_other(&cells, &stripes) {
         return None;
     }
     let groups = groups(lines, levels, &stripes);
@@ -87,6 +87,25 @@ fn stripes(lines: &[&Line], cells: &[Vec<Cell>]) -> Vec<f32> {
         edge = if edge == f32::MAX { right } else { edge.max(right) };
     }
     stripes
+}
+
+/// Whether the cells of the columns behind the first begin, end or have their middles in one line, most of them: the words
+/// of a text that happen to have gaps under each other do not.
+fn stand_under_each_other(cells: &[Vec<Cell>], stripes: &[f32]) -> bool {
+    let (mut in_line, mut all) = (0, 0);
+    for at in 1..=stripes.len() {
+        let within = |cell: &&Cell| cell.parts.first().is_some_and(|part| column(part, stripes) == at);
+        let column: Vec<&Cell> = cells.iter().flatten().filter(within).filter(|cell| !cell.spans(cells)).collect();
+        let most = |place: &dyn Fn(&Cell) -> f32| {
+            let places: Vec<f32> = column.iter().map(|cell| place(cell)).collect();
+            let near = |x: &f32| places.iter().filter(|other| (*other - x).abs() < 2.5).count();
+            places.iter().map(near).max().unwrap_or(0)
+        };
+        in_line +=
+            most(&|cell| cell.left).max(most(&|cell| cell.right)).max(most(&|cell| (cell.left + cell.right) / 2.0));
+        all += column.len();
+    }
+    5 * in_line >= 2 * all
 }
 
 fn median(mut values: Vec<f32>) -> f32 {

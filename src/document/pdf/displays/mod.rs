@@ -15,6 +15,8 @@ mod tables;
 use super::drawn::{self, Drawn};
 use super::layout::Chunk;
 use super::lines::{Frame, Line, Rect};
+use super::marks::is_caption;
+use super::paragraphs::Draft;
 use super::words::is_cjk;
 use crate::document::BlockKind;
 
@@ -113,11 +115,42 @@ fn split_chunk(chunk: &Chunk, sheet: &Sheet) -> Vec<Piece> {
 /// A line as it stands within a paragraph: many words, most of them in small letters, and no wide gap.
 fn is_running_text(line: &Line) -> bool {
     let cjk = line.text.chars().filter(|c| is_cjk(*c)).count();
+    line.cells <= 1 && (cjk >= 15 || has_words(&line.text))
+}
+
+fn has_words(text: &str) -> bool {
     let is_word = |word: &&str| {
         let word = word.trim_matches(|c: char| !c.is_alphanumeric());
         word.len() > 1 && word.chars().all(|c| c.is_lowercase() || c == '-' || c == '’')
     };
-    line.cells <= 1 && (cjk >= 15 || line.text.split_whitespace().filter(is_word).count() >= 5)
+    text.split_whitespace().filter(is_word).count() >= 5
+}
+
+/// Text across the page's own direction: the caption of a figure that lies on its side, a paragraph; all that is short is
+/// one figure's labels.
+pub fn aside(drafts: Vec<Draft>) -> Vec<(BlockKind, String, Rect)> {
+    let mut blocks: Vec<(BlockKind, String, Rect)> = Vec::new();
+    for Draft { text, bbox, .. } in drafts {
+        let kind = match &text {
+            text if is_caption(text) => BlockKind::Caption,
+            text if is_long(text) => BlockKind::Paragraph,
+            _ => BlockKind::Figure,
+        };
+        match blocks.iter_mut().find(|(other, ..)| kind == BlockKind::Figure && *other == kind) {
+            Some((_, labels, area)) => {
+                labels.push('\n');
+                labels.push_str(&text);
+                *area = area.union(bbox);
+            }
+            None => blocks.push((kind, text, bbox)),
+        }
+    }
+    blocks
+}
+
+/// More than a label has.
+fn is_long(text: &str) -> bool {
+    has_words(text) && text.split_whitespace().count() >= 12 || text.chars().filter(|c| is_cjk(*c)).count() >= 30
 }
 
 fn flush(prose: &mut Vec<Line>, chunk: &Chunk, pieces: &mut Vec<Piece>) {

@@ -29,12 +29,12 @@ pub fn ruled(chunk: &Chunk, sheet: &Sheet, taken: &[bool]) -> Vec<Found> {
                     lines.extend(band);
                 }
                 None => {
-                    found.extend(table(chunk, std::mem::take(&mut lines), &levels));
+                    found.extend(ruled_table(chunk, std::mem::take(&mut lines), &levels));
                     levels.clear();
                 }
             }
         }
-        found.extend(table(chunk, lines, &levels));
+        found.extend(ruled_table(chunk, lines, &levels));
         found.iter().flat_map(|found| &found.lines).for_each(|index| taken[*index] = true);
     }
     found
@@ -99,6 +99,17 @@ fn band(chunk: &Chunk, upper: &Rect, lower: &Rect, taken: &[bool]) -> Option<Vec
         is_running_text(line) && line.bbox.width() > 0.8 * upper.width()
     };
     (3 * lines.iter().filter(fills).count() <= lines.len()).then_some(lines)
+}
+
+/// A list of references between the rules of a page's head and foot has cells too, its numbers: they are long, and no
+/// caption says that it is a table.
+fn ruled_table(chunk: &Chunk, lines: Vec<usize>, levels: &[f32]) -> Option<Found> {
+    let captioned = has_caption(chunk, *lines.first()?, *lines.last()?);
+    let table = table(chunk, lines, levels)?;
+    let BlockKind::Table { rows } = &table.kind else { return None };
+    let longest = |row: &Vec<String>| row.iter().map(|cell| cell.split_whitespace().count()).max().unwrap_or(0);
+    let long = rows.iter().filter(|row| longest(row) >= 9).count();
+    (captioned || 3 * long <= rows.len()).then_some(table)
 }
 
 /// Tables without rules: three lines of cells or more, with numbers in them; or two beside a caption.
