@@ -3,7 +3,8 @@
 use super::faces::Face;
 use super::words::normalise;
 
-/// A word, or the part of one that stands on one baseline in one size: of `xᵢ₂`, the `x` and the `i2`.
+/// A word, or the part of one that stands on one baseline in one size: of `xᵢ₂`, the `x` and the `i2`. Code within a
+/// Japanese sentence is a part of its own too.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Fragment {
     pub text: String,

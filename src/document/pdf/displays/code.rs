@@ -46,10 +46,10 @@ fn is_address(word: &str) -> bool {
 /// A single line may be an address under a name, and lines that fill their column prose in a typewriter's face.
 fn block(chunk: &Chunk, lines: Vec<usize>) -> Option<Found> {
     let rows: Vec<&Line> = lines.iter().map(|index| &chunk.lines[*index]).collect();
-    let words = rows.iter().flat_map(|row| row.text.split_whitespace()).filter(|word| !is_address(word));
-    let text: String = words.collect();
+    let text: String = rows.iter().flat_map(|row| row.text.split_whitespace()).collect();
     let signs = text.chars().filter(|c| "(){}[]=;:<>_#/\\\"'$*+|".contains(*c)).count();
-    let is_code = rows.len() >= 2 && signs * 30 >= text.chars().count();
+    let lines_of_code = rows.iter().filter(|row| !row.text.split_whitespace().any(is_address)).count();
+    let is_code = lines_of_code >= 2 && signs * 30 >= text.chars().count();
     is_code.then(|| Found { lines, kind: BlockKind::Code, text: indented(&rows) })
 }
 

@@ -3,7 +3,7 @@
 use super::super::layout::Chunk;
 use super::super::lines::{Line, Rect};
 use super::super::marks::is_caption;
-use super::{Found, Sheet, is_running_text};
+use super::{Found, Sheet, is_running_text, tables};
 use crate::document::BlockKind;
 
 /// Share of a line's characters that stand on pictures.
@@ -34,8 +34,12 @@ fn around(rect: Rect, margin: f32) -> Rect {
     Rect { left: left - margin, top: top - margin, right: right + margin, bottom: bottom + margin }
 }
 
+/// Whether a picture is a box around running text, or around a table with its caption.
 fn frames_text(chunk: &Chunk, picture: &Rect) -> bool {
     let inside = |line: &&Line| share_inside(line, std::slice::from_ref(picture)) >= INSIDE;
+    if chunk.lines.iter().filter(inside).any(|line| tables::is_caption(&line.text)) {
+        return true;
+    }
     let count = |lines: &mut dyn Iterator<Item = &Line>| -> usize { lines.map(|line| line.chars).sum() };
     let all = count(&mut chunk.lines.iter().filter(inside));
     let running = count(&mut chunk.lines.iter().filter(inside).filter(|line| is_running_text(line)));

@@ -86,7 +86,7 @@ fn cores(chunk: &Chunk, taken: &[bool]) -> Vec<bool> {
     for index in 0..lines.len() {
         let beside = |other: &usize| {
             *other != index
-                && (lines[*other].baseline - lines[index].baseline).abs() < 1.15 * lines[index].size
+                && (lines[*other].baseline - lines[index].baseline).abs() < 1.15 * lines[*other].size
                 && weight(&lines[*other]) > weight(&lines[index])
         };
         let around = index.saturating_sub(3)..(index + 4).min(lines.len());

@@ -80,11 +80,12 @@ const FINDERS: [Finder; 6] =
 /// The chunks of a page, with what is no prose apart.
 pub fn split(chunks: &[Chunk], sheet: &Sheet) -> Vec<Piece> {
     let areas: Vec<Rect> = tables::extents(sheet).into_iter().chain(sheet.pictures.iter().copied()).collect();
-    let parted = |chunk: &Chunk| {
-        let lines = areas.iter().fold(chunk.lines.clone(), apart::part);
-        Chunk { lines, ..*chunk }
+    let parted = |chunk: Chunk| {
+        let lines = areas.iter().fold(chunk.lines, apart::part);
+        Chunk { lines, ..chunk }
     };
-    chunks.iter().map(parted).flat_map(|chunk| split_chunk(&chunk, sheet)).collect()
+    let chunks = tables::rejoin(chunks.to_vec(), sheet);
+    chunks.into_iter().map(parted).flat_map(|chunk| split_chunk(&chunk, sheet)).collect()
 }
 
 fn split_chunk(chunk: &Chunk, sheet: &Sheet) -> Vec<Piece> {

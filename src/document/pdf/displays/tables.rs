@@ -2,8 +2,8 @@
 //! white stripes between columns ([`super::grid`]).
 
 use super::super::layout::Chunk;
-use super::super::lines::{Line, Rect};
-use super::super::marks::is_caption;
+use super::super::lines::{Line, Rect, join_rows};
+use super::super::marks;
 use super::grid;
 use super::{Found, Sheet, is_running_text};
 use crate::document::{BlockKind, pattern};
@@ -44,6 +44,45 @@ pub fn ruled(chunk: &Chunk, sheet: &Sheet, taken: &[bool]) -> Vec<Found> {
 pub fn extents(sheet: &Sheet) -> Vec<Rect> {
     let groups = rules_by_extent(sheet);
     groups.into_iter().filter_map(|rules| rules.into_iter().reduce(Rect::union)).collect()
+}
+
+/// A table over several columns of the page, which the gutter may have parted: its lines, taken out of the chunks that they
+/// were in, are a chunk of their own before the first of those.
+pub fn rejoin(chunks: Vec<Chunk>, sheet: &Sheet) -> Vec<Chunk> {
+    extents(sheet).iter().fold(chunks, |chunks, area| rejoin_within(&chunks, area, sheet).unwrap_or(chunks))
+}
+
+fn rejoin_within(chunks: &[Chunk], area: &Rect, sheet: &Sheet) -> Option<Vec<Chunk>> {
+    let within = |line: &Line| {
+        line.baseline > area.top
+            && line.baseline - 0.3 * line.size < area.bottom
+            && line.bbox.left < area.right
+            && line.bbox.right > area.left
+    };
+    let holds = |chunk: &Chunk| chunk.lines.iter().any(within);
+    let first = chunks.iter().position(holds)?;
+    let beside = chunks.iter().filter(|chunk| holds(chunk) && (chunk.left - chunks[first].left).abs() > 50.0).count();
+    if beside == 0 {
+        return None;
+    }
+    let lines: Vec<Line> = chunks.iter().flat_map(|chunk| &chunk.lines).filter(|line| within(line)).cloned().collect();
+    let lines = join_rows(lines);
+    let chunk = Chunk { lines, left: area.left, right: area.right };
+    let found = ruled(&chunk, sheet, &vec![false; chunk.lines.len()]);
+    if found.iter().map(|found| found.lines.len()).sum::<usize>() * 10 < chunk.lines.len() * 9 {
+        return None;
+    }
+    let mut out: Vec<Chunk> = Vec::with_capacity(chunks.len() + 1);
+    for (index, before) in chunks.iter().enumerate() {
+        if index == first {
+            out.push(chunk.clone());
+        }
+        let lines: Vec<Line> = before.lines.iter().filter(|line| !within(line)).cloned().collect();
+        if !lines.is_empty() {
+            out.push(Chunk { lines, ..*before });
+        }
+    }
+    Some(out)
 }
 
 /// Horizontal rules by their left and right ends, from top to bottom; pieces drawn cell by cell are joined first.
@@ -89,7 +128,7 @@ fn band(chunk: &Chunk, upper: &Rect, lower: &Rect, taken: &[bool]) -> Option<Vec
     let inside = |line: &Line| line.bbox.left > upper.left - line.size && line.bbox.right < upper.right + line.size;
     let fits = |index: &usize| {
         let line = &chunk.lines[*index];
-        !taken[*index] && inside(line) && !is_caption(&line.text)
+        !taken[*index] && inside(line) && !marks::is_caption(&line.text) && !is_caption(&line.text)
     };
     if lines.len() > MAX_LINES || !lines.iter().all(fits) {
         return None;
@@ -118,7 +157,7 @@ pub fn aligned(chunk: &Chunk, _: &Sheet, taken: &[bool]) -> Vec<Found> {
     let mut lines: Vec<usize> = Vec::new();
     for (index, line) in chunk.lines.iter().enumerate() {
         let near = lines.last().is_none_or(|last| line.baseline - chunk.lines[*last].baseline < 3.0 * line.size);
-        let is_row = !taken[index] && line.cells >= 2 && !is_caption(&line.text) && !has_leaders(&line.text);
+        let is_row = !taken[index] && line.cells >= 2 && !marks::is_caption(&line.text) && !has_leaders(&line.text);
         if !(is_row && near) {
             found.extend(aligned_table(chunk, std::mem::take(&mut lines)));
         }
@@ -151,10 +190,18 @@ fn has_leaders(text: &str) -> bool {
 
 /// Whether the caption of a table stands right before or behind the lines.
 fn has_caption(chunk: &Chunk, first: usize, last: usize) -> bool {
-    static CAPTION: LazyLock<Regex> =
-        LazyLock::new(|| pattern(r"^(Table|TABLE|Tab\.|表|표|Tabelle|Tableau|Tabla)\s*[\dA-Z]"));
     let around = chunk.lines[first.saturating_sub(4)..first].iter().chain(chunk.lines.iter().skip(last + 1).take(2));
-    around.into_iter().any(|line| CAPTION.is_match(&line.text))
+    around.into_iter().any(|line| is_caption(&line.text))
+}
+
+/// Whether a line begins the caption of a table: its name and number, and nothing or a mark behind them.
+pub fn is_caption(text: &str) -> bool {
+    static CAPTION: LazyLock<Regex> = LazyLock::new(|| {
+        pattern(
+            r"^(Table|TABLE|Tab\.|Tabelle|Tableau|Tabla|表|표)\s*[A-Z]?\.?[\dIVX]+(\.\d+)*\s*([:.|–—]|$|\s+\p{Lu}|\s*[^\p{Latin}\s])",
+        )
+    });
+    CAPTION.is_match(text)
 }
 
 /// The lines as rows and cells, if they have at least two of each. `levels`: heights of the rules over the whole width.
