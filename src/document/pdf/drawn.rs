@@ -85,10 +85,10 @@ impl Drawing {
             let (w, h) = (right - left, bottom - top);
             w >= MIN_PICTURE && h >= MIN_PICTURE && w * h < MAX_SHARE * width * height
         };
-        let pictures = self.pictures.into_iter().map(inside).filter(is_picture).collect();
+        let pictures = clusters(self.pictures.into_iter().map(inside).filter(is_picture).collect());
         let is_long = |[left, top, right, bottom]: &Box| (right - left).max(bottom - top) >= RULE_LENGTH;
         let rules = self.rules.into_iter().filter(is_long).collect();
-        Drawn { rules, pictures: clusters(pictures) }
+        Drawn { rules, pictures: pictures.into_iter().filter(is_picture).collect() }
     }
 }
 

@@ -7,7 +7,7 @@ use super::super::layout::Chunk;
 use super::super::lines::{Line, Rect};
 use super::super::marks::{is_bullet, is_caption};
 use super::super::words::is_cjk;
-use super::{Found, Sheet, linear};
+use super::{Found, Sheet, is_running_text, linear};
 use crate::document::{BlockKind, pattern};
 use regex::Regex;
 use std::sync::LazyLock;
@@ -53,6 +53,10 @@ const NAMES: [&str; 34] = [
     "subject",
 ];
 
+/// Words that stand in sentences only.
+const SENTENCE: [&str; 14] =
+    ["is", "are", "of", "the", "we", "to", "in", "that", "it", "this", "by", "can", "has", "have"];
+
 pub fn find(chunk: &Chunk, _: &Sheet, taken: &[bool]) -> Vec<Found> {
     let lines = &chunk.lines;
     let cores = cores(chunk, taken);
@@ -82,6 +86,9 @@ pub fn find(chunk: &Chunk, _: &Sheet, taken: &[bool]) -> Vec<Found> {
 fn cores(chunk: &Chunk, taken: &[bool]) -> Vec<bool> {
     let lines = &chunk.lines;
     let mut cores: Vec<bool> = lines.iter().zip(taken).map(|(line, taken)| !taken && is_formula(line, chunk)).collect();
+    for (index, core) in cores.iter_mut().enumerate().filter(|(_, core)| **core) {
+        *core = number(&lines[index], chunk) || !stands_in_text(lines, index);
+    }
     let weight = |line: &Line| (number(line, chunk), line.bbox.width());
     for index in 0..lines.len() {
         let beside = |other: &usize| {
@@ -97,6 +104,13 @@ fn cores(chunk: &Chunk, taken: &[bool]) -> Vec<bool> {
     cores
 }
 
+/// Whether a line of running text is so near that the line must be a part of it: a fraction within the text.
+fn stands_in_text(lines: &[Line], index: usize) -> bool {
+    let around = index.saturating_sub(3)..(index + 4).min(lines.len());
+    let near = |other: &Line| (other.baseline - lines[index].baseline).abs() < 0.95 * other.size;
+    around.filter(|other| *other != index).any(|other| is_running_text(&lines[other]) && near(&lines[other]))
+}
+
 /// Whether a line is the heart of a formula.
 fn is_formula(line: &Line, chunk: &Chunk) -> bool {
     if is_bullet(&line.text) || is_caption(&line.text) {
@@ -110,6 +124,12 @@ fn is_formula(line: &Line, chunk: &Chunk) -> bool {
     let relation = content.iter().any(|part| part.text.contains(is_relation));
     if numbered {
         return signs.share() >= NUMBERED && signs.words <= 2 + content.len() / 4 && (relation || signs.words <= 1);
+    }
+    if content
+        .iter()
+        .any(|part| SENTENCE.contains(&name(&part.text).as_str()) && part.text.chars().all(char::is_alphabetic))
+    {
+        return false;
     }
     let (indent, rest) = (first.left - chunk.left, chunk.right - last.right);
     let apart = indent > 1.2 * em && (rest > 2.0 * em || (indent - rest).abs() < 3.0 * em);
@@ -147,6 +167,9 @@ struct Signs {
 impl Signs {
     fn of(fragments: &[Fragment]) -> Signs {
         let mut signs = Signs::default();
+        let size = fragments.iter().map(|fragment| fragment.size).fold(0.0, f32::max);
+        // A word in a script is a name: `d` of the model, `x` at the start.
+        let in_script = |fragment: &Fragment| fragment.size < 0.8 * size;
         for fragment in fragments {
             let letters = fragment.text.chars().filter(|c| c.is_alphabetic()).count();
             let name = name(&fragment.text);
@@ -158,7 +181,7 @@ impl Signs {
             };
             let symbols = fragment.text.chars().filter(|c| is_symbol(*c)).count();
             signs.symbols += symbols + if variable { letters } else { 0 };
-            if !variable && !function && !NAMES.contains(&name.as_str()) {
+            if !variable && !function && !in_script(fragment) && !NAMES.contains(&name.as_str()) {
                 signs.letters += letters;
                 let cjk = fragment.text.chars().any(is_cjk);
                 signs.words += usize::from(cjk || letters >= 3 && fragment.text.contains(char::is_lowercase));

@@ -79,6 +79,9 @@ const FINDERS: [Finder; 6] =
 
 /// The chunks of a page, with what is no prose apart.
 pub fn split(chunks: &[Chunk], sheet: &Sheet) -> Vec<Piece> {
+    let shows_figure = |picture: &&Rect| !figures::frames_text(chunks, picture);
+    let pictures = sheet.pictures.iter().filter(shows_figure).copied().collect();
+    let sheet = &Sheet { pictures, rules: sheet.rules.clone(), body: sheet.body };
     let areas: Vec<Rect> = tables::extents(sheet).into_iter().chain(sheet.pictures.iter().copied()).collect();
     let parted = |chunk: Chunk| {
         let lines = areas.iter().fold(chunk.lines, apart::part);
@@ -113,7 +116,7 @@ fn split_chunk(chunk: &Chunk, sheet: &Sheet) -> Vec<Piece> {
     pieces
 }
 
-/// A line as it stands within a paragraph: many words, most of them in small letters, and no wide gap.
+/// A line as it stands within a paragraph: many words in small letters, or in a script without capitals, and no wide gap.
 fn is_running_text(line: &Line) -> bool {
     let cjk = line.text.chars().filter(|c| is_cjk(*c)).count();
     line.cells <= 1 && (cjk >= 15 || has_words(&line.text))
@@ -122,7 +125,7 @@ fn is_running_text(line: &Line) -> bool {
 fn has_words(text: &str) -> bool {
     let is_word = |word: &&str| {
         let word = word.trim_matches(|c: char| !c.is_alphanumeric());
-        word.len() > 1 && word.chars().all(|c| c.is_lowercase() || c == '-' || c == '’')
+        word.len() > 1 && word.chars().all(|c| c.is_alphabetic() && !c.is_uppercase() || c == '-' || c == '’')
     };
     text.split_whitespace().filter(is_word).count() >= 5
 }
