@@ -15,8 +15,6 @@ mod tables;
 use super::drawn::{self, Drawn};
 use super::layout::Chunk;
 use super::lines::{Frame, Line, Rect};
-use super::marks::is_caption;
-use super::paragraphs::Draft;
 use super::words::is_cjk;
 use crate::document::BlockKind;
 
@@ -128,33 +126,6 @@ fn has_words(text: &str) -> bool {
         word.len() > 1 && word.chars().all(|c| c.is_alphabetic() && !c.is_uppercase() || c == '-' || c == '’')
     };
     text.split_whitespace().filter(is_word).count() >= 5
-}
-
-/// Text across the page's own direction: the caption of a figure that lies on its side, a paragraph; all that is short is
-/// one figure's labels.
-pub fn aside(drafts: Vec<Draft>) -> Vec<(BlockKind, String, Rect)> {
-    let mut blocks: Vec<(BlockKind, String, Rect)> = Vec::new();
-    for Draft { text, bbox, .. } in drafts {
-        let kind = match &text {
-            text if is_caption(text) => BlockKind::Caption,
-            text if is_long(text) => BlockKind::Paragraph,
-            _ => BlockKind::Figure,
-        };
-        match blocks.iter_mut().find(|(other, ..)| kind == BlockKind::Figure && *other == kind) {
-            Some((_, labels, area)) => {
-                labels.push('\n');
-                labels.push_str(&text);
-                *area = area.union(bbox);
-            }
-            None => blocks.push((kind, text, bbox)),
-        }
-    }
-    blocks
-}
-
-/// More than a label has.
-fn is_long(text: &str) -> bool {
-    has_words(text) && text.split_whitespace().count() >= 12 || text.chars().filter(|c| is_cjk(*c)).count() >= 30
 }
 
 fn flush(prose: &mut Vec<Line>, chunk: &Chunk, pieces: &mut Vec<Piece>) {
