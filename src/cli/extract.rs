@@ -1,13 +1,13 @@
 //! `ronbun extract`: what ronbun reads in a paper, without any model.
 
-use super::args::{Extract, Only, PlainFormat};
+use super::args::{Extract, Format, Only};
 use super::context::Context;
 use super::destination::{check_parent, spare};
 use super::inputs::expand_one_paper;
 use super::output;
 use super::plan;
-use super::reading::read_one;
-use crate::document::{Document, Link, Reference, forms};
+use super::reading::{Paper, pictures, read_one};
+use crate::document::{Block, BlockKind, Document, Link, Reference, forms};
 use crate::{Result, report};
 use serde_json::json;
 
@@ -21,7 +21,7 @@ pub fn run(context: &Context, args: Extract) -> Result<()> {
     let text = match (args.plan, args.only) {
         (true, _) => plan::render(context, &hub, &args, &paper.document)?,
         (_, Some(only)) => part(&args, only, &paper.document)?,
-        (_, None) => whole(context, &args, &paper.document)?,
+        (_, None) => whole(context, &args, &paper)?,
     };
     match &args.out {
         None => output::finish(&text),
@@ -32,32 +32,45 @@ pub fn run(context: &Context, args: Extract) -> Result<()> {
     }
 }
 
-/// As text what the model gets, as JSON everything.
-fn whole(context: &Context, args: &Extract, document: &Document) -> Result<String> {
-    if args.format == PlainFormat::Json {
-        return output::json(&args.input, document);
+/// Pixels across the picture of a page: sharp enough to read, small enough for a long paper.
+const PICTURE_WIDTH: u16 = 800;
+
+/// As JSON everything; in the other forms what goes to the model.
+fn whole(context: &Context, args: &Extract, paper: &Paper) -> Result<String> {
+    if args.format == Format::Json {
+        return output::json(&args.input, &paper.document);
     }
     let selection = args.leave_out.selection();
-    let left_out = document.left_out(&selection);
+    let left_out = paper.document.left_out(&selection);
     if !left_out.is_empty() {
-        context.progress.line(format!("{}: left out, as asked: {left_out}", document.file));
+        context.progress.line(format!("{}: left out, as asked: {left_out}", paper.document.file));
     }
-    Ok(document.select(&selection) + "\n")
+    let blocks = paper.document.chosen(&selection).cloned().collect();
+    let chosen = Document { blocks, ..paper.document.clone() };
+    Ok(match args.format {
+        Format::Md => forms::markdown(&chosen),
+        Format::Html => forms::html(&chosen, &pictures(context, &args.reading, paper, PICTURE_WIDTH)?),
+        Format::Text | Format::Json => forms::text(&chosen) + "\n",
+    })
 }
 
 fn part(args: &Extract, only: Only, document: &Document) -> Result<String> {
     let lines = |lines: Vec<String>| lines.into_iter().map(|line| line + "\n").collect();
-    if args.format == PlainFormat::Text {
+    if args.format != Format::Json {
         return Ok(match only {
             Only::Body => forms::body(document) + "\n",
             Only::References => lines(document.references.iter().map(entry).collect()),
             Only::Links => lines(document.links.iter().map(link).collect()),
+            Only::Tables => forms::tables(document),
         });
     }
+    let blocks =
+        |wanted: fn(&Block) -> bool| json!(document.blocks.iter().filter(|block| wanted(block)).collect::<Vec<_>>());
     let value = match only {
-        Only::Body => json!(document.blocks.iter().filter(|block| block.is_body()).collect::<Vec<_>>()),
+        Only::Body => blocks(Block::is_body),
         Only::References => json!(document.references),
         Only::Links => json!(document.links),
+        Only::Tables => blocks(|block| matches!(block.kind, BlockKind::Table { .. })),
     };
     output::json(&args.input, &value)
 }

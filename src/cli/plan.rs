@@ -1,6 +1,6 @@
 //! `ronbun extract --plan`: how long each part of a paper is, and which parts go to the model.
 
-use super::args::{Extract, PlainFormat};
+use super::args::{Extract, Format};
 use super::context::Context;
 use super::output;
 use crate::chat::Tokenizer;
@@ -55,8 +55,8 @@ pub fn render(context: &Context, hub: &Hub, args: &Extract, document: &Document)
     }
     let plan = plan(document, args, counter)?;
     match args.format {
-        PlainFormat::Json => output::json(&args.input, &plan),
-        PlainFormat::Text => Ok(table(&plan)),
+        Format::Json => output::json(&args.input, &plan),
+        _ => Ok(table(&plan)),
     }
 }
 

@@ -5,7 +5,7 @@ use super::context::Context;
 use super::inputs::{Input, Source};
 use super::output;
 use crate::document::ocr::{Ocr, OcrMode};
-use crate::document::{self, Document, ReadOptions, sandbox::Sandbox};
+use crate::document::{self, Document, Picture, ReadOptions, sandbox::Sandbox};
 use crate::hub::Hub;
 use crate::{Error, Kind, Result, interrupt};
 use std::path::{Path, PathBuf};
@@ -78,6 +78,15 @@ fn locate(hub: &Hub, source: Source) -> Result<Located> {
     };
     let source = Document::check(&path)?;
     Ok((path, source))
+}
+
+/// The pages of a PDF as pictures; of another source none.
+pub fn pictures(context: &Context, reading: &Reading, paper: &Paper, width: u16) -> Result<Vec<Picture>> {
+    if paper.document.source != document::Source::Pdf {
+        return Ok(Vec::new());
+    }
+    let options = options(context.hub()?.pdfium(reading.pdfium.as_deref())?, reading)?;
+    Sandbox::new(this_program()?, context.progress.clone()).pictures(&paper.file, &options, width)
 }
 
 fn options(library: PathBuf, reading: &Reading) -> Result<ReadOptions> {

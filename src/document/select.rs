@@ -126,12 +126,17 @@ impl Selection {
 impl Document {
     /// The text that goes to the model.
     pub fn select(&self, selection: &Selection) -> String {
-        forms::text_of(self.blocks.iter().filter(|block| selection.sends(Share::of(block))))
+        forms::for_model(self.chosen(selection))
+    }
+
+    /// The blocks that go to the model.
+    pub fn chosen(&self, selection: &Selection) -> impl Iterator<Item = &Block> {
+        self.blocks.iter().filter(|block| selection.sends(Share::of(block)))
     }
 
     /// The text of one share.
     pub fn share(&self, share: Share) -> String {
-        forms::text_of(self.blocks.iter().filter(|block| Share::of(block) == share))
+        forms::for_model(self.blocks.iter().filter(|block| Share::of(block) == share))
     }
 
     /// The shares that the document has.
@@ -175,14 +180,14 @@ mod tests {
     #[test]
     fn everything_goes_unless_something_is_left_out() {
         let (paper, all) = (paper(), Selection::default());
-        assert_eq!(paper.select(&all), paper.text());
+        assert_eq!(paper.select(&all), format!("# {}", paper.text()));
         assert!(paper.left_out(&all).is_empty());
         let (no_references, no_tables) =
             (Selection { references: false, ..all }, Selection { appendix_tables: false, ..all });
-        assert_eq!(paper.select(&no_references), "Title\n\nText.\n\na b\n\nNote.\n\nMore.\n\nc d");
-        assert_eq!(paper.select(&no_tables), "Title\n\nText.\n\na b\n\nNote.\n\n[1] 論文.\n\nMore.");
+        assert_eq!(paper.select(&no_references), "# Title\n\nText.\n\na b\n\nNote.\n\nMore.\n\nc d");
+        assert_eq!(paper.select(&no_tables), "# Title\n\nText.\n\na b\n\nNote.\n\n[1] 論文.\n\nMore.");
         let no_appendix = Selection { appendix: false, ..all };
-        assert_eq!(paper.select(&no_appendix), "Title\n\nText.\n\na b\n\nNote.\n\n[1] 論文.");
+        assert_eq!(paper.select(&no_appendix), "# Title\n\nText.\n\na b\n\nNote.\n\n[1] 論文.");
     }
 
     #[test]

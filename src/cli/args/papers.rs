@@ -1,6 +1,6 @@
 //! Commands about papers: `summarize`, `ask`, `extract`, and the options that they share.
 
-use super::values::{AskMode, Device, Format, Only, PlainFormat, When, max_tokens, positive, temperature};
+use super::values::{AskMode, Device, Format, Only, When, max_tokens, positive, temperature};
 use crate::document::{Pages, Selection};
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, ValueHint};
@@ -180,9 +180,9 @@ pub struct Extract {
     /// A paper: PDF, LaTeX (.tex, .tar.gz, a folder), HTML, Markdown or text file, arXiv id or arXiv address
     #[arg(value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub input: String,
-    /// Plain text, or the whole document as JSON
+    /// Plain text, Markdown, the whole document as JSON, or a page that shows what was recognised over the paper's pages
     #[arg(long, short, value_name = "FORMAT", default_value = "text")]
-    pub format: PlainFormat,
+    pub format: Format,
     /// Only one part of what was read
     #[arg(long, value_name = "PART", conflicts_with = "plan")]
     pub only: Option<Only>,

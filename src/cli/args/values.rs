@@ -38,6 +38,8 @@ pub enum Only {
     References,
     /// URLs with their pages and kinds, one a line
     Links,
+    /// Tables with their captions, in Markdown
+    Tables,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]

@@ -83,9 +83,14 @@ fn item(text: &str) -> String {
 
 /// Rows as a table, the first as its head.
 fn table(rows: &[Vec<String>]) -> String {
+    table_of(rows, |cell| escape(cell).replace('|', "\\|"))
+}
+
+/// Rows as a table of cells that `cell` has made fit for one.
+pub(super) fn table_of(rows: &[Vec<String>], cell: impl Fn(&str) -> String) -> String {
     let width = rows.iter().map(Vec::len).max().unwrap_or(0);
     let line = |row: &Vec<String>| {
-        let cells = (0..width).map(|at| escape(&one_line(row.get(at).map_or("", String::as_str))).replace('|', "\\|"));
+        let cells = (0..width).map(|at| cell(&one_line(row.get(at).map_or("", String::as_str))));
         format!("| {} |", cells.collect::<Vec<_>>().join(" | "))
     };
     let mut lines: Vec<String> = rows.iter().map(line).collect();

@@ -6,7 +6,7 @@ mod markdown;
 pub use html::{escape, html};
 pub use markdown::{markdown, tables};
 
-use super::{Block, Document};
+use super::{Block, BlockKind, Document};
 
 /// The whole text, blocks separated by an empty line.
 pub fn text(document: &Document) -> String {
@@ -23,9 +23,22 @@ pub fn text_of<'a>(blocks: impl Iterator<Item = &'a Block>) -> String {
     blocks.map(|block| block.text.as_str()).collect::<Vec<_>>().join("\n\n")
 }
 
+/// Some blocks as a model reads them: headings and tables in Markdown, all else as it is printed, without escapes.
+pub fn for_model<'a>(blocks: impl Iterator<Item = &'a Block>) -> String {
+    let block = |block: &Block| match &block.kind {
+        BlockKind::Title => format!("# {}", block.text),
+        BlockKind::Heading { level, .. } => {
+            format!("{} {}", "#".repeat(usize::from(*level).clamp(1, 5) + 1), block.text)
+        }
+        BlockKind::Table { rows } if !rows.is_empty() => markdown::table_of(rows, |cell| cell.replace('|', "/")),
+        _ => block.text.clone(),
+    };
+    blocks.map(block).collect::<Vec<_>>().join("\n\n")
+}
+
 #[cfg(test)]
 pub mod tests {
-    use super::super::{BlockKind, Page, Part, Source, Span};
+    use super::super::{Page, Part, Source, Span};
     use super::*;
 
     /// A document of one page with a block of each kind that the forms treat in their own way.

@@ -37,6 +37,9 @@ fn answer(input: &mut impl BufRead) -> Result<Vec<u8>, String> {
         Task::Picture(page) => serde_json::to_vec(&confined(&request, |file| {
             pdf::picture(file, &bytes, &request.options, page, ocr::RESOLUTION)
         })),
+        Task::Pictures(width) => {
+            serde_json::to_vec(&confined(&request, |file| pdf::pictures(file, &bytes, &request.options, width)))
+        }
     };
     answer.map_err(|error| error.to_string())
 }

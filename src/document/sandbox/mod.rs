@@ -38,6 +38,8 @@ enum Task {
     Read,
     /// A [`super::ocr::Picture`] of a page, from 1.
     Picture(u32),
+    /// All pages as [`super::Picture`]s of so many pixels' width.
+    Pictures(u16),
 }
 
 /// The first line on the child's stdin; the file's bytes follow it.

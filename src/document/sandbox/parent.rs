@@ -1,7 +1,7 @@
 //! The parent: starts the child, feeds it, and says what became of it.
 
 use super::{COMMAND, Limits, Request, Task};
-use crate::document::{Document, ReadOptions, hex, input, name, ocr};
+use crate::document::{Document, Picture, ReadOptions, hex, input, name, ocr};
 use crate::progress::Progress;
 use crate::{Error, Kind, Result, interrupt};
 use serde::de::DeserializeOwned;
@@ -60,6 +60,11 @@ impl Sandbox {
         let bytes = input::read_pdf(file)?;
         let document = ocr::read(&Confined { sandbox: self, file, bytes: &bytes }, options)?;
         Ok(Document { file: name(file), sha256: hex(&Sha256::digest(&bytes)), ..document })
+    }
+
+    /// As [`Document::pictures`]. Errors: those of [`Sandbox::read`].
+    pub fn pictures(&self, file: &Path, options: &ReadOptions, width: u16) -> Result<Vec<Picture>> {
+        self.ask(Task::Pictures(width), file, &input::read_pdf(file)?, options)
     }
 
     /// What a child answers to `task`.
