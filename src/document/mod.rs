@@ -4,6 +4,18 @@
 //! [`sources`] reads LaTeX, HTML, Markdown and plain text; [`references`] reads the list and the citations out of the
 //! blocks, [`links`] collects URLs; [`types`] is what comes of it, [`forms`] how it is shown, [`select`] what of it goes to
 //! a model.
+//!
+//! # Adding a rule
+//!
+//! A rule belongs to the module that first has what it needs: characters and fonts in `pdf::glyphs` and `pdf::quality`,
+//! rows in `pdf::lines`, places on the page in `pdf::layout` and `pdf::displays`, the words of a line in `pdf::marks`, the
+//! paper as a whole in `pdf::structure` and `references`. It states the evidence it asks for as a constant or a pattern with
+//! a comment, has a unit test beside it with a case that it must leave alone, and names no paper.
+//!
+//! What it does to real papers is seen by two commands: `scripts/document/compare OLD NEW FOLDER` reads every PDF of a
+//! folder with the program before and after the change and tells what differs, and `scripts/document/measure` prints the
+//! figures that the layer is held to, with its peers in the same run. `ronbun extract FILE --format html` shows the blocks
+//! over the pages.
 
 pub mod forms;
 mod input;

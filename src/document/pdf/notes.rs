@@ -22,6 +22,7 @@ pub fn mark(column: &mut [Draft], body: Style, frame: &Frame) {
         matches!(draft.kind, BlockKind::Paragraph | BlockKind::ListItem)
             && (small(draft) || draft.marked && top(draft) > 0.6 * height)
             && !draft.inside
+            && !is_entry(&draft.text)
     };
     let from = column.iter().rposition(|draft| !can_be(draft)).map_or(0, |last| last + 1);
     let begins = |draft: &Draft| {
@@ -32,6 +33,12 @@ pub fn mark(column: &mut [Draft], body: Style, frame: &Frame) {
     for note in &mut column[from + first..] {
         note.kind = BlockKind::Footnote;
     }
+}
+
+/// `[12] …`: small print of a reference list.
+fn is_entry(text: &str) -> bool {
+    static ENTRY: LazyLock<Regex> = LazyLock::new(|| pattern(r"^\[[\p{L}\d+⁺]{1,12}\]\s"));
+    ENTRY.is_match(text)
 }
 
 fn begins_with_mark(text: &str) -> bool {
@@ -58,6 +65,12 @@ mod tests {
     fn notes(mut column: Vec<Draft>) -> Vec<bool> {
         mark(&mut column, BODY, &FRAME);
         column.iter().map(|draft| draft.kind == BlockKind::Footnote).collect()
+    }
+
+    #[test]
+    fn entries_of_a_reference_list_are_no_notes() {
+        let column = vec![at("Text of the body.", 10.0, 100.0), at("[9] A. Author: A title.", 8.0, 700.0)];
+        assert_eq!(notes(column), [false, false]);
     }
 
     #[test]

@@ -82,7 +82,7 @@ fn marks(pieces: &[(usize, String)]) -> Marks {
 /// The label at the start of `text`, and where the text behind it begins.
 fn label(text: &str, marks: Marks) -> Option<(String, usize)> {
     static BRACKETS: LazyLock<Regex> =
-        LazyLock::new(|| pattern(r"^\s*[\[［]\s*([\p{L}\d][\p{L}\d+*\-:.’']{0,15})\s*[\]］]\s*"));
+        LazyLock::new(|| pattern(r"^\s*[\[［]\s*([\p{L}\d][\p{L}\d+⁺*\-:.’']{0,15})\s*[\]］]\s*"));
     static NUMBERS: LazyLock<Regex> =
         LazyLock::new(|| pattern(r"^\s*\(?(\d{1,3})[.)）．](?:\s+|\p{Han}|\p{Katakana})"));
     let regex = match marks {
