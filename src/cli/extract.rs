@@ -9,7 +9,6 @@ use super::plan;
 use super::reading::{Paper, pictures, read_one};
 use crate::document::{Block, BlockKind, Document, Link, Reference, forms};
 use crate::{Result, report};
-use serde_json::json;
 
 pub fn run(context: &Context, args: Extract) -> Result<()> {
     let input = expand_one_paper(&args.input)?;
@@ -64,15 +63,13 @@ fn part(args: &Extract, only: Only, document: &Document) -> Result<String> {
             Only::Tables => forms::tables(document),
         });
     }
-    let blocks =
-        |wanted: fn(&Block) -> bool| json!(document.blocks.iter().filter(|block| wanted(block)).collect::<Vec<_>>());
-    let value = match only {
-        Only::Body => blocks(Block::is_body),
-        Only::References => json!(document.references),
-        Only::Links => json!(document.links),
-        Only::Tables => blocks(|block| matches!(block.kind, BlockKind::Table { .. })),
-    };
-    output::json(&args.input, &value)
+    let blocks = |wanted: fn(&Block) -> bool| document.blocks.iter().filter(|block| wanted(block)).collect::<Vec<_>>();
+    match only {
+        Only::Body => output::json(&args.input, &blocks(Block::is_body)),
+        Only::References => output::json(&args.input, &document.references),
+        Only::Links => output::json(&args.input, &document.links),
+        Only::Tables => output::json(&args.input, &blocks(|block| matches!(block.kind, BlockKind::Table { .. }))),
+    }
 }
 
 fn entry(reference: &Reference) -> String {

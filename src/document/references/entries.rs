@@ -200,8 +200,13 @@ mod tests {
 
     #[test]
     fn labels_of_all_kinds() {
-        for (text, label) in [("[12] A. One", "12"), ("[Vas+17] B", "Vas+17"), ("3. Lovelace A", "3"), ("[4]著者", "4")]
-        {
+        for (text, label) in [
+            ("[12] A. One", "12"),
+            ("[Vas+17] B", "Vas+17"),
+            ("[Vas⁺17] B", "Vas⁺17"),
+            ("3. Lovelace A", "3"),
+            ("[4]著者", "4"),
+        ] {
             assert_eq!(list(&[text])[0].0.as_deref(), Some(label), "{text}");
         }
         assert_eq!(list(&["Ada Lovelace. 1843. Notes."])[0].0, None);
