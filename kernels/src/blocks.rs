@@ -86,9 +86,9 @@ kernel! {
 /// Calls a block's function for every block. A macro, because a function passed as an argument would be compiled on its
 /// own, without the caller's instruction set.
 macro_rules! each {
-    ($isa:ty, $block:ident, $bytes:ident, $out:ident) => {
-        for (bytes, out) in $bytes.as_chunks().0.iter().zip($out.as_chunks_mut().0) {
-            unsafe { $block::<$isa>(bytes, out) }
+    ($isa:ty, $block:ident, $elements:literal, $bytes:ident, $out:ident) => {
+        for (bytes, out) in $bytes.as_chunks().0.iter().zip($out.as_chunks_mut::<$elements>().0) {
+            unsafe { $block::<$isa, [f32; $elements]>(bytes, out) }
         }
     };
 }
@@ -108,16 +108,16 @@ unsafe fn dequantize_body<S: Simd>(kind: BlockType, bytes: &[u8], out: &mut [f32
                 *out = bf16::from_le_bytes(*bytes).to_f32();
             }
         }
-        BlockType::Q4_0 => each!(S, q4_0, bytes, out),
-        BlockType::Q4_1 => each!(S, q4_1, bytes, out),
-        BlockType::Q5_0 => each!(S, q5_0, bytes, out),
-        BlockType::Q5_1 => each!(S, q5_1, bytes, out),
-        BlockType::Q8_0 => each!(S, q8_0, bytes, out),
-        BlockType::Q2K => each!(S, q2_k, bytes, out),
-        BlockType::Q3K => each!(S, q3_k, bytes, out),
-        BlockType::Q4K => each!(S, q4_k, bytes, out),
-        BlockType::Q5K => each!(S, q5_k, bytes, out),
-        BlockType::Q6K => each!(S, q6_k, bytes, out),
+        BlockType::Q4_0 => each!(S, q4_0, 32, bytes, out),
+        BlockType::Q4_1 => each!(S, q4_1, 32, bytes, out),
+        BlockType::Q5_0 => each!(S, q5_0, 32, bytes, out),
+        BlockType::Q5_1 => each!(S, q5_1, 32, bytes, out),
+        BlockType::Q8_0 => each!(S, q8_0, 32, bytes, out),
+        BlockType::Q2K => each!(S, q2_k, 256, bytes, out),
+        BlockType::Q3K => each!(S, q3_k, 256, bytes, out),
+        BlockType::Q4K => each!(S, q4_k, 256, bytes, out),
+        BlockType::Q5K => each!(S, q5_k, 256, bytes, out),
+        BlockType::Q6K => each!(S, q6_k, 256, bytes, out),
     }
 }
 
@@ -133,17 +133,68 @@ unsafe fn widen<S: Simd>(bytes: &[u8], out: &mut [f32]) {
     }
 }
 
-/// `out = scale · q + offset` for as many bytes as `out` has elements, a multiple of 16.
-#[inline(always)]
-unsafe fn scale<S: Simd>(q: &[i8], scale: f32, offset: f32, out: &mut [f32]) {
-    debug_assert!(q.len() == out.len() && out.len().is_multiple_of(16));
-    for at in (0..out.len()).step_by(S::LANES) {
-        // SAFETY: LANES divides 16.
-        unsafe {
-            let x = S::fma(S::load_i8(q.as_ptr().add(at)), S::splat(scale), S::splat(offset));
-            S::store(out.as_mut_ptr().add(at), x);
+/// Where a block's groups of elements go: element i is `scale · q[i] + offset`.
+pub(crate) trait Sink {
+    /// Takes the elements from `at` on; as many as `q`, 16 or 32.
+    unsafe fn put<S: Simd>(&mut self, at: usize, q: &[i8], scale: f32, offset: f32);
+}
+
+impl<const N: usize> Sink for [f32; N] {
+    #[inline(always)]
+    unsafe fn put<S: Simd>(&mut self, at: usize, q: &[i8], scale: f32, offset: f32) {
+        let out = &mut self[at..at + q.len()];
+        for at in (0..out.len()).step_by(S::LANES) {
+            // SAFETY: LANES divides 16, of which q and out hold a multiple.
+            unsafe {
+                let x = S::fma(S::load_i8(q.as_ptr().add(at)), S::splat(scale), S::splat(offset));
+                S::store(out.as_mut_ptr().add(at), x);
+            }
         }
     }
+}
+
+/// A block's codes as they lie in the file, and its groups of 16 or 32 elements.
+pub(crate) struct Codes {
+    pub(crate) q: [i8; 256],
+    /// Scale and offset of each group, in order.
+    pub(crate) groups: [(f32, f32); 16],
+    taken: usize,
+}
+
+impl Sink for Codes {
+    #[inline(always)]
+    unsafe fn put<S: Simd>(&mut self, at: usize, q: &[i8], scale: f32, offset: f32) {
+        self.q[at..at + q.len()].copy_from_slice(q);
+        self.groups[self.taken] = (scale, offset);
+        self.taken += 1;
+    }
+}
+
+kernel! {
+    /// The codes of one block of a quantised kind. Panics on other kinds, and where `bytes` is not a block.
+    pub(crate) fn codes = codes_body(kind: BlockType, bytes: &[u8]) -> Codes
+}
+
+#[inline(always)]
+unsafe fn codes_body<S: Simd>(kind: BlockType, bytes: &[u8]) -> Codes {
+    let mut codes = Codes { q: [0; 256], groups: [(0.0, 0.0); 16], taken: 0 };
+    let out = &mut codes;
+    unsafe {
+        match kind {
+            BlockType::Q4_0 => q4_0::<S, _>(array(bytes, 0), out),
+            BlockType::Q4_1 => q4_1::<S, _>(array(bytes, 0), out),
+            BlockType::Q5_0 => q5_0::<S, _>(array(bytes, 0), out),
+            BlockType::Q5_1 => q5_1::<S, _>(array(bytes, 0), out),
+            BlockType::Q8_0 => q8_0::<S, _>(array(bytes, 0), out),
+            BlockType::Q2K => q2_k::<S, _>(array(bytes, 0), out),
+            BlockType::Q3K => q3_k::<S, _>(array(bytes, 0), out),
+            BlockType::Q4K => q4_k::<S, _>(array(bytes, 0), out),
+            BlockType::Q5K => q5_k::<S, _>(array(bytes, 0), out),
+            BlockType::Q6K => q6_k::<S, _>(array(bytes, 0), out),
+            BlockType::F32 | BlockType::F16 | BlockType::BF16 => panic!("{kind:?} is not quantised"),
+        }
+    }
+    codes
 }
 
 /// The f16 at `at`.
@@ -163,16 +214,16 @@ fn signed<const N: usize>(q: [u8; N]) -> [i8; N] {
 }
 
 #[inline(always)]
-unsafe fn q4_0<S: Simd>(bytes: &[u8; 18], out: &mut [f32; 32]) {
+unsafe fn q4_0<S: Simd, O: Sink>(bytes: &[u8; 18], out: &mut O) {
     unsafe {
         let d = half::<S>(bytes, 0);
-        scale::<S>(&signed(S::nibbles(array(bytes, 2))), d, -8.0 * d, out);
+        out.put::<S>(0, &signed(S::nibbles(array(bytes, 2))), d, -8.0 * d);
     }
 }
 
 #[inline(always)]
-unsafe fn q4_1<S: Simd>(bytes: &[u8; 20], out: &mut [f32; 32]) {
-    unsafe { scale::<S>(&signed(S::nibbles(array(bytes, 4))), half::<S>(bytes, 0), half::<S>(bytes, 2), out) }
+unsafe fn q4_1<S: Simd, O: Sink>(bytes: &[u8; 20], out: &mut O) {
+    unsafe { out.put::<S>(0, &signed(S::nibbles(array(bytes, 4))), half::<S>(bytes, 0), half::<S>(bytes, 2)) }
 }
 
 #[inline(always)]
@@ -186,24 +237,24 @@ unsafe fn five_bits<S: Simd>(bytes: &[u8; 16], high: &[u8; 4]) -> [i8; 32] {
 }
 
 #[inline(always)]
-unsafe fn q5_0<S: Simd>(bytes: &[u8; 22], out: &mut [f32; 32]) {
+unsafe fn q5_0<S: Simd, O: Sink>(bytes: &[u8; 22], out: &mut O) {
     unsafe {
         let d = half::<S>(bytes, 0);
-        scale::<S>(&five_bits::<S>(array(bytes, 6), array(bytes, 2)), d, -16.0 * d, out);
+        out.put::<S>(0, &five_bits::<S>(array(bytes, 6), array(bytes, 2)), d, -16.0 * d);
     }
 }
 
 #[inline(always)]
-unsafe fn q5_1<S: Simd>(bytes: &[u8; 24], out: &mut [f32; 32]) {
+unsafe fn q5_1<S: Simd, O: Sink>(bytes: &[u8; 24], out: &mut O) {
     unsafe {
         let q = five_bits::<S>(array(bytes, 8), array(bytes, 4));
-        scale::<S>(&q, half::<S>(bytes, 0), half::<S>(bytes, 2), out);
+        out.put::<S>(0, &q, half::<S>(bytes, 0), half::<S>(bytes, 2));
     }
 }
 
 #[inline(always)]
-unsafe fn q8_0<S: Simd>(bytes: &[u8; 34], out: &mut [f32; 32]) {
-    unsafe { scale::<S>(&signed(*array::<32>(bytes, 2)), half::<S>(bytes, 0), 0.0, out) }
+unsafe fn q8_0<S: Simd, O: Sink>(bytes: &[u8; 34], out: &mut O) {
+    unsafe { out.put::<S>(0, &signed(*array::<32>(bytes, 2)), half::<S>(bytes, 0), 0.0) }
 }
 
 /// Pairs of bits: 4 × 32 from each 32 bytes.
@@ -223,19 +274,19 @@ fn bit_pairs(bytes: &[u8; 64]) -> [u8; 256] {
 }
 
 #[inline(always)]
-unsafe fn q2_k<S: Simd>(bytes: &[u8; 84], out: &mut [f32; 256]) {
+unsafe fn q2_k<S: Simd, O: Sink>(bytes: &[u8; 84], out: &mut O) {
     let q = signed(bit_pairs(array(bytes, 16)));
     unsafe {
         let (d, dmin) = (half::<S>(bytes, 80), half::<S>(bytes, 82));
         for (group, packed) in array::<16>(bytes, 0).iter().enumerate() {
             let part = 16 * group..16 * (group + 1);
-            scale::<S>(&q[part.clone()], d * f32::from(packed & 15), -dmin * f32::from(packed >> 4), &mut out[part]);
+            out.put::<S>(part.start, &q[part], d * f32::from(packed & 15), -dmin * f32::from(packed >> 4));
         }
     }
 }
 
 #[inline(always)]
-unsafe fn q3_k<S: Simd>(bytes: &[u8; 110], out: &mut [f32; 256]) {
+unsafe fn q3_k<S: Simd, O: Sink>(bytes: &[u8; 110], out: &mut O) {
     let (high, packed) = (array::<32>(bytes, 0), array::<12>(bytes, 96));
     let mut q = bit_pairs(array(bytes, 32));
     // Bit k of byte i is the third bit of element 32·k + i.
@@ -252,7 +303,7 @@ unsafe fn q3_k<S: Simd>(bytes: &[u8; 110], out: &mut [f32; 256]) {
             let factor = low | (((packed[8 + group % 4] >> (2 * (group / 4))) & 3) << 4);
             let factor = d * (i32::from(factor) - 32) as f32;
             let part = 16 * group..16 * (group + 1);
-            scale::<S>(&q[part.clone()], factor, -4.0 * factor, &mut out[part]);
+            out.put::<S>(part.start, &q[part], factor, -4.0 * factor);
         }
     }
 }
@@ -270,13 +321,13 @@ fn scale_and_min(packed: &[u8; 12], i: usize) -> (f32, f32) {
 
 /// Scales the eight groups of 32 of a Q4_K or Q5_K block.
 #[inline(always)]
-unsafe fn scale_groups<S: Simd>(q: &[i8; 256], header: &[u8], out: &mut [f32; 256]) {
+unsafe fn scale_groups<S: Simd, O: Sink>(q: &[i8; 256], header: &[u8], out: &mut O) {
     unsafe {
         let (d, dmin) = (half::<S>(header, 0), half::<S>(header, 2));
         for group in 0..8 {
             let (factor, min) = scale_and_min(array(header, 4), group);
             let part = 32 * group..32 * (group + 1);
-            scale::<S>(&q[part.clone()], d * factor, -dmin * min, &mut out[part]);
+            out.put::<S>(part.start, &q[part], d * factor, -dmin * min);
         }
     }
 }
@@ -295,12 +346,12 @@ fn wide_nibbles(bytes: &[u8; 128]) -> [u8; 256] {
 }
 
 #[inline(always)]
-unsafe fn q4_k<S: Simd>(bytes: &[u8; 144], out: &mut [f32; 256]) {
-    unsafe { scale_groups::<S>(&signed(wide_nibbles(array(bytes, 16))), bytes, out) }
+unsafe fn q4_k<S: Simd, O: Sink>(bytes: &[u8; 144], out: &mut O) {
+    unsafe { scale_groups::<S, O>(&signed(wide_nibbles(array(bytes, 16))), bytes, out) }
 }
 
 #[inline(always)]
-unsafe fn q5_k<S: Simd>(bytes: &[u8; 176], out: &mut [f32; 256]) {
+unsafe fn q5_k<S: Simd, O: Sink>(bytes: &[u8; 176], out: &mut O) {
     let high = array::<32>(bytes, 16);
     let mut q = wide_nibbles(array(bytes, 48));
     // Bit k of byte i is the fifth bit of element 32·k + i.
@@ -309,11 +360,11 @@ unsafe fn q5_k<S: Simd>(bytes: &[u8; 176], out: &mut [f32; 256]) {
             q[i] |= ((high[i] >> k) & 1) << 4;
         }
     }
-    unsafe { scale_groups::<S>(&signed(q), bytes, out) }
+    unsafe { scale_groups::<S, O>(&signed(q), bytes, out) }
 }
 
 #[inline(always)]
-unsafe fn q6_k<S: Simd>(bytes: &[u8; 210], out: &mut [f32; 256]) {
+unsafe fn q6_k<S: Simd, O: Sink>(bytes: &[u8; 210], out: &mut O) {
     let scales = array::<16>(bytes, 192);
     let mut q = [0i8; 256];
     for (pass, q) in q.as_chunks_mut::<128>().0.iter_mut().enumerate() {
@@ -330,7 +381,7 @@ unsafe fn q6_k<S: Simd>(bytes: &[u8; 210], out: &mut [f32; 256]) {
         let d = half::<S>(bytes, 208);
         for (group, &factor) in scales.iter().enumerate() {
             let part = 16 * group..16 * (group + 1);
-            scale::<S>(&q[part.clone()], d * f32::from(factor as i8), 0.0, &mut out[part]);
+            out.put::<S>(part.start, &q[part], d * f32::from(factor as i8), 0.0);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr, sync::OnceLock};
 /// Instruction sets that kernels are compiled for, best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Isa {
-    /// AVX-512 F, BW, DQ and VL.
+    /// AVX-512 F, BW, DQ, VL and VNNI.
     Avx512,
     /// AVX2, FMA and F16C.
     Avx2,
@@ -40,6 +40,7 @@ impl Isa {
                     && is_x86_feature_detected!("avx512bw")
                     && is_x86_feature_detected!("avx512dq")
                     && is_x86_feature_detected!("avx512vl")
+                    && is_x86_feature_detected!("avx512vnni")
                     && Isa::Avx2.is_available()
             }
             Isa::Avx2 => {

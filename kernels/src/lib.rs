@@ -19,6 +19,7 @@ mod gemm;
 pub mod isa;
 pub mod linear;
 pub mod mapping;
+pub mod packed;
 pub mod reference;
 mod simd;
 

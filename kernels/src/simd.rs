@@ -56,6 +56,12 @@ pub(crate) trait Simd: Copy {
     }
     unsafe fn sum(v: Self::V) -> f32;
     unsafe fn largest(v: Self::V) -> f32;
+    /// LANES sums of products of bytes.
+    type I: Copy;
+    unsafe fn splat_i32(x: i32) -> Self::I;
+    /// To each lane the products of its four unsigned bytes at `u` with the four signed bytes of `a`.
+    unsafe fn dot4(sum: Self::I, u: *const u8, a: i32) -> Self::I;
+    unsafe fn to_f32(v: Self::I) -> Self::V;
 }
 
 /// eˣ to about 2 units in the last place, x held between -87 and 88 (so that e^-∞ is about 1e-38, and nothing overflows).
@@ -173,6 +179,24 @@ impl Simd for Portable {
     unsafe fn largest(v: Self::V) -> f32 {
         v.iter().fold(f32::NEG_INFINITY, |a, &b| if b > a { b } else { a })
     }
+    type I = [i32; 8];
+
+    #[inline(always)]
+    unsafe fn splat_i32(x: i32) -> Self::I {
+        [x; 8]
+    }
+    #[inline(always)]
+    unsafe fn dot4(mut sum: Self::I, u: *const u8, a: i32) -> Self::I {
+        let (u, a) = (unsafe { u.cast::<[[u8; 4]; 8]>().read_unaligned() }, a.to_le_bytes());
+        for (sum, u) in sum.iter_mut().zip(u) {
+            *sum += (0..4).map(|i| i32::from(u[i]) * i32::from(a[i] as i8)).sum::<i32>();
+        }
+        sum
+    }
+    #[inline(always)]
+    unsafe fn to_f32(v: Self::I) -> Self::V {
+        v.map(|x| x as f32)
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -270,6 +294,29 @@ impl Simd for Avx2 {
             _mm_cvtss_f32(_mm_max_ss(pair, _mm_shuffle_ps::<1>(pair, pair)))
         }
     }
+    type I = __m256i;
+
+    #[inline(always)]
+    unsafe fn splat_i32(x: i32) -> Self::I {
+        unsafe { _mm256_set1_epi32(x) }
+    }
+    #[inline(always)]
+    unsafe fn dot4(sum: Self::I, u: *const u8, a: i32) -> Self::I {
+        // Bytes of even and of odd places as 16 bits, so that no sum of two products saturates.
+        unsafe {
+            let (u, a) = (_mm256_loadu_si256(u.cast()), _mm256_set1_epi32(a));
+            let even = _mm256_madd_epi16(
+                _mm256_and_si256(u, _mm256_set1_epi16(255)),
+                _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(a)),
+            );
+            let odd = _mm256_madd_epi16(_mm256_srli_epi16::<8>(u), _mm256_srai_epi16::<8>(a));
+            _mm256_add_epi32(sum, _mm256_add_epi32(even, odd))
+        }
+    }
+    #[inline(always)]
+    unsafe fn to_f32(v: Self::I) -> Self::V {
+        unsafe { _mm256_cvtepi32_ps(v) }
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -355,6 +402,20 @@ impl Simd for Avx512 {
     unsafe fn largest(v: Self::V) -> f32 {
         unsafe { _mm512_reduce_max_ps(v) }
     }
+    type I = __m512i;
+
+    #[inline(always)]
+    unsafe fn splat_i32(x: i32) -> Self::I {
+        unsafe { _mm512_set1_epi32(x) }
+    }
+    #[inline(always)]
+    unsafe fn dot4(sum: Self::I, u: *const u8, a: i32) -> Self::I {
+        unsafe { _mm512_dpbusd_epi32(sum, _mm512_loadu_si512(u.cast()), _mm512_set1_epi32(a)) }
+    }
+    #[inline(always)]
+    unsafe fn to_f32(v: Self::I) -> Self::V {
+        unsafe { _mm512_cvtepi32_ps(v) }
+    }
 }
 
 /// Defines `fn $name(isa, args…)`, which runs `$body::<S>(args…)` compiled for the instruction set `isa`.
@@ -364,7 +425,7 @@ macro_rules! kernel {
         #[allow(clippy::too_many_arguments)]
         $vis fn $name(isa: $crate::Isa, $($arg: $ty),*) $(-> $ret)? {
             #[cfg(target_arch = "x86_64")]
-            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
             #[allow(clippy::too_many_arguments)]
             unsafe fn avx512($($arg: $ty),*) $(-> $ret)? {
                 unsafe { $body::<$crate::simd::Avx512>($($arg),*) }

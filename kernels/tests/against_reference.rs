@@ -6,6 +6,7 @@ use ronbun_kernels::{
     blocks::{self, BlockType},
     elementwise::{self, Pairing},
     linear::{self, Weights},
+    packed::{self, Activations, Packed},
     reference,
 };
 
@@ -265,4 +266,43 @@ fn rotation_in_both_pairings() {
     elementwise::rotate(&mut got, &cos, &sin, 1, 10, Pairing::HalfSplit);
     assert_close(&got[..8], &expected[0].1, 1e-6, "partial rotation");
     assert_eq!(got[8..], [9.0, 10.0]);
+}
+
+#[test]
+fn packed_linears_of_every_type_and_shape() {
+    let mut random = Random(11);
+    for kind in BlockType::ALL {
+        for (m, n, k) in [(1, 5, 256), (2, 16, 512), (9, 33, 256), (24, 65, 256), (61, 130, 1280)] {
+            let (bytes, values) = quantised(kind, n, k, &mut random);
+            let Some(size) = packed::size(kind, n, k) else {
+                assert!(matches!(kind, BlockType::F32 | BlockType::F16 | BlockType::BF16));
+                continue;
+            };
+            let mut packed = vec![0xAA; size];
+            packed::pack(kind, &bytes, n, k, &mut packed);
+            let (x, bias) = (random.vec(m * k), random.vec(n));
+            for isa in Isa::available() {
+                let x = Activations::new(isa, &x, k);
+                let expected = reference::linear(&x.values(), &values, k, Some(&bias));
+                let mut y = vec![f32::NAN; m * n];
+                packed::linear(isa, &x, Packed { kind, bytes: &packed, rows: n, columns: k }, Some(&bias), &mut y);
+                // Scales are rounded to halves.
+                assert_close(&y, &expected, 1e-3, &format!("{kind:?} ({m}, {n}, {k}) on {isa}"));
+            }
+        }
+    }
+}
+
+#[test]
+fn activations_round_to_half_a_step() {
+    let mut random = Random(12);
+    let mut x = random.vec(5 * 96);
+    x[96..128].fill(0.0);
+    for isa in Isa::available() {
+        let rounded = Activations::new(isa, &x, 96).values();
+        for (x, rounded) in x.chunks_exact(32).zip(rounded.chunks_exact(32)) {
+            let step = x.iter().fold(0f32, |most, x| most.max(x.abs())) / 127.0;
+            assert!(x.iter().zip(rounded).all(|(x, rounded)| (x - rounded).abs() <= 0.501 * step), "on {isa}");
+        }
+    }
 }
