@@ -51,7 +51,8 @@ impl Asked<'_> {
             let mut again = Vec::new();
             for (&index, reply) in open.iter().zip(replies) {
                 let attempt = self.cleaned(index, reply, round + 1);
-                let flaw = flaw(&attempt, &self.questions[index].text, self.language);
+                let asked = [self.questions[index].text.as_str(), &self.prompt.system];
+                let flaw = flaw(&attempt, asked, self.language);
                 // A second circle is enough: such answers are the longest, and a third try seldom helps.
                 let second_circle = flaw == Flaw::Loop && matches!(best[index], Some((Flaw::Loop, _)));
                 if flaw != Flaw::None && !second_circle {
@@ -116,11 +117,12 @@ impl Asked<'_> {
     }
 }
 
-fn flaw(attempt: &Attempt, question: &str, asked: &str) -> Flaw {
+/// `question`: the question itself and the instructions around it.
+fn flaw(attempt: &Attempt, [question, instructions]: [&str; 2], asked: &str) -> Flaw {
     if attempt.text.is_empty() {
         return Flaw::Empty;
     }
-    if is_echo(&attempt.text, question) {
+    if is_echo(&attempt.text, question, instructions) {
         return Flaw::Echo;
     }
     if let Some(found) = language::wrong(&attempt.text, asked) {
@@ -132,16 +134,16 @@ fn flaw(attempt: &Attempt, question: &str, asked: &str) -> Flaw {
 /// An answer is nearly its question if this much of its letters' trigrams are the question's.
 const ECHO: f64 = 0.8;
 
-/// Whether every line of the answer stands in the question, marks and case aside, or nearly does. Small models give back
+/// Whether every line of the answer stands in the question or in the instructions, marks and case aside, or nearly does. Small models give back
 /// the form that a question asks for. An answer that a question asks for word by word (it stands there in quotes) is none.
-fn is_echo(text: &str, question: &str) -> bool {
+fn is_echo(text: &str, question: &str, instructions: &str) -> bool {
     let words =
         |text: &str| text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect::<String>();
     let whole = text.trim();
     if ["\"", "「"].iter().any(|quote| question.contains(&format!("{quote}{whole}"))) {
         return false;
     }
-    let question = words(question);
+    let (question, instructions) = (words(question), words(instructions));
     let lines = || text.lines().map(words).filter(|line| !line.is_empty());
     let trigrams = |text: &str| -> HashSet<[char; 3]> {
         let letters: Vec<char> = text.chars().collect();
@@ -149,7 +151,7 @@ fn is_echo(text: &str, question: &str) -> bool {
     };
     let (asked, answered) = (trigrams(&question), lines().flat_map(|line| trigrams(&line)).collect::<HashSet<_>>());
     let nearly = answered.intersection(&asked).count() as f64 >= ECHO * answered.len() as f64;
-    lines().all(|line| question.contains(&line)) || !answered.is_empty() && nearly
+    lines().all(|line| question.contains(&line) || instructions.contains(&line)) || !answered.is_empty() && nearly
 }
 
 /// Keeps the answer with the lesser flaw, of two that were cut at a circle the longer one, else the first.
@@ -224,16 +226,22 @@ mod tests {
     #[test]
     fn answers_that_only_repeat_the_question() {
         let question = "One bullet each: authors, title, year, and why to read it.";
-        assert!(is_echo("- Authors, title, year, and why to read it.", question));
-        assert!(!is_echo("- Authors, title, year.\n- Vaswani, Attention, 2017.", question));
+        assert!(is_echo("- Authors, title, year, and why to read it.", question, ""));
+        assert!(!is_echo("- Authors, title, year.\n- Vaswani, Attention, 2017.", question, ""));
         let japanese = "「- 手法の名前：その弱点」の形で、日本語で答えてください。";
-        assert!(is_echo("- 手法の名前：その弱点", "形は手法の名前：その弱点です"));
-        assert!(is_echo("日本語で答えてください。", japanese));
+        assert!(is_echo("- 手法の名前：その弱点", "形は手法の名前：その弱点です", ""));
+        assert!(is_echo("日本語で答えてください。", japanese, ""));
+        assert!(is_echo(
+            "no preamble, no repetition.",
+            question,
+            "Answer at once: no preamble, no repetition. Be exact."
+        ));
         let asked = "二つの段落に分けて答えてください。第一の段落では、どのデータを使い、どの指標で、どのような数値を得て、何と比較したのかを述べてください。";
         assert!(is_echo(
             "第一段落では、データを使い、どの指標で、どのような数値を得て、何と比較したのかを述べています。",
-            asked
+            asked,
+            ""
         ));
-        assert!(!is_echo("リンクがありません。", "なければ、「リンクがありません。」とだけ書いてください。"));
+        assert!(!is_echo("リンクがありません。", "なければ、「リンクがありません。」とだけ書いてください。", ""));
     }
 }
