@@ -140,7 +140,10 @@ fn is_echo(text: &str, question: &str, instructions: &str) -> bool {
     let words =
         |text: &str| text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect::<String>();
     let whole = text.trim();
-    if ["\"", "「"].iter().any(|quote| question.contains(&format!("{quote}{whole}"))) {
+    if ["\"", "「"]
+        .iter()
+        .any(|quote| [question, instructions].iter().any(|text| text.contains(&format!("{quote}{whole}"))))
+    {
         return false;
     }
     let (question, instructions) = (words(question), words(instructions));
