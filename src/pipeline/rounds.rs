@@ -139,7 +139,7 @@ const ECHO: f64 = 0.8;
 fn is_echo(text: &str, question: &str, instructions: &str) -> bool {
     let words =
         |text: &str| text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect::<String>();
-    let whole = text.trim();
+    let whole = text.trim().trim_end_matches(['。', '.']);
     if ["\"", "「"]
         .iter()
         .any(|quote| [question, instructions].iter().any(|text| text.contains(&format!("{quote}{whole}"))))
