@@ -7,6 +7,8 @@
 //! | [`blocks`] | GGUF's tensor types: bytes → f32 |
 //! | [`linear`] | `y = x · Wᵀ` from weights as they lie in the file |
 //! | [`attention`] | keys and values in blocks, attention over them with an online softmax |
+//! | [`packed`] | quantised linears in integers, over weights packed for them |
+//! | [`ceiling`] | what the machine can do at most |
 //! | [`elementwise`] | norms, rotary embedding, gated activation |
 //! | [`reference`](mod@reference) | the same in naive f64: what the tests hold every kernel to |
 //!
@@ -14,6 +16,7 @@
 
 pub mod attention;
 pub mod blocks;
+pub mod ceiling;
 pub mod elementwise;
 mod gemm;
 pub mod isa;

@@ -14,6 +14,18 @@ impl Mapping {
         // SIGBUS; model files are placed by renaming and never written in place.
         unsafe { memmap2::Mmap::map(&file) }.map(Mapping)
     }
+
+    /// Lets go of the memory that holds these bytes; they are read from the file again if they are touched again.
+    pub fn let_go(&self, range: std::ops::Range<usize>) {
+        #[cfg(unix)]
+        if range.start < range.end && range.end <= self.0.len() {
+            // SAFETY: the map is of a file, read-only and shared: its pages come back with the same bytes. A failure leaves
+            // the pages where they are, which does no harm.
+            let _ = unsafe {
+                self.0.unchecked_advise_range(memmap2::UncheckedAdvice::DontNeed, range.start, range.end - range.start)
+            };
+        }
+    }
 }
 
 impl Deref for Mapping {

@@ -19,7 +19,7 @@ use half::f16;
 use rayon::prelude::*;
 
 /// Rows of a tile.
-const TILE: usize = 16;
+pub const TILE: usize = 16;
 /// Activations that share a scale.
 const SPAN: usize = 32;
 /// Bytes before a tile's groups: the factor of its scales.
@@ -153,78 +153,128 @@ pub struct Packed<'a> {
     pub columns: usize,
 }
 
-/// Rows of activations as signed bytes.
+/// Rows of activations as signed bytes, in the order in which their products with weights of one type take them: panels of
+/// [`PANEL`] rows, the last of 1, 2, 4 or 8, filled up with zeros.
 pub struct Activations {
+    kind: BlockType,
     rows: usize,
     columns: usize,
-    /// (rows, columns)
+    /// For each panel (columns / 4, rows of the panel, 4).
     codes: Vec<i8>,
-    /// (rows, columns / 32)
+    /// For each panel (columns / 32, rows of the panel).
     scales: Vec<f32>,
-    /// Sums of 16 codes each: (rows, columns / 16).
-    sums: Vec<i32>,
+    /// Of each group of the weights the sum of codes times minus the code for zero: (columns / group, rows of the panel).
+    shifts: Vec<i32>,
+    /// Of each group the sum of what the codes stand for; laid out as `shifts`.
+    sums: Vec<f32>,
+}
+
+/// Rows whose products with a tile are collected at a time, at most.
+const PANEL: usize = 8;
+
+/// Rows of the panel that begins with row `first` of `rows`.
+fn panel_rows(rows: usize, first: usize) -> usize {
+    (rows - first).next_power_of_two().min(PANEL)
 }
 
 impl Activations {
-    /// Rounds `x` (rows, columns); `columns` is a multiple of 32.
-    pub fn new(isa: Isa, x: &[f32], columns: usize) -> Activations {
-        assert!(columns.is_multiple_of(SPAN) && x.len().is_multiple_of(columns), "shape of x");
+    /// Rounds `x` (rows, columns) for products with weights of type `kind`, which is quantised; `columns` is a multiple of
+    /// 32.
+    pub fn new(isa: Isa, x: &[f32], columns: usize, kind: BlockType) -> Activations {
+        let form = Form::of(kind).expect("a quantised type");
+        assert!(columns > 0 && columns.is_multiple_of(SPAN) && x.len().is_multiple_of(columns), "shape of x");
         let rows = x.len() / columns;
-        let mut codes = vec![0i8; x.len()];
-        let mut scales = vec![0f32; x.len() / SPAN];
-        let mut sums = vec![0i32; x.len() / 16];
-        let parts = x.par_chunks(columns).zip(codes.par_chunks_mut(columns));
-        let parts = parts.zip(scales.par_chunks_mut(columns / SPAN).zip(sums.par_chunks_mut(columns / 16)));
-        parts.for_each(|((x, codes), (scales, sums))| round_row(isa, x, codes, scales, sums));
-        Activations { rows, columns, codes, scales, sums }
+        let padded = rows / PANEL * PANEL + if rows.is_multiple_of(PANEL) { 0 } else { panel_rows(rows % PANEL, 0) };
+        let mut codes = vec![0i8; padded * columns];
+        let mut scales = vec![0f32; padded * columns / SPAN];
+        let mut shifts = vec![0i32; padded * columns / form.group];
+        let mut sums = vec![0f32; padded * columns / form.group];
+        let panels = x.par_chunks(PANEL * columns).zip(codes.par_chunks_mut(PANEL * columns));
+        let panels = panels.zip(scales.par_chunks_mut(PANEL * columns / SPAN));
+        let panels = panels.zip(shifts.par_chunks_mut(PANEL * columns / form.group));
+        let panels = panels.zip(sums.par_chunks_mut(PANEL * columns / form.group));
+        panels.for_each(|((((x, codes), scales), shifts), sums)| {
+            round_panel(isa, x, columns, form, Panel { codes, scales, shifts, sums });
+        });
+        Activations { kind, rows, columns, codes, scales, shifts, sums }
     }
 
     /// What the rounded rows stand for: (rows, columns).
     pub fn values(&self) -> Vec<f32> {
-        let spans = self.codes.chunks_exact(SPAN).zip(&self.scales);
-        spans.flat_map(|(codes, scale)| codes.iter().map(move |code| f32::from(*code) * scale)).collect()
+        let value = |row: usize, column: usize| {
+            let (first, rows) = (row / PANEL * PANEL, panel_rows(self.rows, row / PANEL * PANEL));
+            let code = self.codes[first * self.columns + (column / 4 * rows + row - first) * 4 + column % 4];
+            f32::from(code) * self.scales[first * self.columns / SPAN + column / SPAN * rows + row - first]
+        };
+        (0..self.rows).flat_map(|row| (0..self.columns).map(move |column| value(row, column))).collect()
     }
+}
+
+/// A panel's share of what [`Activations`] holds.
+struct Panel<'a> {
+    codes: &'a mut [i8],
+    scales: &'a mut [f32],
+    shifts: &'a mut [i32],
+    sums: &'a mut [f32],
 }
 
 kernel! {
-    fn round_row = round_body(x: &[f32], codes: &mut [i8], scales: &mut [f32], sums: &mut [i32])
+    fn round_panel = round_body(x: &[f32], columns: usize, form: Form, out: Panel)
 }
 
 #[inline(always)]
-unsafe fn round_body<S: Simd>(x: &[f32], codes: &mut [i8], scales: &mut [f32], sums: &mut [i32]) {
-    for ((x, codes), (scale, sums)) in x
-        .as_chunks::<SPAN>()
-        .0
-        .iter()
-        .zip(codes.as_chunks_mut::<SPAN>().0)
-        .zip(scales.iter_mut().zip(sums.as_chunks_mut::<2>().0))
-    {
-        let mut most = 0f32;
-        for x in x {
-            most = if x.abs() > most { x.abs() } else { most };
-        }
-        *scale = most / 127.0;
-        let inverse = if most > 0.0 { 127.0 / most } else { 0.0 };
-        let mut rounded = [0f32; SPAN];
-        for at in (0..SPAN).step_by(S::LANES) {
-            // SAFETY: LANES divides 32.
-            unsafe {
-                let v = S::mul(S::load(x.as_ptr().add(at)), S::splat(inverse));
-                S::store(rounded.as_mut_ptr().add(at), S::round(v));
+unsafe fn round_body<S: Simd>(x: &[f32], columns: usize, form: Form, out: Panel) {
+    let rows = out.codes.len() / columns;
+    for (row, x) in x.chunks_exact(columns).enumerate() {
+        for (span, x) in x.as_chunks::<SPAN>().0.iter().enumerate() {
+            // SAFETY: the instruction set is the caller's.
+            let (scale, codes, sums) = unsafe { round_span::<S>(x) };
+            out.scales[span * rows + row] = scale;
+            for (four, codes) in codes.as_chunks::<4>().0.iter().enumerate() {
+                let at = ((span * SPAN / 4 + four) * rows + row) * 4;
+                out.codes[at..at + 4].copy_from_slice(codes);
             }
-        }
-        for (code, rounded) in codes.iter_mut().zip(&rounded) {
-            *code = *rounded as i8;
-        }
-        for (sum, codes) in sums.iter_mut().zip(codes.as_chunks::<16>().0) {
-            *sum = codes.iter().map(|code| i32::from(*code)).sum();
+            for (group, sums) in sums.chunks_exact(form.group / 16).enumerate() {
+                let sum = sums.iter().sum::<f32>();
+                let at = (span * SPAN / form.group + group) * rows + row;
+                out.shifts[at] = -i32::from(form.zero) * sum as i32;
+                out.sums[at] = scale * sum;
+            }
         }
     }
 }
 
-/// `y[m × rows] = x[m × columns] · Wᵀ`, plus `bias` to each row of y where there is one. Panics on wrong lengths.
+/// Scale, codes, and sums of sixteen codes each.
+#[inline(always)]
+unsafe fn round_span<S: Simd>(x: &[f32; SPAN]) -> (f32, [i8; SPAN], [f32; 2]) {
+    // SAFETY: LANES divides 16.
+    unsafe {
+        let mut most = S::splat(0.0);
+        for at in (0..SPAN).step_by(S::LANES) {
+            let v = S::load(x.as_ptr().add(at));
+            most = S::max(most, S::max(v, S::mul(v, S::splat(-1.0))));
+        }
+        let most = S::largest(most);
+        let inverse = S::splat(if most > 0.0 { 127.0 / most } else { 0.0 });
+        let mut codes = [0i8; SPAN];
+        let mut sums = [0f32; 2];
+        for (half, sum) in sums.iter_mut().enumerate() {
+            let mut total = S::splat(0.0);
+            for at in (16 * half..16 * (half + 1)).step_by(S::LANES) {
+                let v = S::round(S::mul(S::load(x.as_ptr().add(at)), inverse));
+                S::store_i8(codes.as_mut_ptr().add(at), v);
+                total = S::add(total, v);
+            }
+            *sum = S::sum(total);
+        }
+        (most / 127.0, codes, sums)
+    }
+}
+
+/// `y[m × rows] = x[m × columns] · Wᵀ`, plus `bias` to each row of y where there is one. Panics on wrong lengths, and on
+/// activations that were rounded for weights of another type.
 pub fn linear(isa: Isa, x: &Activations, weights: Packed, bias: Option<&[f32]>, y: &mut [f32]) {
-    assert_eq!(x.columns, weights.columns, "width of x");
+    assert_eq!((x.kind, x.columns), (weights.kind, weights.columns), "type and width of x");
     assert_eq!(Some(weights.bytes.len()), size(weights.kind, weights.rows, weights.columns), "bytes of the weights");
     assert_eq!(Some(y.len()), x.rows.checked_mul(weights.rows), "length of y");
     assert!(bias.is_none_or(|bias| bias.len() == weights.rows), "length of the bias");
@@ -251,6 +301,10 @@ unsafe impl Send for Output {}
 // SAFETY: as above.
 unsafe impl Sync for Output {}
 
+/// Inputs that are gone through at a time: a tile's share of them stays in the first-level cache, that of 512 activations in
+/// the second.
+const DEPTH: usize = 2048;
+
 kernel! {
     fn products = products_body(x: &Activations, form: Form, weights: Packed, bias: Option<&[f32]>, tiles: std::ops::Range<usize>, y: Output)
 }
@@ -265,118 +319,190 @@ unsafe fn products_body<S: Simd>(
     y: Output,
 ) {
     let bytes = form.tile_bytes(weights.columns);
-    // The codes of a tile, a byte each, where many rows of x share the work of unpacking them.
-    let mut wide = vec![0u8; TILE * weights.columns];
-    for tile in tiles {
-        let packed = &weights.bytes[tile * bytes..(tile + 1) * bytes];
-        let unit = f32::from_le_bytes(*packed.first_chunk().expect("a header"));
-        let groups = &packed[HEADER..];
-        if form.narrow {
-            for (codes, wide) in groups.chunks_exact(form.group_bytes()).zip(wide.chunks_exact_mut(TILE * form.group)) {
-                for (packed, wide) in
-                    codes[..form.code_bytes()].as_chunks::<64>().0.iter().zip(wide.as_chunks_mut::<128>().0)
-                {
-                    for i in 0..64 {
-                        wide[i] = packed[i] & 15;
-                        wide[64 + i] = packed[i] >> 4;
+    let panels = x.rows.div_ceil(PANEL);
+    // The codes of a tile, a byte each, where several panels share the work of unpacking them.
+    let unpack = form.narrow && panels > 1;
+    let mut wide = vec![0u8; if unpack { TILE * DEPTH.min(weights.columns) } else { 0 }];
+    for start in (0..weights.columns).step_by(DEPTH) {
+        let groups = start / form.group..(start + DEPTH).min(weights.columns) / form.group;
+        for tile in tiles.clone() {
+            let packed = &weights.bytes[tile * bytes..(tile + 1) * bytes];
+            let unit = f32::from_le_bytes(*packed.first_chunk().expect("a header"));
+            let packed = &packed[HEADER..][groups.start * form.group_bytes()..groups.end * form.group_bytes()];
+            if unpack {
+                widen(form, packed, &mut wide);
+            }
+            let part = Part {
+                form,
+                packed,
+                unit,
+                codes: if unpack { wide.as_ptr() } else { packed.as_ptr() },
+                unpacked: unpack,
+            };
+            let columns = tile * TILE..weights.rows.min((tile + 1) * TILE);
+            let bias = bias.filter(|_| start == 0).map(|bias| &bias[columns.clone()]);
+            for panel in 0..panels {
+                let first = panel * PANEL;
+                let rows = panel_rows(x.rows, first);
+                let mut sums = [[0f32; TILE]; PANEL];
+                // SAFETY: the groups are the tile's and the panel's; the caller checked all lengths.
+                unsafe {
+                    match rows {
+                        8 => part.with::<S, 8>(x, first, groups.start, &mut sums),
+                        4 => part.with::<S, 4>(x, first, groups.start, &mut sums),
+                        2 => part.with::<S, 2>(x, first, groups.start, &mut sums),
+                        _ => part.with::<S, 1>(x, first, groups.start, &mut sums),
                     }
                 }
-            }
-        }
-        let first = tile * TILE;
-        let count = TILE.min(weights.rows - first);
-        let mut row = 0;
-        while row < x.rows {
-            let mut sums = [[0f32; TILE]; MOST_ROWS];
-            let unpacked = form.narrow.then_some(wide.as_slice());
-            // SAFETY: lengths were checked by the caller; rows row.. are x's.
-            let taken = unsafe {
-                match x.rows - row {
-                    8.. => tile_products::<S, 8>(x, row, form, groups, unpacked, &mut sums),
-                    6.. => tile_products::<S, 6>(x, row, form, groups, unpacked, &mut sums),
-                    4.. => tile_products::<S, 4>(x, row, form, groups, unpacked, &mut sums),
-                    2.. => tile_products::<S, 2>(x, row, form, groups, unpacked, &mut sums),
-                    _ => tile_products::<S, 1>(x, row, form, groups, unpacked, &mut sums),
-                }
-            };
-            for (i, sums) in sums.iter().enumerate().take(taken) {
-                for (j, sum) in sums.iter().enumerate().take(count) {
-                    let bias = bias.map_or(0.0, |bias| bias[first + j]);
-                    // SAFETY: row + i < x.rows and first + j < weights.rows; no other task writes these columns.
-                    unsafe { *y.start.add((row + i) * y.stride + first + j) = sum * unit + bias };
+                for (i, sums) in sums.iter().enumerate().take(x.rows - first) {
+                    // SAFETY: row first + i is x's and the columns are the weights'; no other task writes these columns.
+                    let y = unsafe {
+                        std::slice::from_raw_parts_mut(
+                            y.start.add((first + i) * y.stride + columns.start),
+                            columns.len(),
+                        )
+                    };
+                    store(y, sums, start == 0, bias);
                 }
             }
-            row += taken;
         }
     }
 }
 
-/// Rows of x that are multiplied with a tile at a time, at most.
-const MOST_ROWS: usize = 8;
-/// Vectors of a tile's width on the narrowest instruction set.
-const VECTORS: usize = 2;
-
-/// Adds the products of ROWS rows of x with a tile to `sums`; returns ROWS.
+/// A tile's results for one row: the first ones replace what y holds, others are added to it.
 #[inline(always)]
-unsafe fn tile_products<S: Simd, const ROWS: usize>(
-    x: &Activations,
-    row: usize,
-    form: Form,
-    groups: &[u8],
-    unpacked: Option<&[u8]>,
-    sums: &mut [[f32; TILE]; MOST_ROWS],
-) -> usize {
-    let columns = x.columns;
-    let vectors = TILE / S::LANES;
-    unsafe {
-        let mut totals = [[S::splat(0.0); VECTORS]; ROWS];
-        for (index, packed) in groups.chunks_exact(form.group_bytes()).enumerate() {
-            let first = index * form.group;
-            let codes = match unpacked {
-                Some(wide) => wide.as_ptr().add(TILE * first),
-                None => packed.as_ptr(),
-            };
-            let a = x.codes.as_ptr().add(row * columns + first);
-            let mut dots = [[S::splat_i32(0); VECTORS]; ROWS];
-            let mut counts = [0i32; ROWS];
-            for (i, (dots, count)) in dots.iter_mut().zip(&mut counts).enumerate() {
-                let at = ((row + i) * columns + first) / 16;
-                *count = *x.sums.get_unchecked(at);
-                if form.group == 32 {
-                    *count += *x.sums.get_unchecked(at + 1);
-                }
-                *dots = [S::splat_i32(-i32::from(form.zero) * *count); VECTORS];
-            }
-            for step in 0..form.group / 4 {
-                for v in 0..vectors {
-                    let u = codes.add(step * 4 * TILE + v * 4 * S::LANES);
-                    for (i, dots) in dots.iter_mut().enumerate() {
-                        let four = a.add(i * columns + 4 * step).cast::<i32>().read_unaligned();
-                        dots[v] = S::dot4(dots[v], u, four);
-                    }
-                }
-            }
-            let halves = packed.as_ptr().add(form.code_bytes());
-            for v in 0..vectors {
-                let scale = S::load_f16(halves.add(2 * v * S::LANES).cast());
-                for (i, (totals, dots)) in totals.iter_mut().zip(&dots).enumerate() {
-                    let s = *x.scales.get_unchecked(((row + i) * columns + first) / SPAN);
-                    totals[v] = S::fma(S::to_f32(dots[v]), S::mul(scale, S::splat(s)), totals[v]);
-                }
-                if form.offset {
-                    let offset = S::load_f16(halves.add(2 * TILE + 2 * v * S::LANES).cast());
-                    for (i, (totals, count)) in totals.iter_mut().zip(&counts).enumerate() {
-                        let s = *x.scales.get_unchecked(((row + i) * columns + first) / SPAN);
-                        totals[v] = S::fma(offset, S::splat(s * *count as f32), totals[v]);
-                    }
-                }
-            }
-        }
-        for (sums, totals) in sums.iter_mut().zip(&totals) {
-            for (v, &total) in totals.iter().enumerate().take(vectors) {
-                S::store(sums.as_mut_ptr().add(v * S::LANES), total);
+fn store(y: &mut [f32], sums: &[f32; TILE], first: bool, bias: Option<&[f32]>) {
+    match (y.as_chunks_mut::<TILE>().0, first) {
+        ([y], true) => *y = *sums,
+        ([y], false) => y.iter_mut().zip(sums).for_each(|(y, sum)| *y += sum),
+        (_, true) => y.iter_mut().zip(sums).for_each(|(y, sum)| *y = *sum),
+        (_, false) => y.iter_mut().zip(sums).for_each(|(y, sum)| *y += sum),
+    }
+    if let Some(bias) = bias {
+        y.iter_mut().zip(bias).for_each(|(y, bias)| *y += bias);
+    }
+}
+
+/// Codes of four bits as bytes.
+#[inline(always)]
+fn widen(form: Form, packed: &[u8], wide: &mut [u8]) {
+    for (codes, wide) in packed.chunks_exact(form.group_bytes()).zip(wide.chunks_exact_mut(TILE * form.group)) {
+        for (packed, wide) in codes[..form.code_bytes()].as_chunks::<64>().0.iter().zip(wide.as_chunks_mut::<128>().0) {
+            for i in 0..64 {
+                wide[i] = packed[i] & 15;
+                wide[64 + i] = packed[i] >> 4;
             }
         }
     }
-    ROWS
+}
+
+/// Some groups of a tile.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    form: Form,
+    packed: &'a [u8],
+    /// Of the scales and offsets.
+    unit: f32,
+    /// Those of `packed`, or one byte each.
+    codes: *const u8,
+    unpacked: bool,
+}
+
+/// Vectors of a tile's width on the narrowest instruction set.
+const VECTORS: usize = 2;
+
+impl Part<'_> {
+    /// Puts the products of a panel, which begins with row `first` and has ROWS rows, with these groups, of which `group` is
+    /// the first, into `sums`.
+    #[inline(always)]
+    unsafe fn with<S: Simd, const ROWS: usize>(
+        self,
+        x: &Activations,
+        first: usize,
+        group: usize,
+        sums: &mut [[f32; TILE]; PANEL],
+    ) {
+        let Form { group: width, narrow, .. } = self.form;
+        unsafe {
+            match (width, narrow && !self.unpacked) {
+                (32, false) => self.products::<S, ROWS, 32, false>(x, first, group, sums),
+                (32, true) => self.products::<S, ROWS, 32, true>(x, first, group, sums),
+                (_, false) => self.products::<S, ROWS, 16, false>(x, first, group, sums),
+                (_, true) => self.products::<S, ROWS, 16, true>(x, first, group, sums),
+            }
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn products<S: Simd, const ROWS: usize, const GROUP: usize, const NARROW: bool>(
+        self,
+        x: &Activations,
+        first: usize,
+        group: usize,
+        sums: &mut [[f32; TILE]; PANEL],
+    ) {
+        let vectors = TILE / S::LANES;
+        let group_bytes = self.form.group_bytes();
+        let code_bytes = self.form.code_bytes();
+        let (codes_step, groups) =
+            (if NARROW || !self.unpacked { group_bytes } else { TILE * GROUP }, self.packed.len() / group_bytes);
+        unsafe {
+            let mut a = x.codes.as_ptr().add(first * x.columns + group * GROUP * ROWS);
+            let scales = x.scales.as_ptr().add(first * x.columns / SPAN);
+            let mut shifts = x.shifts.as_ptr().add(first * x.columns / GROUP + group * ROWS);
+            let mut a_sums = x.sums.as_ptr().add(first * x.columns / GROUP + group * ROWS);
+            let mut codes = self.codes;
+            let mut halves = self.packed.as_ptr().add(code_bytes);
+            let mut totals = [[S::splat(0.0); VECTORS]; ROWS];
+            for number in group..group + groups {
+                let scales = scales.add(number * GROUP / SPAN * ROWS);
+                let mut dots = [[S::splat_i32(0); VECTORS]; ROWS];
+                for (i, dots) in dots.iter_mut().enumerate() {
+                    *dots = [S::splat_i32(*shifts.add(i)); VECTORS];
+                }
+                for pair in 0..GROUP / 8 {
+                    for v in 0..vectors {
+                        let at = v * 4 * S::LANES;
+                        let (low, high) = match NARROW {
+                            true => S::load_nibbles(codes.add(pair * 4 * TILE + at)),
+                            false => {
+                                let u = codes.add(2 * pair * 4 * TILE + at);
+                                (S::load_codes(u), S::load_codes(u.add(4 * TILE)))
+                            }
+                        };
+                        for (half, u) in [low, high].into_iter().enumerate() {
+                            for (i, dots) in dots.iter_mut().enumerate() {
+                                let four = a.add(((2 * pair + half) * ROWS + i) * 4).cast::<i32>().read_unaligned();
+                                dots[v] = S::dot4_codes(dots[v], u, four);
+                            }
+                        }
+                    }
+                }
+                for v in 0..vectors {
+                    let scale = S::load_f16(halves.add(2 * v * S::LANES).cast());
+                    for (i, (totals, dots)) in totals.iter_mut().zip(&dots).enumerate() {
+                        let factor = S::mul(scale, S::splat(*scales.add(i)));
+                        totals[v] = S::fma(S::to_f32(dots[v]), factor, totals[v]);
+                    }
+                    if self.form.offset {
+                        let offset = S::load_f16(halves.add(2 * TILE + 2 * v * S::LANES).cast());
+                        for (i, totals) in totals.iter_mut().enumerate() {
+                            totals[v] = S::fma(offset, S::splat(*a_sums.add(i)), totals[v]);
+                        }
+                    }
+                }
+                a = a.add(GROUP * ROWS);
+                shifts = shifts.add(ROWS);
+                a_sums = a_sums.add(ROWS);
+                codes = codes.add(codes_step);
+                halves = halves.add(group_bytes);
+            }
+            let unit = S::splat(self.unit);
+            for (sums, totals) in sums.iter_mut().zip(&totals) {
+                for (v, &total) in totals.iter().enumerate().take(vectors) {
+                    S::store(sums.as_mut_ptr().add(v * S::LANES), S::mul(total, unit));
+                }
+            }
+        }
+    }
 }

@@ -12,6 +12,8 @@ pub(crate) trait Simd: Copy {
     const LANES: usize;
     /// Rows of the register tile of [`crate::gemm`].
     const TILE_ROWS: usize;
+    /// Whether there are registers for the products of two vectors at a time.
+    const PAIRS: bool;
     type V: Copy;
 
     unsafe fn splat(x: f32) -> Self::V;
@@ -59,9 +61,22 @@ pub(crate) trait Simd: Copy {
     /// LANES sums of products of bytes.
     type I: Copy;
     unsafe fn splat_i32(x: i32) -> Self::I;
-    /// To each lane the products of its four unsigned bytes at `u` with the four signed bytes of `a`.
-    unsafe fn dot4(sum: Self::I, u: *const u8, a: i32) -> Self::I;
+    /// Four unsigned bytes for each lane.
+    type U: Copy;
+    unsafe fn load_codes(u: *const u8) -> Self::U;
+    /// The low and the high halves of four bytes for each lane.
+    unsafe fn load_nibbles(u: *const u8) -> (Self::U, Self::U);
+    /// To each lane the products of its four unsigned bytes with the four signed bytes of `a`.
+    unsafe fn dot4_codes(sum: Self::I, u: Self::U, a: i32) -> Self::I;
+    #[inline(always)]
+    unsafe fn dot4(sum: Self::I, u: *const u8, a: i32) -> Self::I {
+        unsafe { Self::dot4_codes(sum, Self::load_codes(u), a) }
+    }
     unsafe fn to_f32(v: Self::I) -> Self::V;
+    /// Integral values from -128 to 127 as bytes.
+    unsafe fn store_i8(out: *mut i8, v: Self::V);
+    /// Cuts values from 0 to 255 to integers, and stores for each lane those of the four vectors: LANES times four bytes.
+    unsafe fn store_bytes(out: *mut u8, four: [Self::V; 4]);
 }
 
 /// eˣ to about 2 units in the last place, x held between -87 and 88 (so that e^-∞ is about 1e-38, and nothing overflows).
@@ -78,6 +93,23 @@ pub(crate) unsafe fn exp<S: Simd>(x: S::V) -> S::V {
         let mut p = S::splat(1.0 / 5040.0);
         for c in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
             p = S::fma(p, r, S::splat(c));
+        }
+        S::scale_by_power_of_two(p, n)
+    }
+}
+
+/// 2ˣ to three millionths, x held to at least -126; nothing for x above 127.
+///
+/// x = n + f with |f| ≤ 1/2; 2ᶠ by the polynomial of degree 4 that is nearest to it there.
+#[inline(always)]
+pub(crate) unsafe fn exp2<S: Simd>(x: S::V) -> S::V {
+    unsafe {
+        let x = S::max(x, S::splat(-126.0));
+        let n = S::round(x);
+        let f = S::add(x, S::mul(n, S::splat(-1.0)));
+        let mut p = S::splat(0.009_570_1);
+        for c in [0.055_917_86, 0.240_247_45, 0.693_121_8, 0.999_999_24] {
+            p = S::fma(p, f, S::splat(c));
         }
         S::scale_by_power_of_two(p, n)
     }
@@ -111,6 +143,7 @@ impl Simd for Portable {
     const ISA: Isa = Isa::Portable;
     const LANES: usize = 8;
     const TILE_ROWS: usize = 2;
+    const PAIRS: bool = false;
     type V = [f32; 8];
 
     #[inline(always)]
@@ -180,14 +213,24 @@ impl Simd for Portable {
         v.iter().fold(f32::NEG_INFINITY, |a, &b| if b > a { b } else { a })
     }
     type I = [i32; 8];
+    type U = [[u8; 4]; 8];
 
     #[inline(always)]
     unsafe fn splat_i32(x: i32) -> Self::I {
         [x; 8]
     }
     #[inline(always)]
-    unsafe fn dot4(mut sum: Self::I, u: *const u8, a: i32) -> Self::I {
-        let (u, a) = (unsafe { u.cast::<[[u8; 4]; 8]>().read_unaligned() }, a.to_le_bytes());
+    unsafe fn load_codes(u: *const u8) -> Self::U {
+        unsafe { u.cast::<[[u8; 4]; 8]>().read_unaligned() }
+    }
+    #[inline(always)]
+    unsafe fn load_nibbles(u: *const u8) -> (Self::U, Self::U) {
+        let bytes = unsafe { Self::load_codes(u) };
+        (bytes.map(|four| four.map(|byte| byte & 15)), bytes.map(|four| four.map(|byte| byte >> 4)))
+    }
+    #[inline(always)]
+    unsafe fn dot4_codes(mut sum: Self::I, u: Self::U, a: i32) -> Self::I {
+        let a = a.to_le_bytes();
         for (sum, u) in sum.iter_mut().zip(u) {
             *sum += (0..4).map(|i| i32::from(u[i]) * i32::from(a[i] as i8)).sum::<i32>();
         }
@@ -196,6 +239,17 @@ impl Simd for Portable {
     #[inline(always)]
     unsafe fn to_f32(v: Self::I) -> Self::V {
         v.map(|x| x as f32)
+    }
+    #[inline(always)]
+    unsafe fn store_i8(out: *mut i8, v: Self::V) {
+        unsafe { out.cast::<[i8; 8]>().write_unaligned(v.map(|x| x as i8)) }
+    }
+    #[inline(always)]
+    unsafe fn store_bytes(out: *mut u8, four: [Self::V; 4]) {
+        for i in 0..8 {
+            let bytes = four.map(|v| v[i] as u8);
+            unsafe { out.add(4 * i).cast::<[u8; 4]>().write_unaligned(bytes) };
+        }
     }
 }
 
@@ -208,6 +262,7 @@ impl Simd for Avx2 {
     const ISA: Isa = Isa::Avx2;
     const LANES: usize = 8;
     const TILE_ROWS: usize = 6;
+    const PAIRS: bool = false;
     type V = __m256;
 
     #[inline(always)]
@@ -295,16 +350,28 @@ impl Simd for Avx2 {
         }
     }
     type I = __m256i;
+    type U = __m256i;
 
     #[inline(always)]
     unsafe fn splat_i32(x: i32) -> Self::I {
         unsafe { _mm256_set1_epi32(x) }
     }
     #[inline(always)]
-    unsafe fn dot4(sum: Self::I, u: *const u8, a: i32) -> Self::I {
+    unsafe fn load_codes(u: *const u8) -> Self::U {
+        unsafe { _mm256_loadu_si256(u.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn load_nibbles(u: *const u8) -> (Self::U, Self::U) {
+        unsafe {
+            let (bytes, mask) = (Self::load_codes(u), _mm256_set1_epi8(15));
+            (_mm256_and_si256(bytes, mask), _mm256_and_si256(_mm256_srli_epi16::<4>(bytes), mask))
+        }
+    }
+    #[inline(always)]
+    unsafe fn dot4_codes(sum: Self::I, u: Self::U, a: i32) -> Self::I {
         // Bytes of even and of odd places as 16 bits, so that no sum of two products saturates.
         unsafe {
-            let (u, a) = (_mm256_loadu_si256(u.cast()), _mm256_set1_epi32(a));
+            let a = _mm256_set1_epi32(a);
             let even = _mm256_madd_epi16(
                 _mm256_and_si256(u, _mm256_set1_epi16(255)),
                 _mm256_srai_epi16::<8>(_mm256_slli_epi16::<8>(a)),
@@ -317,6 +384,23 @@ impl Simd for Avx2 {
     unsafe fn to_f32(v: Self::I) -> Self::V {
         unsafe { _mm256_cvtepi32_ps(v) }
     }
+    #[inline(always)]
+    unsafe fn store_i8(out: *mut i8, v: Self::V) {
+        unsafe {
+            let v = _mm256_cvtps_epi32(v);
+            let words = _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256::<1>(v));
+            _mm_storel_epi64(out.cast(), _mm_packs_epi16(words, words));
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_bytes(out: *mut u8, four: [Self::V; 4]) {
+        unsafe {
+            let [a, b, c, d] = four.map(|v| _mm256_cvttps_epi32(v));
+            let low = _mm256_or_si256(a, _mm256_slli_epi32::<8>(b));
+            let high = _mm256_or_si256(_mm256_slli_epi32::<16>(c), _mm256_slli_epi32::<24>(d));
+            _mm256_storeu_si256(out.cast(), _mm256_or_si256(low, high));
+        }
+    }
 }
 
 #[cfg(target_arch = "x86_64")]
@@ -328,6 +412,7 @@ impl Simd for Avx512 {
     const ISA: Isa = Isa::Avx512;
     const LANES: usize = 16;
     const TILE_ROWS: usize = 12;
+    const PAIRS: bool = true;
     type V = __m512;
 
     #[inline(always)]
@@ -403,18 +488,43 @@ impl Simd for Avx512 {
         unsafe { _mm512_reduce_max_ps(v) }
     }
     type I = __m512i;
+    type U = __m512i;
 
     #[inline(always)]
     unsafe fn splat_i32(x: i32) -> Self::I {
         unsafe { _mm512_set1_epi32(x) }
     }
     #[inline(always)]
-    unsafe fn dot4(sum: Self::I, u: *const u8, a: i32) -> Self::I {
-        unsafe { _mm512_dpbusd_epi32(sum, _mm512_loadu_si512(u.cast()), _mm512_set1_epi32(a)) }
+    unsafe fn load_codes(u: *const u8) -> Self::U {
+        unsafe { _mm512_loadu_si512(u.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn load_nibbles(u: *const u8) -> (Self::U, Self::U) {
+        unsafe {
+            let (bytes, mask) = (Self::load_codes(u), _mm512_set1_epi8(15));
+            (_mm512_and_si512(bytes, mask), _mm512_and_si512(_mm512_srli_epi16::<4>(bytes), mask))
+        }
+    }
+    #[inline(always)]
+    unsafe fn dot4_codes(sum: Self::I, u: Self::U, a: i32) -> Self::I {
+        unsafe { _mm512_dpbusd_epi32(sum, u, _mm512_set1_epi32(a)) }
     }
     #[inline(always)]
     unsafe fn to_f32(v: Self::I) -> Self::V {
         unsafe { _mm512_cvtepi32_ps(v) }
+    }
+    #[inline(always)]
+    unsafe fn store_i8(out: *mut i8, v: Self::V) {
+        unsafe { _mm_storeu_si128(out.cast(), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v))) }
+    }
+    #[inline(always)]
+    unsafe fn store_bytes(out: *mut u8, four: [Self::V; 4]) {
+        unsafe {
+            let [a, b, c, d] = four.map(|v| _mm512_cvttps_epi32(v));
+            let low = _mm512_or_si512(a, _mm512_slli_epi32::<8>(b));
+            let high = _mm512_or_si512(_mm512_slli_epi32::<16>(c), _mm512_slli_epi32::<24>(d));
+            _mm512_storeu_si512(out.cast(), _mm512_or_si512(low, high));
+        }
     }
 }
 

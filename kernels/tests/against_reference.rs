@@ -86,7 +86,16 @@ fn every_block_type_dequantises_as_candle_does() {
 fn linear_of_every_type_and_shape() {
     let mut random = Random(2);
     for kind in BlockType::ALL {
-        for (m, n, k) in [(1, 5, 256), (2, 1, 512), (7, 33, 256), (23, 64, 256), (24, 65, 256), (61, 130, 1280)] {
+        for (m, n, k) in [
+            (1, 5, 256),
+            (2, 1, 512),
+            (7, 33, 256),
+            (23, 64, 256),
+            (24, 65, 256),
+            (61, 130, 1280),
+            (12, 17, 2560),
+            (3, 16, 4352),
+        ] {
             let (bytes, values) = quantised(kind, n, k, &mut random);
             let (x, bias) = (random.vec(m * k), random.vec(n));
             for bias in [None, Some(&bias[..])] {
@@ -139,7 +148,7 @@ fn attention_of_every_shape() {
             let values = random.vec(tokens * kv_heads * head_dim);
             for visible in [Visible::All, Visible::Causal { first: tokens - rows.min(tokens) }] {
                 let (expected, expected_lse) = reference::attention(shape, &q, &keys, &values, visible);
-                for (kind, tolerance) in [(KvType::F32, 3e-6), (KvType::F16, 3e-3)] {
+                for (kind, tolerance) in [(KvType::F32, 3e-6), (KvType::F16, 3e-3), (KvType::I8, 3e-2)] {
                     let cache = cache(kind, shape, &keys, &values);
                     for isa in Isa::available() {
                         let what = format!("{shape:?} {rows} rows, {tokens} tokens, {visible:?}, {kind:?}, {isa}");
@@ -272,7 +281,9 @@ fn rotation_in_both_pairings() {
 fn packed_linears_of_every_type_and_shape() {
     let mut random = Random(11);
     for kind in BlockType::ALL {
-        for (m, n, k) in [(1, 5, 256), (2, 16, 512), (9, 33, 256), (24, 65, 256), (61, 130, 1280)] {
+        for (m, n, k) in
+            [(1, 5, 256), (2, 16, 512), (9, 33, 256), (24, 65, 256), (61, 130, 1280), (12, 17, 2560), (3, 16, 4352)]
+        {
             let (bytes, values) = quantised(kind, n, k, &mut random);
             let Some(size) = packed::size(kind, n, k) else {
                 assert!(matches!(kind, BlockType::F32 | BlockType::F16 | BlockType::BF16));
@@ -282,7 +293,7 @@ fn packed_linears_of_every_type_and_shape() {
             packed::pack(kind, &bytes, n, k, &mut packed);
             let (x, bias) = (random.vec(m * k), random.vec(n));
             for isa in Isa::available() {
-                let x = Activations::new(isa, &x, k);
+                let x = Activations::new(isa, &x, k, kind);
                 let expected = reference::linear(&x.values(), &values, k, Some(&bias));
                 let mut y = vec![f32::NAN; m * n];
                 packed::linear(isa, &x, Packed { kind, bytes: &packed, rows: n, columns: k }, Some(&bias), &mut y);
@@ -299,10 +310,35 @@ fn activations_round_to_half_a_step() {
     let mut x = random.vec(5 * 96);
     x[96..128].fill(0.0);
     for isa in Isa::available() {
-        let rounded = Activations::new(isa, &x, 96).values();
+        let rounded = Activations::new(isa, &x, 96, BlockType::Q8_0).values();
         for (x, rounded) in x.chunks_exact(32).zip(rounded.chunks_exact(32)) {
             let step = x.iter().fold(0f32, |most, x| most.max(x.abs())) / 127.0;
             assert!(x.iter().zip(rounded).all(|(x, rounded)| (x - rounded).abs() <= 0.501 * step), "on {isa}");
         }
+    }
+}
+
+#[test]
+fn rounded_keys_may_have_much_in_common() {
+    let mut random = Random(13);
+    let shape = Shape { heads: 14, kv_heads: 2, head_dim: 64, scale: 0.125 };
+    let tokens = 300;
+    let mut keys = random.vec(tokens * 128);
+    for key in keys.chunks_exact_mut(64) {
+        key[3] += 250.0;
+        key[60] -= 400.0;
+    }
+    let mut q: Vec<f32> = random.vec(40 * 14 * 64).iter().map(|x| 4.0 * x).collect();
+    for q in q.chunks_exact_mut(64) {
+        q[3] -= 20.0;
+        q[5] *= 1.37;
+    }
+    let values = random.vec(tokens * 128);
+    let visible = Visible::Causal { first: tokens - 40 };
+    let (expected, expected_lse) = reference::attention(shape, &q, &keys, &values, visible);
+    for isa in Isa::available() {
+        let got = attention::attend(isa, shape, &q, &cache(KvType::I8, shape, &keys, &values), visible);
+        assert_close(&got.out, &expected, 5e-2, &format!("outputs on {isa}"));
+        assert_close(&got.lse, &expected_lse, 3e-2, &format!("log-sum-exp on {isa}"));
     }
 }

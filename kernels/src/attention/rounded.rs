@@ -1,0 +1,446 @@
+//! Attention over blocks of keys and values that are rounded to signed bytes: products of integers, the softmax in f32.
+//!
+//! A vector's lanes are queries: those of all heads of a group, times positions or branches. A key's four bytes go to all
+//! lanes at once, so maxima, sums and scales are a lane's own affair and nothing is ever added up across a vector. A block's
+//! weights are rounded to 0…255 of the block's own largest, so that a block that counts little is as exact in itself as one
+//! that counts much; what is added before cutting differs from key to key, so that many small weights do not all vanish.
+//! Keys are rounded around their block's mean (as SageAttention does, arXiv:2410.02367, for whole sequences): it shifts all
+//! scores of a query in the block alike, and is added in f32. What keys of neighbouring positions have in common, often
+//! much more than what they differ by, costs no precision then.
+
+use super::{BLOCK, KvBlocks, Partial, Shape, Task, Visible, cache::Block};
+use crate::simd::{self, Simd};
+
+/// Keys, or dimensions of a value, whose products are collected at a time.
+const STRIP: usize = 8;
+/// Below every score, also times the smallest scale of a query.
+const NEVER: f32 = -1e30;
+/// Below every score that a key has which is seen.
+const HIDDEN: f32 = -1e20;
+/// Queries that are smaller in every element count as this small.
+const LEAST_QUERY: f32 = 1e-4;
+
+/// A block of all key heads.
+#[derive(Debug, Clone)]
+pub(super) struct Rounded {
+    /// For each key head: keys (BLOCK, padded head_dim), then values (padded head_dim, BLOCK).
+    codes: Vec<i8>,
+    /// For each key head: of each key -128 times the sum of its codes (queries are shifted by 128 to be unsigned).
+    shifts: Vec<i32>,
+    /// For each key head: scales of keys (BLOCK), the keys' mean (head_dim), scales of values (padded head_dim).
+    factors: Vec<f32>,
+}
+
+/// One key head of a block.
+struct Head<'a> {
+    keys: &'a [i8],
+    values: &'a [i8],
+    shifts: &'a [i32],
+    key_scales: &'a [f32],
+    mean: &'a [f32],
+    value_scales: &'a [f32],
+}
+
+/// Bytes of a key: its last four go to the lanes together with the others.
+const fn key_dim(head_dim: usize) -> usize {
+    head_dim.next_multiple_of(4)
+}
+
+/// Dimensions of a value, those of the last strip included.
+const fn value_dim(head_dim: usize) -> usize {
+    head_dim.next_multiple_of(STRIP)
+}
+
+/// Factors of one key head.
+const fn factors(head_dim: usize) -> usize {
+    BLOCK + head_dim + value_dim(head_dim)
+}
+
+impl Rounded {
+    /// Bytes of one key head's block.
+    pub(super) fn head_bytes(head_dim: usize) -> usize {
+        BLOCK * (key_dim(head_dim) + value_dim(head_dim)) + 4 * (BLOCK + factors(head_dim))
+    }
+
+    /// Of full blocks in f32, for each key head: keys (head_dim, BLOCK) and values (BLOCK, padded head_dim).
+    pub(super) fn new<'a>(head_dim: usize, heads: impl Iterator<Item = (&'a [f32], &'a [f32])>) -> Rounded {
+        let mut rounded = Rounded { codes: Vec::new(), shifts: Vec::new(), factors: Vec::new() };
+        heads.for_each(|(keys, values)| rounded.push(head_dim, keys, values));
+        rounded
+    }
+
+    fn push(&mut self, head_dim: usize, keys: &[f32], values: &[f32]) {
+        let mean: Vec<f32> = keys.chunks_exact(BLOCK).map(|keys| keys.iter().sum::<f32>() / BLOCK as f32).collect();
+        let mut most = [0f32; BLOCK];
+        for (keys, mean) in keys.chunks_exact(BLOCK).zip(&mean) {
+            most.iter_mut().zip(keys).for_each(|(most, key)| *most = most.max((key - mean).abs()));
+        }
+        let width = key_dim(head_dim);
+        let start = self.codes.len();
+        self.codes.resize(start + BLOCK * width, 0);
+        let codes = &mut self.codes[start..];
+        let inverses = most.map(inverse);
+        for (i, (keys, mean)) in keys.chunks_exact(BLOCK).zip(&mean).enumerate() {
+            for (key, value) in keys.iter().enumerate() {
+                codes[key * width + i] = ((value - mean) * inverses[key]).round_ties_even() as i8;
+            }
+        }
+        let sum = |codes: &[i8]| codes.iter().map(|code| i32::from(*code)).sum::<i32>();
+        self.shifts.extend(codes.chunks_exact(width).map(|codes| -128 * sum(codes)));
+        self.factors.extend(most.map(|most| most / 127.0));
+        self.factors.extend(mean);
+        let stride = values.len() / BLOCK;
+        for i in 0..value_dim(head_dim) {
+            let column = || (0..BLOCK).map(|key| if i < head_dim { values[key * stride + i] } else { 0.0 });
+            let most = column().fold(0f32, |most, value| most.max(value.abs()));
+            self.codes.extend(column().map(|value| (value * inverse(most)).round_ties_even() as i8));
+            self.factors.push(most / 127.0);
+        }
+    }
+
+    fn head(&self, number: usize, head_dim: usize) -> Head<'_> {
+        let width = key_dim(head_dim);
+        let padded = value_dim(head_dim);
+        let (keys, values) = self.codes[number * BLOCK * (width + padded)..].split_at(BLOCK * width);
+        let (key_scales, rest) = self.factors[number * factors(head_dim)..].split_at(BLOCK);
+        let (mean, value_scales) = rest.split_at(head_dim);
+        Head {
+            keys,
+            values: &values[..padded * BLOCK],
+            shifts: &self.shifts[number * BLOCK..(number + 1) * BLOCK],
+            key_scales,
+            mean,
+            value_scales: &value_scales[..padded],
+        }
+    }
+}
+
+fn inverse(most: f32) -> f32 {
+    if most > 0.0 { 127.0 / most } else { 0.0 }
+}
+
+/// Queries in lanes, `LANES` to a vector.
+struct Queries {
+    vectors: usize,
+    /// (vectors, head_dim / 4, LANES, 4): rounded, and shifted by 128.
+    codes: Vec<u8>,
+    /// (vectors, LANES)
+    scales: Vec<f32>,
+    /// (vectors, head_dim, LANES): not rounded; scores are in units of log₂.
+    exact: Vec<f32>,
+}
+
+impl Queries {
+    #[inline(always)]
+    fn new<S: Simd>(shape: Shape, q: &[f32], task: Task) -> Queries {
+        let Shape { heads, kv_heads, head_dim, scale } = shape;
+        let group = heads / kv_heads;
+        let rows = task.rows * group;
+        let vectors = rows.div_ceil(S::LANES);
+        let width = key_dim(head_dim);
+        let mut queries = Queries {
+            vectors,
+            codes: vec![128; vectors * S::LANES * width],
+            scales: vec![0.0; vectors * S::LANES],
+            exact: vec![0.0; vectors * S::LANES * head_dim],
+        };
+        for row in 0..rows {
+            let from = ((task.first_row + row / group) * heads + task.kv_head * group + row % group) * head_dim;
+            let q = &q[from..from + head_dim];
+            let (vector, lane) = (row / S::LANES, row % S::LANES);
+            let scale = scale * std::f32::consts::LOG2_E;
+            let most = q.iter().fold(LEAST_QUERY, |most, q| most.max((q * scale).abs()));
+            queries.scales[row] = most / 127.0;
+            for (i, q) in q.iter().enumerate() {
+                queries.exact[(vector * head_dim + i) * S::LANES + lane] = q * scale;
+                queries.codes[vector * S::LANES * width + (i / 4 * S::LANES + lane) * 4 + i % 4] =
+                    ((q * scale * inverse(most)).round_ties_even() as i32 + 128) as u8;
+            }
+        }
+        queries
+    }
+}
+
+/// What is known so far of some vectors of queries: the largest score, the sum of weights, the weighted values.
+struct State {
+    /// (vectors, LANES)
+    top: Vec<f32>,
+    /// (vectors, LANES)
+    sum: Vec<f32>,
+    /// (vectors, padded head_dim, LANES)
+    out: Vec<f32>,
+}
+
+/// Attention of a task's queries over those of its blocks that are rounded; `None` if none is.
+#[inline(always)]
+pub(super) unsafe fn attend<S: Simd>(
+    shape: Shape,
+    q: &[f32],
+    kv: &KvBlocks,
+    visible: Visible,
+    task: Task,
+) -> Option<Partial> {
+    let head_dim = shape.head_dim;
+    let group = shape.heads / shape.kv_heads;
+    let last = visible.count(task.first_row + task.rows - 1, kv.len).div_ceil(BLOCK).min(task.blocks.1);
+    let mut blocks = (task.blocks.0..last)
+        .filter_map(|number| match &kv.blocks[number] {
+            Block::Rounded(block) => Some((number, block)),
+            Block::Exact(_) => None,
+        })
+        .peekable();
+    blocks.peek()?;
+    let queries = Queries::new::<S>(shape, q, task);
+    let lanes = queries.vectors * S::LANES;
+    let mut state =
+        State { top: vec![NEVER; lanes], sum: vec![0.0; lanes], out: vec![0.0; lanes * value_dim(head_dim)] };
+    let mut scratch = Scratch { scores: vec![0.0; 2 * BLOCK * S::LANES], weights: vec![0; 2 * BLOCK * S::LANES] };
+    // Of each lane, how many of the keys it sees.
+    let seen: Vec<usize> =
+        (0..lanes).map(|row| visible.count(task.first_row + (row / group).min(task.rows - 1), kv.len)).collect();
+    for (number, block) in blocks {
+        let head = block.head(task.kv_head, head_dim);
+        let first_key = number * BLOCK;
+        let mut vector = 0;
+        while vector < queries.vectors {
+            let wide = S::PAIRS && vector + 2 <= queries.vectors;
+            let count = if wide { 2 } else { 1 };
+            let seen = &seen[vector * S::LANES..(vector + count) * S::LANES];
+            if seen.iter().any(|&seen| seen > first_key) {
+                let seen = seen.iter().any(|&seen| seen < first_key + BLOCK).then_some(seen);
+                // SAFETY: the instruction set is the caller's; the vectors are within the queries.
+                unsafe {
+                    match wide {
+                        true => step::<S, 2>(&queries, vector, &head, first_key, seen, &mut scratch, &mut state),
+                        false => step::<S, 1>(&queries, vector, &head, first_key, seen, &mut scratch, &mut state),
+                    }
+                }
+            }
+            vector += count;
+        }
+    }
+    Some(state.partial(task.rows * group, head_dim, S::LANES))
+}
+
+/// A block's scores and weights, for two vectors of queries at most.
+struct Scratch {
+    /// (BLOCK, vectors, LANES)
+    scores: Vec<f32>,
+    /// (BLOCK / 4, vectors, LANES, 4)
+    weights: Vec<u8>,
+}
+
+/// Adds what the vectors from `vector` on, V of them, see in a block.
+#[inline(always)]
+unsafe fn step<S: Simd, const V: usize>(
+    queries: &Queries,
+    vector: usize,
+    head: &Head,
+    first_key: usize,
+    seen: Option<&[usize]>,
+    scratch: &mut Scratch,
+    state: &mut State,
+) {
+    unsafe {
+        let mut largest = score::<S, V>(queries, vector, head, &mut scratch.scores);
+        if let Some(seen) = seen {
+            largest = hide::<S, V>(seen, first_key, &mut scratch.scores);
+        }
+        let at = vector * S::LANES;
+        let mut sums = [S::splat(0.0); V];
+        let (mut keep, mut take) = (sums, sums);
+        let (mut scales, mut offsets) = (sums, sums);
+        for v in 0..V {
+            let scale = S::load(queries.scales.as_ptr().add(at + v * S::LANES));
+            let common = common::<S>(queries, vector + v, head);
+            let highest = S::fma(largest[v], scale, common);
+            let top = state.top.as_mut_ptr().add(at + v * S::LANES);
+            let old = S::load(top);
+            let new = S::max(old, highest);
+            S::store(top, new);
+            keep[v] = simd::exp2::<S>(S::add(old, S::mul(new, S::splat(-1.0))));
+            take[v] = simd::exp2::<S>(S::add(highest, S::mul(new, S::splat(-1.0))));
+            scales[v] = scale;
+            // Where a lane sees nothing its scores stay below what is added to them.
+            offsets[v] = S::min(S::mul(S::mul(largest[v], scale), S::splat(-1.0)), S::splat(-HIDDEN));
+        }
+        weigh::<S, V>(scales, offsets, &scratch.scores, &mut scratch.weights, &mut sums);
+        for v in 0..V {
+            let sum = state.sum.as_mut_ptr().add(at + v * S::LANES);
+            S::store(sum, S::fma(S::load(sum), keep[v], S::mul(sums[v], take[v])));
+            take[v] = S::mul(take[v], S::splat(1.0 / MOST_WEIGHT));
+        }
+        let out = state.out.as_mut_ptr().add(at * head.value_scales.len());
+        gather::<S, V>(head, &scratch.weights, keep, take, out);
+    }
+}
+
+/// Products of the vectors' queries with a block's keys, times the keys' scales: (BLOCK, V, LANES). Returns the largest of
+/// each lane.
+#[inline(always)]
+unsafe fn score<S: Simd, const V: usize>(
+    queries: &Queries,
+    vector: usize,
+    head: &Head,
+    scores: &mut [f32],
+) -> [S::V; V] {
+    unsafe {
+        let width = head.keys.len() / BLOCK;
+        let codes = queries.codes.as_ptr().add(vector * S::LANES * width);
+        let mut largest = [S::splat(NEVER); V];
+        for strip in (0..BLOCK).step_by(STRIP) {
+            let keys = head.keys.as_ptr().add(strip * width);
+            let mut dots = [[S::splat_i32(0); V]; STRIP];
+            for (i, dots) in dots.iter_mut().enumerate() {
+                *dots = [S::splat_i32(*head.shifts.get_unchecked(strip + i)); V];
+            }
+            for step in 0..width / 4 {
+                for (i, dots) in dots.iter_mut().enumerate() {
+                    let four = keys.add(i * width + 4 * step).cast::<i32>().read_unaligned();
+                    for (v, dot) in dots.iter_mut().enumerate() {
+                        *dot = S::dot4(*dot, codes.add((v * width + 4 * step) * S::LANES), four);
+                    }
+                }
+            }
+            for (i, dots) in dots.iter().enumerate() {
+                let scale = S::splat(*head.key_scales.get_unchecked(strip + i));
+                for (v, dot) in dots.iter().enumerate() {
+                    let score = S::mul(S::to_f32(*dot), scale);
+                    largest[v] = S::max(largest[v], score);
+                    S::store(scores.as_mut_ptr().add(((strip + i) * V + v) * S::LANES), score);
+                }
+            }
+        }
+        largest
+    }
+}
+
+/// Puts what a lane does not see at [`NEVER`]; the largest scores that are left.
+#[inline(always)]
+unsafe fn hide<S: Simd, const V: usize>(seen: &[usize], first_key: usize, scores: &mut [f32]) -> [S::V; V] {
+    for (key, scores) in scores.chunks_exact_mut(V * S::LANES).take(BLOCK).enumerate() {
+        for (score, seen) in scores.iter_mut().zip(seen) {
+            if first_key + key >= *seen {
+                *score = NEVER;
+            }
+        }
+    }
+    unsafe {
+        let mut largest = [S::splat(NEVER); V];
+        for key in 0..BLOCK {
+            for (v, largest) in largest.iter_mut().enumerate() {
+                *largest = S::max(*largest, S::load(scores.as_ptr().add((key * V + v) * S::LANES)));
+            }
+        }
+        largest
+    }
+}
+
+/// The part of a vector's scores that all keys of the block have in common: queries times the keys' mean.
+#[inline(always)]
+unsafe fn common<S: Simd>(queries: &Queries, vector: usize, head: &Head) -> S::V {
+    unsafe {
+        let exact = queries.exact.as_ptr().add(vector * head.mean.len() * S::LANES);
+        let mut sums = [S::splat(0.0); 4];
+        for (i, mean) in head.mean.iter().enumerate() {
+            sums[i % 4] = S::fma(S::load(exact.add(i * S::LANES)), S::splat(*mean), sums[i % 4]);
+        }
+        S::add(S::add(sums[0], sums[1]), S::add(sums[2], sums[3]))
+    }
+}
+
+/// The largest weight of a block, as bytes have it: one less than they could, since a score may be a little above what was
+/// found to be the largest when it is computed again.
+const MOST_WEIGHT: f32 = 254.0;
+
+/// What is added to the weight of each key of a block before it is cut to an integer: every 64th of one once, neighbours far
+/// apart, so that the rounding of many keys is even.
+const DITHER: [f32; BLOCK] = {
+    let mut dither = [0f32; BLOCK];
+    let mut key = 0;
+    while key < BLOCK {
+        dither[key] = ((key * 27 % BLOCK) as f32 + 0.5) / BLOCK as f32;
+        key += 1;
+    }
+    dither
+};
+
+/// Scores → weights 2^(score · scale + offset), summed in f32 and rounded to bytes.
+#[inline(always)]
+unsafe fn weigh<S: Simd, const V: usize>(
+    scales: [S::V; V],
+    offsets: [S::V; V],
+    scores: &[f32],
+    weights: &mut [u8],
+    sums: &mut [S::V; V],
+) {
+    unsafe {
+        let most = S::splat(MOST_WEIGHT);
+        for four in 0..BLOCK / 4 {
+            for v in 0..V {
+                let mut rounded = [most; 4];
+                for (i, rounded) in rounded.iter_mut().enumerate() {
+                    let key = 4 * four + i;
+                    let score = S::load(scores.as_ptr().add((key * V + v) * S::LANES));
+                    let weight = simd::exp2::<S>(S::fma(score, scales[v], offsets[v]));
+                    sums[v] = S::add(sums[v], weight);
+                    *rounded = S::fma(weight, most, S::splat(DITHER[key]));
+                }
+                S::store_bytes(weights.as_mut_ptr().add((four * V + v) * 4 * S::LANES), rounded);
+            }
+        }
+    }
+}
+
+/// `out = out · keep + weights · values · take`: out is (V, padded head_dim, LANES).
+#[inline(always)]
+unsafe fn gather<S: Simd, const V: usize>(
+    head: &Head,
+    weights: &[u8],
+    keep: [S::V; V],
+    take: [S::V; V],
+    out: *mut f32,
+) {
+    unsafe {
+        let width = head.value_scales.len();
+        for first in (0..width).step_by(STRIP) {
+            let values = head.values.as_ptr().add(first * BLOCK);
+            let mut dots = [[S::splat_i32(0); V]; STRIP];
+            for four in 0..BLOCK / 4 {
+                for (i, dots) in dots.iter_mut().enumerate() {
+                    let value = values.add(i * BLOCK + 4 * four).cast::<i32>().read_unaligned();
+                    for (v, dot) in dots.iter_mut().enumerate() {
+                        *dot = S::dot4(*dot, weights.as_ptr().add((four * V + v) * 4 * S::LANES), value);
+                    }
+                }
+            }
+            for (i, dots) in dots.iter().enumerate() {
+                let scale = S::splat(*head.value_scales.get_unchecked(first + i));
+                for (v, dot) in dots.iter().enumerate() {
+                    let out = out.add((v * width + first + i) * S::LANES);
+                    let new = S::mul(S::to_f32(*dot), S::mul(scale, take[v]));
+                    S::store(out, S::fma(S::load(out), keep[v], new));
+                }
+            }
+        }
+    }
+}
+
+impl State {
+    /// Rows of the first `rows` lanes.
+    fn partial(&self, rows: usize, head_dim: usize, lanes: usize) -> Partial {
+        let mut partial = Partial { out: vec![0.0; rows * head_dim], lse: vec![f32::NEG_INFINITY; rows] };
+        for row in 0..rows {
+            let sum = self.sum[row];
+            if self.top[row] < HIDDEN || sum <= 0.0 {
+                continue;
+            }
+            partial.lse[row] = (self.top[row] + sum.log2()) * std::f32::consts::LN_2;
+            let (vector, lane) = (row / lanes, row % lanes);
+            for (i, out) in partial.out[row * head_dim..(row + 1) * head_dim].iter_mut().enumerate() {
+                *out = self.out[(vector * value_dim(head_dim) + i) * lanes + lane] / sum;
+            }
+        }
+        partial
+    }
+}

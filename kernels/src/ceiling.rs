@@ -1,0 +1,121 @@
+//! What this machine can do at most, measured on the spot: the rates that kernels are compared with.
+
+use crate::{
+    Isa,
+    simd::{Simd, kernel},
+};
+use std::{
+    hint::black_box,
+    time::{Duration, Instant},
+};
+
+/// How long each rate is looked at; the best moment counts, since machines are shared.
+const LOOK: Duration = Duration::from_millis(400);
+/// Sums that are kept at a time: enough to hide an instruction's latency.
+const SUMS: usize = 16;
+const ROUNDS: usize = 20_000;
+/// Bytes that each thread reads; more than caches hold together.
+const READ: usize = 256 << 20;
+
+/// Operations a second in products of bytes, all threads together: the instruction that [`crate::packed`] is made of.
+pub fn int8(isa: Isa) -> f64 {
+    best(|| spin_int8(isa, ROUNDS), (2 * 4 * lanes(isa) * SUMS * ROUNDS) as f64)
+}
+
+/// Operations a second in fused multiply-add of f32, all threads together.
+pub fn f32(isa: Isa) -> f64 {
+    best(|| spin_f32(isa, ROUNDS), (2 * lanes(isa) * SUMS * ROUNDS) as f64)
+}
+
+/// Bytes a second read from memory, all threads together.
+pub fn bandwidth() -> f64 {
+    let buffers: Vec<Vec<u64>> = rayon::broadcast(|_| vec![1; READ / 8]);
+    let start = Instant::now();
+    let mut best = f64::INFINITY;
+    while start.elapsed() < LOOK {
+        let start = Instant::now();
+        rayon::broadcast(|context| {
+            black_box(buffers[context.index()].iter().fold(0u64, |sum, x| sum.wrapping_add(*x)))
+        });
+        best = best.min(start.elapsed().as_secs_f64());
+    }
+    (buffers.len() * READ) as f64 / best
+}
+
+fn lanes(isa: Isa) -> usize {
+    if isa == Isa::Avx512 { 16 } else { 8 }
+}
+
+/// The sum over threads of each one's best rate, when all run.
+fn best<R>(spin: impl Fn() -> R + Sync, operations: f64) -> f64 {
+    let rates = rayon::broadcast(|_| {
+        let start = Instant::now();
+        let mut best = f64::INFINITY;
+        while start.elapsed() < LOOK {
+            let start = Instant::now();
+            black_box(spin());
+            best = best.min(start.elapsed().as_secs_f64());
+        }
+        operations / best
+    });
+    rates.iter().sum()
+}
+
+kernel! {
+    fn spin_int8 = int8_body(rounds: usize) -> f32
+}
+
+#[inline(always)]
+unsafe fn int8_body<S: Simd>(rounds: usize) -> f32 {
+    let bytes = black_box([1u8; 64]);
+    let mut out = [0f32; 16];
+    // SAFETY: 64 bytes and 16 floats are as long as any vector.
+    unsafe {
+        let mut sums = [S::splat_i32(0); SUMS];
+        for _ in 0..rounds {
+            for sum in &mut sums {
+                *sum = S::dot4(*sum, bytes.as_ptr(), 0x0101_0101);
+            }
+        }
+        for sum in sums {
+            S::store(out.as_mut_ptr(), S::add(S::load(out.as_ptr()), S::to_f32(sum)));
+        }
+    }
+    out[0]
+}
+
+kernel! {
+    fn spin_f32 = f32_body(rounds: usize) -> f32
+}
+
+#[inline(always)]
+unsafe fn f32_body<S: Simd>(rounds: usize) -> f32 {
+    let factor = black_box(0.5f32);
+    let mut out = [0f32; 16];
+    // SAFETY: 16 floats are as long as any vector.
+    unsafe {
+        let factor = S::splat(factor);
+        let mut sums = [factor; SUMS];
+        for _ in 0..rounds {
+            for sum in &mut sums {
+                *sum = S::fma(*sum, factor, factor);
+            }
+        }
+        for sum in sums {
+            S::store(out.as_mut_ptr(), S::add(S::load(out.as_ptr()), sum));
+        }
+    }
+    out[0]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_instruction_set_has_a_rate() {
+        for isa in Isa::available() {
+            assert!(int8(isa) > 1e7 && f32(isa) > 1e7, "{isa}");
+        }
+    }
+}
