@@ -29,9 +29,9 @@ impl KvCache {
         self.len() == 0
     }
 
-    /// Keeps the first `len` tokens.
-    pub fn truncate(&mut self, len: usize) {
-        self.layers.iter_mut().for_each(|layer| layer.truncate(len));
+    /// Keeps the first `len` tokens, or some fewer where they are kept in blocks that cannot be cut. Returns how many.
+    pub fn truncate(&mut self, len: usize) -> usize {
+        self.layers.iter_mut().map(|layer| layer.truncate(len)).last().unwrap_or(0)
     }
 
     /// Bytes that `tokens` tokens take in all layers.

@@ -4,12 +4,13 @@ use super::args::Device;
 use super::context::usage;
 use crate::generator::local::{LocalGenerator, ModelSource};
 use crate::generator::{FileFact, Generator, ModelFacts, Plan, Prompt, Question, Reply, Sampling, Usage};
-use crate::hub::{LocalModel, Weights};
+use crate::hub::{Hub, LocalModel, Weights};
+use crate::model::PackedCache;
 use crate::{Error, Kind, Result};
 use indicatif::{DecimalBytes, HumanCount};
 use std::path::Path;
 
-fn load_local(model: LocalModel, threads: Option<usize>) -> Result<Box<dyn Generator>> {
+fn load_local(model: LocalModel, packed: PackedCache, threads: Option<usize>) -> Result<Box<dyn Generator>> {
     limit_threads(threads)?;
     let path = match model.weights {
         Weights::Gguf(file) => file,
@@ -17,7 +18,8 @@ fn load_local(model: LocalModel, threads: Option<usize>) -> Result<Box<dyn Gener
     };
     let files = model.files.into_iter().map(|(name, bytes, sha256)| FileFact { name, bytes, sha256 }).collect();
     let chat_template = model.chat_template_override;
-    let source = ModelSource { id: model.id, path, tokenizer: model.tokenizer, chat_template, files };
+    let packed = Some(packed);
+    let source = ModelSource { id: model.id, path, tokenizer: model.tokenizer, chat_template, files, packed };
     Ok(Box::new(LocalGenerator::load(source)?))
 }
 
@@ -40,11 +42,16 @@ pub fn check_device(device: Option<Device>) -> Result<()> {
 
 /// Loads `model`. `available` is the free memory before that, in bytes: a model whose files exceed it is refused before
 /// loading, a paper whose cache does not fit beside it before prefill.
-pub fn load(model: LocalModel, threads: Option<usize>, available: u64) -> Result<Box<dyn Generator>> {
+pub fn load(hub: &Hub, model: LocalModel, threads: Option<usize>, available: u64) -> Result<Box<dyn Generator>> {
     let needed = model.files.iter().map(|(_, bytes, _)| bytes).sum();
     check_memory(&model.id, needed, "its files", available)?;
-    let inner = load_local(model, threads)?;
+    let inner = load_local(model, packed_cache(hub), threads)?;
     Ok(Box::new(WithinMemory { inner, available }))
+}
+
+/// Where packed weights are kept, beside the models.
+pub fn packed_cache(hub: &Hub) -> PackedCache {
+    PackedCache { folder: hub.settings.cache_dir.join("packed"), progress: hub.settings.progress.clone() }
 }
 
 fn check_memory(model: &str, needed: u64, what: &str, available: u64) -> Result<()> {

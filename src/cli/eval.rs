@@ -3,10 +3,12 @@
 
 use super::args::{Eval, EvalInput};
 use super::context::Context;
-use super::output;
-use crate::engine::eval::{self, GreedyStep};
+use super::{engine, output};
+use crate::engine::eval::{self, Divergence, GreedyStep};
 use crate::generator::local;
 use crate::hub::Weights;
+use crate::model::{Checkpoint, Decoder, PackedWeights};
+use crate::progress::Unit;
 use crate::{Error, Kind, Result};
 use serde_json::{Value, json};
 use std::fs;
@@ -26,6 +28,13 @@ pub fn run(context: &Context, command: Eval) -> Result<()> {
             };
             print(&input, "steps", steps.iter().map(step).collect())
         }
+        Eval::Divergence { model, text, tokens, stride, bucket, json } => {
+            let rows = divergence(context, &model, (&text, tokens), (stride, bucket))?;
+            match json {
+                true => output::finish(&format!("{}\n", json!({ "model": model, "rows": rows }))),
+                false => output::finish(&in_words(&rows)),
+            }
+        }
         Eval::Tokens { model, text } => {
             let tokenizer = local::tokenizer(&locate(context, &model)?)?;
             let read = fs::read_to_string(&text);
@@ -35,8 +44,43 @@ pub fn run(context: &Context, command: Eval) -> Result<()> {
     }
 }
 
+fn divergence(
+    context: &Context,
+    model: &str,
+    (text, tokens): (&Path, usize),
+    steps: (usize, usize),
+) -> Result<Vec<Divergence>> {
+    let path = locate(context, model)?;
+    let read = fs::read_to_string(text).map_err(|error| Error::new(Kind::Input, text.display(), error))?;
+    let mut ids = local::tokenizer(&path)?.encode(&read)?;
+    ids.truncate(tokens);
+    let checkpoint = Checkpoint::open(&path)?;
+    let packed = PackedWeights::of(&checkpoint, &path, &engine::packed_cache(&context.hub()?))?;
+    let fast = Decoder::with_packed(&checkpoint, packed.as_ref())?;
+    let bar = context.progress.bar("reading twice", ids.len() as u64, Unit::Tokens);
+    let exact = Decoder::new(&checkpoint)?;
+    eval::divergence(&exact, (&fast, local::KV_TYPE), &ids, steps, |done| bar.set(done as u64))
+}
+
+fn in_words(rows: &[Divergence]) -> String {
+    let header = ["positions", "looked at", "KL divergence", "NLL in f32", "NLL", "ratio", "same likeliest"];
+    let row = |row: &Divergence| {
+        vec![
+            format!("{}-{}", row.from, row.to - 1),
+            row.positions.to_string(),
+            format!("{:.6}", row.divergence),
+            format!("{:.4}", row.exact_nll),
+            format!("{:.4}", row.nll),
+            format!("{:.5}", row.nll / row.exact_nll),
+            format!("{:.1} %", 100.0 * row.agreement),
+        ]
+    };
+    let rows: Vec<_> = std::iter::once(header.map(str::to_string).to_vec()).chain(rows.iter().map(row)).collect();
+    output::table(&rows)
+}
+
 /// A path as it is; any other name through the hub.
-fn locate(context: &Context, model: &str) -> Result<PathBuf> {
+pub fn locate(context: &Context, model: &str) -> Result<PathBuf> {
     let path = Path::new(model);
     if path.exists() {
         return Ok(path.to_path_buf());

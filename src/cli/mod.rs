@@ -2,6 +2,7 @@
 
 mod args;
 mod ask;
+mod bench;
 mod config;
 mod context;
 mod destination;
@@ -77,6 +78,7 @@ fn dispatch(cli: Cli) -> Result<()> {
         Command::Extract(args) => extract::run(&context, args.over(&config)),
         Command::Models(command) => models::run(&context, command),
         Command::Template(command) => template::run(command),
+        Command::Bench(args) => bench::run(&context, args),
         Command::Eval(command) => eval::run(&context, command),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { out } => manual::man(out.as_deref()),

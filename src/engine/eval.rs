@@ -1,12 +1,13 @@
 //! What anybody can repeat with another engine: logits and greedy continuations of token ids, without a tokenizer.
 
-use super::sampler::largest;
+use super::{PREFILL_CHUNK, sampler::largest};
 use crate::{
     Error, Kind, Result,
     attention::{KvCache, KvType},
     interrupt,
     model::{Checkpoint, Decoder, Sequence},
 };
+use serde::Serialize;
 use std::path::Path;
 
 /// A token taken greedily.
@@ -53,6 +54,83 @@ fn likeliest(logits: &mut [f32], count: usize) -> Vec<(u32, f32)> {
     (0..count).map(|_| take()).collect()
 }
 
+/// How far the arithmetic that answers are computed with is from f32, over some positions of a text.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Divergence {
+    /// The first position, and one past the last.
+    pub from: usize,
+    pub to: usize,
+    /// Positions looked at.
+    pub positions: usize,
+    /// Mean Kullback-Leibler divergence of the distributions of the next token from those in f32, in nats.
+    pub divergence: f64,
+    /// Mean negative log-likelihood of the text's own next token in f32, and as computed here; in nats.
+    pub exact_nll: f64,
+    pub nll: f64,
+    /// Share of positions with the same likeliest token.
+    pub agreement: f64,
+}
+
+/// Reads `ids` twice, in f32 and with `fast`, whose cache is of type `kv`, and compares every `stride`-th position's
+/// distributions, a row for each `bucket` tokens. `progress` is told tokens done.
+pub fn divergence(
+    exact: &Decoder,
+    (fast, kv): (&Decoder, KvType),
+    ids: &[u32],
+    (stride, bucket): (usize, usize),
+    mut progress: impl FnMut(usize),
+) -> Result<Vec<Divergence>> {
+    let (mut exact_cache, mut cache) = (exact.new_cache(KvType::F32), fast.new_cache(kv));
+    let mut rows: Vec<Divergence> = Vec::new();
+    for (number, chunk) in ids.chunks(PREFILL_CHUNK).enumerate() {
+        interrupt::check()?;
+        let first = number * PREFILL_CHUNK;
+        let looked: Vec<usize> =
+            (0..chunk.len()).filter(|i| (first + i).is_multiple_of(stride) && first + i + 1 < ids.len()).collect();
+        let of = |decoder: &Decoder, cache: &mut KvCache| {
+            let hidden = decoder.forward(None, &mut [Sequence { ids: chunk, cache }])?;
+            decoder.logits(&hidden, &looked)
+        };
+        let (expected, got) = (of(exact, &mut exact_cache)?, of(fast, &mut cache)?);
+        for ((i, expected), got) in looked.iter().zip(&expected).zip(&got) {
+            let position = first + i;
+            let from = position / bucket * bucket;
+            if rows.last().is_none_or(|row| row.from != from) {
+                let to = (from + bucket).min(ids.len());
+                let (divergence, exact_nll, nll, agreement) = (0.0, 0.0, 0.0, 0.0);
+                rows.push(Divergence { from, to, positions: 0, divergence, exact_nll, nll, agreement });
+            }
+            if let Some(row) = rows.last_mut() {
+                row.add(expected, got, ids[position + 1] as usize);
+            }
+        }
+        progress(first + chunk.len());
+    }
+    Ok(rows)
+}
+
+impl Divergence {
+    /// Counts a position whose logits are `got`, and `expected` in f32; `next` is the text's own next token.
+    fn add(&mut self, expected: &[f32], got: &[f32], next: usize) {
+        let (p, q) = (log_softmax(expected), log_softmax(got));
+        let divergence: f64 = p.iter().zip(&q).map(|(p, q)| p.exp() * (p - q)).sum();
+        let agree = f64::from(u8::from(largest(expected) == largest(got)));
+        let n = self.positions as f64;
+        let mean = |old: f64, new: f64| (old * n + new) / (n + 1.0);
+        self.divergence = mean(self.divergence, divergence);
+        self.exact_nll = mean(self.exact_nll, -p[next]);
+        self.nll = mean(self.nll, -q[next]);
+        self.agreement = mean(self.agreement, agree);
+        self.positions += 1;
+    }
+}
+
+fn log_softmax(logits: &[f32]) -> Vec<f64> {
+    let top = logits.iter().fold(f32::NEG_INFINITY, |top, logit| top.max(*logit));
+    let sum: f64 = logits.iter().map(|logit| f64::from(logit - top).exp()).sum();
+    logits.iter().map(|logit| f64::from(logit - top) - sum.ln()).collect()
+}
+
 fn run(decoder: &Decoder, cache: &mut KvCache, ids: &[u32], chunk: Option<usize>) -> Result<Vec<f32>> {
     if ids.is_empty() || chunk == Some(0) {
         return Err(Error::new(Kind::Usage, "eval", "needs at least one token id, and chunks of at least one token"));
@@ -65,4 +143,24 @@ fn run(decoder: &Decoder, cache: &mut KvCache, ids: &[u32], chunk: Option<usize>
         last = decoder.logits(&hidden, &[ids.len() - 1])?.remove(0);
     }
     Ok(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn divergence_is_that_of_the_distributions() {
+        let zero =
+            Divergence { from: 0, to: 8, positions: 0, divergence: 0.0, exact_nll: 0.0, nll: 0.0, agreement: 0.0 };
+        let mut row = zero;
+        // p = (3/4, 1/4), q = (1/2, 1/2), whatever is added to all logits.
+        row.add(&[3f32.ln() + 5.0, 5.0], &[-2.0, -2.0], 1);
+        let expected = 0.75 * 1.5f64.ln() + 0.25 * 0.5f64.ln();
+        assert!((row.divergence - expected).abs() < 1e-6, "{row:?}");
+        assert!((row.exact_nll - 4f64.ln()).abs() < 1e-6 && (row.nll - 2f64.ln()).abs() < 1e-6, "{row:?}");
+        row.add(&[0.0, 1.0], &[0.0, 1.0], 0);
+        assert!((row.divergence - expected / 2.0).abs() < 1e-6, "{row:?}");
+        assert_eq!((row.positions, row.agreement), (2, 1.0));
+    }
 }

@@ -4,6 +4,7 @@
 //! decoded together, and each ends on its own. A branch draws from the prefix, itself and its seed; its neighbours change
 //! at most the last bits of a sum, through the shape of the products.
 
+pub mod bench;
 pub mod eval;
 mod logits;
 mod repetition;
@@ -82,6 +83,11 @@ impl Engine {
         self
     }
 
+    /// Bytes that the prefix's keys and values take.
+    pub fn cache_bytes(&self) -> u64 {
+        self.decoder.cache_bytes(self.kv_type, self.cache.len())
+    }
+
     /// Tokens of `ids` that need not be computed again.
     pub fn held(&self, ids: &[u32]) -> usize {
         common_prefix(&self.prefix, ids)
@@ -89,8 +95,7 @@ impl Engine {
 
     /// Makes `ids` the shared prefix, computing what is not held yet. `progress` is told tokens done and to do.
     pub fn prefill(&mut self, ids: &[u32], mut progress: impl FnMut(usize, usize)) -> Result<()> {
-        let held = self.held(ids);
-        self.cache.truncate(held);
+        let held = self.cache.truncate(self.held(ids));
         self.prefix.truncate(held);
         let total = ids.len() - held;
         for chunk in ids[held..].chunks(PREFILL_CHUNK) {

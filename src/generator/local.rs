@@ -5,7 +5,7 @@ use crate::{
     Error, Kind, Result,
     chat::{CHATML, ChatSettings, ChatTemplate, Letters, Message, Tokenizer, Vocabulary},
     engine::{self, Branch, Engine, Finish, KvType, SamplingParams, TokenRules},
-    model::{Checkpoint, Decoder, Metadata},
+    model::{Checkpoint, Decoder, Metadata, PackedCache, PackedWeights},
 };
 use std::{
     path::{Path, PathBuf},
@@ -13,7 +13,7 @@ use std::{
 };
 
 /// A model on this machine, as somebody found it.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub struct ModelSource {
     pub id: String,
     /// A GGUF file, or a folder with config.json and safetensors.
@@ -23,6 +23,8 @@ pub struct ModelSource {
     /// A chat template that counts more than the model's own.
     pub chat_template: Option<String>,
     pub files: Vec<FileFact>,
+    /// Where quantised weights are kept packed for the integer kernels; without it they are dequantised as they are used.
+    pub packed: Option<PackedCache>,
 }
 
 pub struct LocalGenerator {
@@ -36,8 +38,8 @@ pub struct LocalGenerator {
     weight_bytes: u64,
 }
 
-/// Keys and values are kept in half precision.
-const KV_TYPE: KvType = KvType::F16;
+/// Keys and values are kept as bytes, which costs less precision than rounding the activations does.
+pub const KV_TYPE: KvType = KvType::I8;
 
 /// Tokens that end a turn in one family or another; those that the model's vocabulary has as special tokens stop it.
 const TURN_ENDS: [&str; 8] =
@@ -53,7 +55,11 @@ impl LocalGenerator {
         let bos = chat.bos_token.as_ref().filter(|_| chat.add_bos_token).and_then(|text| tokenizer.id(text));
         let mut stop = checkpoint.config.eos_token_ids.clone();
         stop.extend(TURN_ENDS.iter().filter_map(|text| tokenizer.id(text)).filter(|&id| tokenizer.is_special(id)));
-        let decoder = Decoder::new(&checkpoint)?;
+        let packed = match &source.packed {
+            Some(cache) => PackedWeights::of(&checkpoint, &source.path, cache)?,
+            None => None,
+        };
+        let decoder = Decoder::with_packed(&checkpoint, packed.as_ref())?;
         let facts = ModelFacts {
             id: source.id,
             files: source.files,
@@ -65,7 +71,7 @@ impl LocalGenerator {
             device: format!("cpu ({})", ronbun_kernels::Isa::current()),
             threads: rayon::current_num_threads(),
         };
-        let weight_bytes = checkpoint.weight_bytes();
+        let weight_bytes = packed.map_or(checkpoint.weight_bytes(), |packed| packed.bytes());
         let engine = Engine::new(decoder, KV_TYPE).limit_vocabulary(tokenizer.len());
         Ok(LocalGenerator { facts, engine, tokenizer, template, stop, bos, weight_bytes })
     }

@@ -1,7 +1,7 @@
 //! The decoder stack: embedding, layers of attention and gated MLP, final norm, head.
 
 use super::{
-    Checkpoint, Config, Family, internal,
+    Checkpoint, Config, Family, PackedWeights, Profile, Stage, internal,
     ops::{self, Linear, RmsNorm},
 };
 use crate::{
@@ -19,6 +19,7 @@ pub struct Decoder {
     norm: RmsNorm,
     /// The embedding itself where the two are tied.
     lm_head: Linear,
+    pub profile: Profile,
 }
 
 struct Layer {
@@ -45,8 +46,13 @@ pub struct Sequence<'a> {
 impl Decoder {
     /// Takes every tensor that the configuration calls for; one that is missing or of another shape is named.
     pub fn new(checkpoint: &Checkpoint) -> Result<Decoder> {
+        Decoder::with_packed(checkpoint, None)
+    }
+
+    /// As [`Decoder::new`]; quantised matrices are multiplied in their packed form, activations rounded to bytes.
+    pub fn with_packed(checkpoint: &Checkpoint, packed: Option<&PackedWeights>) -> Result<Decoder> {
         let config = checkpoint.config.clone();
-        let tensors = Tensors { checkpoint };
+        let tensors = Tensors { checkpoint, packed };
         let hidden = config.hidden_size;
         let embed_tokens = tensors.linear("model.embed_tokens", config.vocab_size, hidden)?;
         let tied = config.tied.unwrap_or(!checkpoint.tensors.contains_key("lm_head.weight"));
@@ -56,7 +62,7 @@ impl Decoder {
         };
         let layers = (0..config.num_hidden_layers).map(|number| tensors.layer(number)).collect::<Result<_>>()?;
         let norm = tensors.norm("model.norm")?;
-        Ok(Decoder { config, embed_tokens, layers, norm, lm_head })
+        Ok(Decoder { config, embed_tokens, layers, norm, lm_head, profile: Profile::default() })
     }
 
     pub fn new_cache(&self, kind: KvType) -> KvCache {
@@ -97,21 +103,28 @@ impl Decoder {
         let mut tails: Vec<Tail> =
             sequences.iter_mut().map(|s| Tail { rows: s.ids.len(), cache: &mut *s.cache }).collect();
 
-        let mut x = self.embed_tokens.rows(&ids)?; // (rows, hidden)
+        let profile = &self.profile;
+        let mut x = profile.time(Stage::Embedding, || self.embed_tokens.rows(&ids))?; // (rows, hidden)
         for (number, layer) in self.layers.iter().enumerate() {
-            let normed = layer.input_layernorm.forward(&x)?;
+            let normed = profile.time(Stage::Elementwise, || layer.input_layernorm.forward(&x))?;
             if !output && number + 1 == self.layers.len() {
-                let (k, v) = self.keys_and_values(layer, &normed, &table)?;
-                attention::append(number, &k, &v, &mut tails);
+                self.append(number, layer, &normed, &table, &mut tails)?;
                 break;
             }
             let attended = self.attend(number, layer, &normed, &table, prefix, &mut tails)?;
-            x = (x + layer.o_proj.forward(&attended)?).map_err(internal)?;
-            let normed = layer.post_attention_layernorm.forward(&x)?;
-            let gated = ops::silu_mul(&layer.gate_proj.forward(&normed)?, &layer.up_proj.forward(&normed)?)?;
-            x = (x + layer.down_proj.forward(&gated)?).map_err(internal)?;
+            let attended = self.linear(&layer.o_proj, &attended)?;
+            x = profile.time(Stage::Elementwise, || x + attended).map_err(internal)?;
+            let normed = profile.time(Stage::Elementwise, || layer.post_attention_layernorm.forward(&x))?;
+            let (gate, up) = (self.linear(&layer.gate_proj, &normed)?, self.linear(&layer.up_proj, &normed)?);
+            let gated = profile.time(Stage::Elementwise, || ops::silu_mul(&gate, &up))?;
+            let down = self.linear(&layer.down_proj, &gated)?;
+            x = profile.time(Stage::Elementwise, || x + down).map_err(internal)?;
         }
         Ok(x)
+    }
+
+    fn linear(&self, linear: &Linear, x: &Tensor) -> Result<Tensor> {
+        self.profile.time(Stage::Linears, || linear.forward(x))
     }
 
     /// (rows, hidden) → (rows, heads · head_dim)
@@ -124,29 +137,36 @@ impl Decoder {
         prefix: Option<&KvCache>,
         tails: &mut [Tail],
     ) -> Result<Tensor> {
-        let Config { num_attention_heads, num_key_value_heads, head_dim, pairing, .. } = self.config;
+        let Config { num_attention_heads, num_key_value_heads, head_dim, .. } = self.config;
         let rows = x.dim(0).map_err(internal)?;
-        let (cos, sin) = table;
-        let mut q = ops::with_slice(&layer.q_proj.forward(x)?, <[f32]>::to_vec)?;
-        elementwise::rotate(&mut q, cos, sin, rows, head_dim, pairing);
-        let (k, v) = self.keys_and_values(layer, x, table)?;
+        let q = self.rotated(&self.linear(&layer.q_proj, x)?, table)?;
+        self.append(number, layer, x, table, tails)?;
         let shape = Shape {
             heads: num_attention_heads,
             kv_heads: num_key_value_heads,
             head_dim,
             scale: 1.0 / (head_dim as f32).sqrt(),
         };
-        attention::append(number, &k, &v, tails);
-        ops::tensor(attention::attend(shape, number, &q, prefix, tails), (rows, num_attention_heads * head_dim))
+        self.profile.time(Stage::Attention, || {
+            ops::tensor(attention::attend(shape, number, &q, prefix, tails), (rows, num_attention_heads * head_dim))
+        })
     }
 
-    /// Rotated keys and values, each (rows, kv_heads, head_dim).
-    fn keys_and_values(&self, layer: &Layer, x: &Tensor, (cos, sin): &Table) -> Result<(Vec<f32>, Vec<f32>)> {
-        let rows = x.dim(0).map_err(internal)?;
-        let mut k = ops::with_slice(&layer.k_proj.forward(x)?, <[f32]>::to_vec)?;
-        elementwise::rotate(&mut k, cos, sin, rows, self.config.head_dim, self.config.pairing);
-        let v = ops::with_slice(&layer.v_proj.forward(x)?, <[f32]>::to_vec)?;
-        Ok((k, v))
+    /// Puts the rows' keys, rotated, and values into their caches.
+    fn append(&self, number: usize, layer: &Layer, x: &Tensor, table: &Table, tails: &mut [Tail]) -> Result<()> {
+        let k = self.rotated(&self.linear(&layer.k_proj, x)?, table)?;
+        let v = self.linear(&layer.v_proj, x)?;
+        self.profile.time(Stage::Cache, || ops::with_slice(&v, |v| attention::append(number, &k, v, tails)))
+    }
+
+    /// Queries or keys with their positions' rotation: (rows, heads, head_dim).
+    fn rotated(&self, x: &Tensor, (cos, sin): &Table) -> Result<Vec<f32>> {
+        self.profile.time(Stage::Cache, || {
+            let rows = x.dim(0).map_err(internal)?;
+            let mut x = ops::with_slice(x, <[f32]>::to_vec)?;
+            elementwise::rotate(&mut x, cos, sin, rows, self.config.head_dim, self.config.pairing);
+            Ok(x)
+        })
     }
 
     /// Logits of some rows of [`Self::forward`]'s result: for each its (vocabulary).
@@ -154,7 +174,7 @@ impl Decoder {
         let rows: Vec<u32> = rows.iter().map(|&row| row as u32).collect();
         let index = Tensor::new(rows.as_slice(), hidden.device()).map_err(internal)?;
         let chosen = hidden.index_select(&index, 0).map_err(internal)?;
-        let logits = self.lm_head.forward(&self.norm.forward(&chosen)?)?;
+        let logits = self.profile.time(Stage::Head, || self.lm_head.forward(&self.norm.forward(&chosen)?))?;
         let logits: Vec<Vec<f32>> = logits.to_vec2().map_err(internal)?;
         if logits.iter().any(|row| row.iter().any(|logit| logit.is_nan())) {
             let problem = "computes what is no number; its weights may be damaged";
@@ -167,6 +187,7 @@ impl Decoder {
 /// Takes tensors out of a checkpoint, checking their shapes.
 struct Tensors<'a> {
     checkpoint: &'a Checkpoint,
+    packed: Option<&'a PackedWeights>,
 }
 
 impl Tensors<'_> {
@@ -189,13 +210,15 @@ impl Tensors<'_> {
 
     /// A matrix, with its bias where there is one.
     fn linear(&self, name: &str, outputs: usize, inputs: usize) -> Result<Linear> {
-        let view = self.view(&format!("{name}.weight"), &[outputs, inputs])?;
+        let weight = format!("{name}.weight");
+        let view = self.view(&weight, &[outputs, inputs])?;
         let bias = format!("{name}.bias");
         let bias = match self.checkpoint.tensors.contains_key(&bias) {
             true => Some(self.vector(&bias, outputs)?),
             false => None,
         };
-        Ok(Linear::new(view, bias))
+        let packed = self.packed.and_then(|packed| packed.view(&weight, &view));
+        Ok(Linear::new(view, packed, bias))
     }
 
     fn norm(&self, name: &str) -> Result<RmsNorm> {

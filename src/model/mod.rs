@@ -8,12 +8,18 @@ mod config;
 mod decoder;
 mod gguf;
 mod ops;
+mod packed;
+mod profile;
 mod safetensors;
+mod work;
 
 pub use checkpoint::{Checkpoint, TensorView};
 pub use config::{Config, Family};
 pub use decoder::{Decoder, Sequence};
 pub use gguf::Metadata;
+pub use packed::{PackedCache, PackedWeights};
+pub use profile::{Profile, Stage};
+pub use work::keys_seen;
 
 use crate::{Error, Kind};
 use ronbun_kernels::mapping::Mapping;

@@ -3,9 +3,12 @@
 use super::internal;
 use crate::Result;
 use candle_core::{CpuStorage, Device, Storage, Tensor};
-use ronbun_kernels::{Isa, elementwise, linear};
+use ronbun_kernels::{
+    Isa, elementwise, linear,
+    packed::{self, Activations},
+};
 
-use super::TensorView;
+use super::{TensorView, packed::PackedView};
 
 /// Calls `f` with a CPU tensor's f32 elements.
 pub fn with_slice<R>(x: &Tensor, f: impl FnOnce(&[f32]) -> R) -> Result<R> {
@@ -28,13 +31,15 @@ pub fn tensor(values: Vec<f32>, shape: (usize, usize)) -> Result<Tensor> {
 #[derive(Debug, Clone)]
 pub struct Linear {
     view: TensorView,
+    /// The same weights packed for products of integers; without them products are those of the dequantised weights.
+    packed: Option<PackedView>,
     bias: Option<Vec<f32>>,
 }
 
 impl Linear {
     /// `view` is a matrix, `bias` as long as it has rows: the decoder checked both.
-    pub fn new(view: TensorView, bias: Option<Vec<f32>>) -> Linear {
-        Linear { view, bias }
+    pub fn new(view: TensorView, packed: Option<PackedView>, bias: Option<Vec<f32>>) -> Linear {
+        Linear { view, packed, bias }
     }
 
     fn weights(&self) -> linear::Weights<'_> {
@@ -47,7 +52,14 @@ impl Linear {
         let rows = x.dim(0).map_err(internal)?;
         let weights = self.weights();
         let mut y = vec![0f32; rows * weights.rows];
-        with_slice(x, |x| linear::linear(Isa::current(), x, weights, self.bias.as_deref(), &mut y))?;
+        let (isa, bias) = (Isa::current(), self.bias.as_deref());
+        with_slice(x, |x| match &self.packed {
+            Some(packed) => {
+                let x = Activations::new(isa, x, weights.columns, weights.kind);
+                packed::linear(isa, &x, packed.matrix(), bias, &mut y);
+            }
+            None => linear::linear(isa, x, weights, bias, &mut y),
+        })?;
         tensor(y, (rows, weights.rows))
     }
 

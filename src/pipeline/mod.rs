@@ -17,6 +17,7 @@ use crate::template::{Ask, Facts, Template};
 use crate::{Result, interrupt};
 use rounds::Attempt;
 use timings::Clock;
+pub use timings::peak_memory;
 
 /// What a caller decides beside the template.
 #[derive(Debug, Clone, PartialEq)]

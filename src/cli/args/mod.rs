@@ -5,7 +5,7 @@ mod others;
 mod papers;
 mod values;
 
-pub use others::{Doctor, Eval, EvalInput, Models, Template};
+pub use others::{Bench, Doctor, Eval, EvalInput, Models, Template};
 pub use papers::{Ask, Extract, Generation, LeaveOut, Output, Reading, Summarize};
 pub use values::{AskMode, Device, Format, Only, PlainFormat, When, check_max_tokens, check_temperature};
 
@@ -22,6 +22,7 @@ Examples:
   ronbun extract paper.pdf                          what ronbun reads, before any model
   ronbun extract paper.pdf --plan                   each part's length, and what the model gets
   ronbun models recommend                           what this machine can run
+  ronbun bench                                      how fast this machine reads and writes
   ronbun doctor                                     what is here, what is missing, how to get it
 ";
 
@@ -96,6 +97,8 @@ pub enum Command {
     Template(Template),
     /// Tell what was found on this machine, what is missing and how to get it
     Doctor(Doctor),
+    // As above.
+    Bench(Bench),
     /// Run a model on token ids, for comparison with other engines
     #[command(subcommand)]
     Eval(Eval),

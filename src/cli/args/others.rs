@@ -75,6 +75,42 @@ pub struct Doctor {
     pub pdfium: Option<PathBuf>,
 }
 
+/// Measure how fast a model reads and writes on this machine
+///
+/// One long prompt is read once, then branches that share it are written together, as papers and their questions are.
+/// Rates stand beside what this machine can do at most, measured in the same run. What is written is not looked at, and
+/// speed does not depend on it: the prompt may be longer than the model's own context.
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// A GGUF file, a folder of safetensors, or a model's id [default: the model that `summarize` would take]
+    #[arg(long, short, env = "RONBUN_MODEL", value_name = "MODEL")]
+    pub model: Option<String>,
+    /// Take the prompt from this text file; without it token ids are made up
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub text: Option<PathBuf>,
+    /// Length of the prompt; a shorter text is repeated [default: the text's own, or 4096]
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub prompt_tokens: Option<usize>,
+    /// Continuations of the prompt that are written together
+    #[arg(long, value_name = "B", default_value_t = 8, value_parser = positive)]
+    pub branches: usize,
+    /// Tokens that each of them writes
+    #[arg(long, value_name = "G", default_value_t = 64, value_parser = positive)]
+    pub gen_tokens: usize,
+    /// Threads to compute with [default: all cores]
+    #[arg(long, env = "RONBUN_THREADS", value_name = "N", value_parser = positive)]
+    pub threads: Option<usize>,
+    /// Compute in f32 from dequantised weights, as `eval` does
+    #[arg(long)]
+    pub exact: bool,
+    /// Also tell where the time went
+    #[arg(long)]
+    pub profile: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 #[derive(Debug, Subcommand)]
 pub enum Eval {
     /// The logits after the last of the given tokens, as JSON
@@ -86,6 +122,27 @@ pub enum Eval {
         /// How many tokens to add
         #[arg(long, value_name = "N", value_parser = max_tokens)]
         tokens: usize,
+    },
+    /// How far the arithmetic that answers are computed with is from f32: next-token distributions over a text
+    Divergence {
+        /// A GGUF file, a folder of safetensors, or an installed model's id
+        #[arg(value_name = "MODEL")]
+        model: String,
+        /// A text file; what is past --tokens is left out
+        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        text: PathBuf,
+        /// Read this many tokens
+        #[arg(long, value_name = "N", default_value_t = 2048, value_parser = positive)]
+        tokens: usize,
+        /// Compare every N-th position
+        #[arg(long, value_name = "N", default_value_t = 16, value_parser = positive)]
+        stride: usize,
+        /// Positions in a row of the table
+        #[arg(long, value_name = "N", default_value_t = 1024, value_parser = positive)]
+        bucket: usize,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
     /// The token ids of a text, special tokens inside it taken as such, as JSON
     Tokens {

@@ -1,0 +1,230 @@
+//! `ronbun bench`: how fast a model reads and writes here, beside what this machine can do at most.
+
+use super::args::Bench as Args;
+use super::context::Context;
+use super::{engine, eval, output};
+use crate::engine::bench::{self, Bench, Measured};
+use crate::engine::{Engine, KvType};
+use crate::generator::local;
+use crate::hub::Hub;
+use crate::model::{Checkpoint, Decoder, PackedWeights, Stage};
+use crate::progress::Unit;
+use crate::{Error, Kind, Result, pipeline};
+use indicatif::{DecimalBytes, HumanCount};
+use ronbun_kernels::{Isa, ceiling};
+use serde::Serialize;
+use std::fs;
+use std::path::Path;
+use std::time::Instant;
+
+/// Tokens of a prompt that nobody gave.
+const PROMPT_TOKENS: usize = 4096;
+
+#[derive(Serialize)]
+struct Report {
+    schema_version: u32,
+    model: String,
+    instruction_set: String,
+    threads: usize,
+    arithmetic: &'static str,
+    load_seconds: f64,
+    prompt_tokens: usize,
+    /// The model's own, in tokens; where the prompt is longer its positions go on as they are.
+    context_length: usize,
+    branches: usize,
+    gen_tokens: usize,
+    prefill_seconds: f64,
+    prefill_tokens_per_second: f64,
+    ttft_seconds: f64,
+    decode_seconds: f64,
+    decode_tokens_per_second: f64,
+    weight_bytes: u64,
+    kv_cache_bytes: u64,
+    peak_memory_bytes: Option<u64>,
+    ceilings: Ceilings,
+    prefill: Part,
+    decode: Part,
+}
+
+/// What this machine can do at most, all threads together.
+#[derive(Serialize)]
+struct Ceilings {
+    int8_ops_per_second: f64,
+    f32_flops_per_second: f64,
+    read_bytes_per_second: f64,
+}
+
+/// Rates of a part of the work, and their shares of the ceiling of the unit that it used.
+#[derive(Serialize)]
+struct Part {
+    linear_flops: f64,
+    linear_mfu: f64,
+    attention_flops: f64,
+    attention_mfu: f64,
+    /// Of the time, all stages and what is between them.
+    seconds: Vec<(&'static str, f64)>,
+}
+
+pub fn run(context: &Context, args: Args) -> Result<()> {
+    engine::limit_threads(args.threads)?;
+    let hub = context.hub()?;
+    let name = args.model.as_deref().unwrap_or("auto");
+    let path = eval::locate(context, name)?;
+    let start = Instant::now();
+    let (mut engine, weight_bytes) = load(&hub, &path, args.exact)?;
+    let load_seconds = start.elapsed().as_secs_f64();
+    let prompt = prompt(&args, &path, engine.decoder.config.vocab_size)?;
+    let context_length = engine.decoder.config.context_length;
+    if prompt.len() + args.gen_tokens > context_length {
+        let (tokens, own) = (HumanCount(prompt.len() as u64), HumanCount(context_length as u64));
+        context.progress.line(format!(
+            "{name}: {tokens} tokens are more than its context of {own}; positions go on as they are (speed does not \
+             depend on it)"
+        ));
+    }
+    let bar = context.progress.bar("reading", prompt.len() as u64, Unit::Tokens);
+    let measured = bench::run(&mut engine, &prompt, args.branches, args.gen_tokens, |done, _| bar.set(done as u64))?;
+    drop(bar);
+    let peak_memory_bytes = pipeline::peak_memory();
+    let isa = Isa::current();
+    let ceilings = Ceilings {
+        int8_ops_per_second: ceiling::int8(isa),
+        f32_flops_per_second: ceiling::f32(isa),
+        read_bytes_per_second: ceiling::bandwidth(),
+    };
+    let Bench { prefill, ttft, decode } = measured;
+    let unit = if args.exact { ceilings.f32_flops_per_second } else { ceilings.int8_ops_per_second };
+    let report = Report {
+        schema_version: 1,
+        model: name.to_string(),
+        instruction_set: isa.to_string(),
+        threads: rayon::current_num_threads(),
+        arithmetic: if args.exact { "f32" } else { "int8" },
+        load_seconds,
+        prompt_tokens: prompt.len(),
+        context_length,
+        branches: args.branches,
+        gen_tokens: args.gen_tokens,
+        prefill_seconds: prefill.wall.as_secs_f64(),
+        prefill_tokens_per_second: prefill.tokens_per_second(),
+        ttft_seconds: ttft.as_secs_f64(),
+        decode_seconds: decode.wall.as_secs_f64(),
+        decode_tokens_per_second: decode.tokens_per_second(),
+        weight_bytes,
+        kv_cache_bytes: engine.cache_bytes(),
+        peak_memory_bytes,
+        ceilings,
+        prefill: part(&prefill, unit),
+        decode: part(&decode, unit),
+    };
+    match args.json {
+        true => output::finish(&output::json("bench", &report)?),
+        false => output::finish(&in_words(&report, args.profile)),
+    }
+}
+
+fn load(hub: &Hub, path: &Path, exact: bool) -> Result<(Engine, u64)> {
+    let checkpoint = Checkpoint::open(path)?;
+    if exact {
+        return Ok((Engine::new(Decoder::new(&checkpoint)?, KvType::F32), checkpoint.weight_bytes()));
+    }
+    let packed = PackedWeights::of(&checkpoint, path, &engine::packed_cache(hub))?;
+    let bytes = packed.as_ref().map_or(checkpoint.weight_bytes(), PackedWeights::bytes);
+    Ok((Engine::new(Decoder::with_packed(&checkpoint, packed.as_ref())?, local::KV_TYPE), bytes))
+}
+
+/// The text's tokens, repeated or cut as asked; made up where there is no text.
+fn prompt(args: &Args, model: &Path, vocabulary: usize) -> Result<Vec<u32>> {
+    let Some(text) = &args.text else {
+        let tokens = args.prompt_tokens.unwrap_or(PROMPT_TOKENS);
+        return Ok((0..tokens as u64).map(|i| (i * 7919 % vocabulary as u64) as u32).collect());
+    };
+    let read = fs::read_to_string(text).map_err(|error| Error::new(Kind::Input, text.display(), error))?;
+    let ids = local::tokenizer(model)?.encode(&read)?;
+    if ids.is_empty() {
+        return Err(Error::new(Kind::Input, text.display(), "holds no text").hint("give a text of some pages"));
+    }
+    let tokens = args.prompt_tokens.unwrap_or(ids.len());
+    Ok(ids.into_iter().cycle().take(tokens).collect())
+}
+
+fn part(measured: &Measured, ceiling: f64) -> Part {
+    let share = |flops: f64, stage| {
+        let seconds = measured.seconds(stage);
+        if seconds > 0.0 { flops / seconds / ceiling } else { 0.0 }
+    };
+    let mut seconds: Vec<_> = Stage::ALL.iter().map(|stage| (stage.name(), measured.seconds(*stage))).collect();
+    let known: f64 = seconds.iter().map(|(_, seconds)| seconds).sum();
+    seconds.push(("other", (measured.wall.as_secs_f64() - known).max(0.0)));
+    Part {
+        linear_flops: measured.linear_flops,
+        linear_mfu: share(measured.linear_flops, Stage::Linears),
+        attention_flops: measured.attention_flops,
+        attention_mfu: share(measured.attention_flops, Stage::Attention),
+        seconds,
+    }
+}
+
+fn in_words(report: &Report, profile: bool) -> String {
+    let row = |cells: &[String]| cells.to_vec();
+    let count = |n: usize| HumanCount(n as u64).to_string();
+    let Ceilings { int8_ops_per_second, f32_flops_per_second, read_bytes_per_second } = &report.ceilings;
+    let mut rows = vec![
+        row(&["model".into(), report.model.clone()]),
+        row(&[
+            "computes in".into(),
+            format!("{}, {}, {} threads", report.arithmetic, report.instruction_set, report.threads),
+        ]),
+        row(&[
+            "prefill".into(),
+            format!(
+                "{:.1} tokens/s ({} tokens in {:.2} s; first token after {:.2} s)",
+                report.prefill_tokens_per_second,
+                count(report.prompt_tokens),
+                report.prefill_seconds,
+                report.ttft_seconds
+            ),
+        ]),
+        row(&[
+            "decode".into(),
+            format!(
+                "{:.1} tokens/s ({} branches of {} tokens in {:.2} s)",
+                report.decode_tokens_per_second, report.branches, report.gen_tokens, report.decode_seconds
+            ),
+        ]),
+        row(&[
+            "memory".into(),
+            format!(
+                "{}weights {}, keys and values {}",
+                report.peak_memory_bytes.map(|bytes| format!("{} at most: ", DecimalBytes(bytes))).unwrap_or_default(),
+                DecimalBytes(report.weight_bytes),
+                DecimalBytes(report.kv_cache_bytes)
+            ),
+        ]),
+        row(&[
+            "prefill MFU".into(),
+            format!(
+                "linears {:.0} %, attention {:.0} % of the ceiling",
+                100.0 * report.prefill.linear_mfu,
+                100.0 * report.prefill.attention_mfu
+            ),
+        ]),
+        row(&[
+            "ceilings".into(),
+            format!(
+                "int8 {:.0} Gop/s, f32 {:.0} GFLOP/s, reading memory {:.1} GB/s",
+                int8_ops_per_second / 1e9,
+                f32_flops_per_second / 1e9,
+                read_bytes_per_second / 1e9
+            ),
+        ]),
+    ];
+    if profile {
+        rows.push(row(&[String::new()]));
+        rows.push(row(&["seconds in".into(), format!("{:>8}  {:>8}", "prefill", "decode")]));
+        for ((stage, prefill), (_, decode)) in report.prefill.seconds.iter().zip(&report.decode.seconds) {
+            rows.push(row(&[format!("  {stage}"), format!("{prefill:>8.2}  {decode:>8.2}")]));
+        }
+    }
+    output::table(&rows)
+}

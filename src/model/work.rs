@@ -1,0 +1,62 @@
+//! How much there is to compute, counted from a decoder's shape.
+
+use super::Config;
+
+impl Config {
+    /// Elements of all layers' matrices: what a token is multiplied with, without the embedding and the head.
+    pub fn layer_elements(&self) -> u64 {
+        let queries = self.num_attention_heads * self.head_dim;
+        let keys = self.num_key_value_heads * self.head_dim;
+        let attention = self.hidden_size * (2 * queries + 2 * keys);
+        let mlp = 3 * self.hidden_size * self.intermediate_size;
+        (self.num_hidden_layers * (attention + mlp)) as u64
+    }
+
+    /// Elements of the matrix that gives the logits.
+    pub fn head_elements(&self) -> u64 {
+        (self.vocab_size * self.hidden_size) as u64
+    }
+
+    /// Floating-point operations (or those of integers in their place) of the layers' linears for `tokens` tokens: two for
+    /// each element.
+    pub fn linear_flops(&self, tokens: u64) -> f64 {
+        2.0 * self.layer_elements() as f64 * tokens as f64
+    }
+
+    /// As [`Config::linear_flops`], where of the last layer only keys and values are wanted.
+    pub fn extend_linear_flops(&self, tokens: u64) -> f64 {
+        let layers = self.num_hidden_layers as f64;
+        let last = 2 * 2 * self.hidden_size * self.num_key_value_heads * self.head_dim;
+        self.linear_flops(tokens) * (layers - 1.0) / layers + last as f64 * tokens as f64
+    }
+
+    /// As [`Config::attention_flops`], without the last layer.
+    pub fn extend_attention_flops(&self, keys: f64) -> f64 {
+        let layers = self.num_hidden_layers as f64;
+        self.attention_flops(keys) * (layers - 1.0) / layers
+    }
+
+    /// Those of attention from tokens that see `keys` keys altogether: two for each element of a key and of a value.
+    pub fn attention_flops(&self, keys: f64) -> f64 {
+        4.0 * (self.num_hidden_layers * self.num_attention_heads * self.head_dim) as f64 * keys
+    }
+}
+
+/// Keys that `tokens` tokens see altogether, each those before it and itself, behind `first` others.
+pub fn keys_seen(first: u64, tokens: u64) -> f64 {
+    let (first, tokens) = (first as f64, tokens as f64);
+    tokens * first + tokens * (tokens + 1.0) / 2.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_is_counted_once_for_each_token_that_sees_it() {
+        let slow = |first: u64, tokens: u64| (0..tokens).map(|i| first + i + 1).sum::<u64>() as f64;
+        for (first, tokens) in [(0, 1), (0, 5), (7, 3), (100, 64)] {
+            assert_eq!(keys_seen(first, tokens), slow(first, tokens));
+        }
+    }
+}
