@@ -108,7 +108,7 @@ pub(crate) unsafe fn exp2<S: Simd>(x: S::V) -> S::V {
         let n = S::round(x);
         let f = S::add(x, S::mul(n, S::splat(-1.0)));
         let mut p = S::splat(0.009_570_1);
-        for c in [0.055_917_86, 0.240_247_45, 0.693_121_8, 0.999_999_24] {
+        for c in [0.055_917_86, 0.240_247_45, 0.693_121_8, 0.999_999_2] {
             p = S::fma(p, f, S::splat(c));
         }
         S::scale_by_power_of_two(p, n)
