@@ -1,6 +1,7 @@
 //! Places in the text that name entries by their labels: `[3]`, `[3-5, 7]`, `[Vas17]`, `(12)`, raised numbers; and by names
 //! and years, for which see [`super::named`].
 
+use super::entries::belongs;
 use super::fields::Fields;
 use super::named;
 use crate::document::{Block, BlockKind, Citation, pattern};
@@ -40,12 +41,9 @@ pub type Found<'a> = (usize, &'a str, Vec<usize>);
 
 fn cited_in(blocks: &[Block]) -> impl Iterator<Item = (usize, &Block)> {
     let prose = |kind: &BlockKind| {
-        !matches!(
-            kind,
-            BlockKind::Reference | BlockKind::Code | BlockKind::Formula | BlockKind::Title | BlockKind::Authors
-        )
+        !matches!(kind, BlockKind::Code | BlockKind::Formula | BlockKind::Title | BlockKind::Authors)
     };
-    blocks.iter().enumerate().filter(move |(_, block)| prose(&block.kind))
+    blocks.iter().enumerate().filter(move |(_, block)| prose(&block.kind) && !belongs(block))
 }
 
 /// How a paper with labels cites.

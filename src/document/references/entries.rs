@@ -2,7 +2,8 @@
 //! together.
 
 use super::text::{is_cjk, joined};
-use crate::document::{Block, BlockKind, Part, pattern};
+use crate::document::pdf::marks::is_bullet;
+use crate::document::{Block, BlockKind, Part, Reference, pattern};
 use regex::Regex;
 use std::sync::LazyLock;
 
@@ -30,13 +31,13 @@ enum Marks {
 
 /// The entries of the list, in order.
 pub fn entries(blocks: &[Block]) -> Vec<Entry> {
-    let pieces: Vec<(usize, String)> = blocks
+    let texts = blocks
         .iter()
         .enumerate()
         .filter(|(_, block)| belongs(block))
         .map(|(index, block)| (index, joined(&block.text)))
-        .filter(|(_, text)| !text.chars().all(|c| c.is_ascii_digit() || c.is_whitespace()))
-        .collect();
+        .filter(|(_, text)| !text.chars().all(|c| c.is_ascii_digit() || c.is_whitespace()));
+    let pieces = without_bullets(texts.collect());
     let marks = marks(&pieces);
     let mut entries: Vec<Entry> = Vec::with_capacity(pieces.len());
     let mut in_note = false;
@@ -58,7 +59,36 @@ pub fn entries(blocks: &[Block]) -> Vec<Entry> {
     if marks == Marks::None { entries } else { apart(entries, marks) }
 }
 
-fn belongs(block: &Block) -> bool {
+/// Entries that the source told apart, each with the label that it told or that the text begins with.
+pub fn told(list: &[Reference]) -> Vec<Entry> {
+    let pieces = without_bullets(list.iter().map(|told| (told.block, joined(&told.text))).collect());
+    let marks = marks(&pieces);
+    let entry = |(told, (block, text)): (&Reference, (usize, String))| {
+        let known = told.label.as_deref().and_then(|label| {
+            let rest = text.strip_prefix('[')?.strip_prefix(label)?.strip_prefix(']')?;
+            Some((label.to_string(), text.len() - rest.trim_start().len()))
+        });
+        match known.or_else(|| label(&text, marks)) {
+            Some((label, body)) => Entry { label: Some(label), text, body, block },
+            None => Entry { label: None, text, body: 0, block },
+        }
+    };
+    list.iter().zip(pieces).map(entry).collect()
+}
+
+/// The bullets of a list that has them are no part of its entries.
+fn without_bullets(mut pieces: Vec<(usize, String)>) -> Vec<(usize, String)> {
+    let bulleted = pieces.iter().filter(|(_, text)| is_bullet(text)).count();
+    if 2 * bulleted > pieces.len() {
+        for (_, text) in pieces.iter_mut().filter(|(_, text)| is_bullet(text)) {
+            *text = text.chars().skip(1).collect::<String>().trim_start().to_string();
+        }
+    }
+    pieces
+}
+
+/// Whether a block is of the list.
+pub fn belongs(block: &Block) -> bool {
     match block.kind {
         BlockKind::Reference => true,
         BlockKind::Paragraph | BlockKind::ListItem => block.part == Part::References,
@@ -210,6 +240,19 @@ mod tests {
             assert_eq!(list(&[text])[0].0.as_deref(), Some(label), "{text}");
         }
         assert_eq!(list(&["Ada Lovelace. 1843. Notes."])[0].0, None);
+    }
+
+    #[test]
+    fn bullets_of_a_list_are_no_part_of_its_entries() {
+        assert_eq!(
+            list(&["• [1] A. One. 1999.", "• [2] B. Two. 2000."])[1],
+            (Some("2".into()), "[2] B. Two. 2000.".into())
+        );
+        assert_eq!(texts(&["- Ada. Notes. 1843.", "- Turing. Numbers. 1936."])[0], "Ada. Notes. 1843.");
+        assert_eq!(
+            texts(&["Ada. Notes. 1843.", "Turing. Numbers. 1936.", "* Curry. Logic. 1958."])[2],
+            "* Curry. Logic. 1958."
+        );
     }
 
     #[test]

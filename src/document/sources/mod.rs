@@ -1,7 +1,8 @@
 //! Papers that come as text and say what their parts are: LaTeX, Markdown, HTML, plain text → [`Document`].
 //!
 //! [`kind_of`] tells them apart, [`encoding`] makes text of bytes, [`draft`] collects blocks (with [`inline`] for what is in
-//! a line); each form has a reader of its own. None of them needs PDFium.
+//! a line); each form has a reader of its own, and [`references`] reads what the form leaves open of entries and citations.
+//! None of them needs PDFium.
 
 mod archive;
 mod draft;
@@ -12,7 +13,7 @@ mod latex;
 mod markdown;
 mod plain;
 
-use super::{Document, Source, TextQuality, pattern};
+use super::{Document, Source, TextQuality, pattern, references};
 use crate::{Error, Kind, Result};
 use latex::project::Project;
 use regex::Regex;
@@ -94,6 +95,8 @@ pub fn read(file: &Path, bytes: &[u8], source: Source) -> Result<Document> {
         Source::Html => html::read(&html::decode(bytes)),
         _ => plain::read(&encoding::decode(bytes).0),
     };
+    let (told, cited) = (std::mem::take(&mut document.references), std::mem::take(&mut document.citations));
+    (document.references, document.citations) = references::complete(&document.blocks, told, cited);
     if document.blocks.is_empty() {
         return Err(Error::new(Kind::NoText, file.display(), "holds no text of a paper")
             .hint("check that it is the paper itself and not an empty page or a file of settings"));

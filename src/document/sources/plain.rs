@@ -85,6 +85,9 @@ fn read_chunk(draft: &mut Draft, chunk: &[&str], next: Option<&[&str]>, words: &
         return read_chunk(draft, &chunk[1..], next, words);
     }
     if draft.part() == Part::References {
+        if ends_references(chunk, next) {
+            return draft.heading(1, None, Inline::of(first.trim()));
+        }
         return entries(chunk)
             .iter()
             .for_each(|entry| draft.push(BlockKind::Reference, Inline::of(&join(entry, words))));
@@ -141,6 +144,17 @@ fn is_heading(chunk: &[&str], next: Option<&[&str]>) -> bool {
             .is_some_and(|next| numbered(next.trim()) && !number_of(next.trim()).is_some_and(|n| n.contains('.')));
     let sentence = line.ends_with(['.', ',', ';', '。', '．']) || line.chars().count() > LONGEST_HEADING;
     numbered(line) && title && !listed && !sentence && follows.is_some()
+}
+
+/// A line of words alone, and no entry behind it: the heading of an appendix that has no number to be known by. Entries
+/// have stops or commas, and a running head has the next entry with its year behind it.
+fn ends_references(chunk: &[&str], next: Option<&[&str]>) -> bool {
+    static YEAR: LazyLock<Regex> = LazyLock::new(|| pattern(r"\b(?:1[89]|20)\d\d[a-z]?\b"));
+    let ([line], Some(next)) = (chunk, next) else { return false };
+    let line = line.trim();
+    let bare = line.chars().all(|c| c.is_alphabetic() || c.is_whitespace() || c == '-');
+    let entry = entries(next).len() > 1 || next.iter().any(|line| YEAR.is_match(line));
+    bare && !entry && line.starts_with(char::is_uppercase) && line.chars().count() <= LONGEST_HEADING
 }
 
 /// Columns made with spaces: most lines have wide gaps inside.
@@ -271,6 +285,15 @@ mod tests {
         let found = kinds("x.\n\n1. First thing\n\n2. Second thing\n\nText.\n\n2.1 Data Sets\n\nText.");
         let headings: Vec<_> = found.iter().filter(|each| each.0 == "Heading").map(|each| each.2.as_str()).collect();
         assert_eq!(headings, ["2. Second thing", "2.1 Data Sets"]);
+    }
+
+    #[test]
+    fn an_appendix_ends_the_references_and_a_running_head_does_not() {
+        let list = "x.\n\nReferences\n\nAda. Notes. 1843.\n\nJournal of Notes\n\nAlan Turing. Numbers. 1936.\n\n";
+        let found = kinds(&format!("{list}A Author Contributions\n\nAll wrote."));
+        let parts: Vec<_> = found[2..].iter().map(|each| (each.0.as_str(), each.1)).collect();
+        let (list, behind) = (("Reference", Part::References), Part::Appendix);
+        assert_eq!(parts, [list, list, list, ("Heading", behind), ("Paragraph", behind)]);
     }
 
     #[test]

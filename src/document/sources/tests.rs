@@ -1,6 +1,6 @@
 //! Whole papers of each kind, good and bad.
 
-use crate::document::{Document, ReadOptions, Source};
+use crate::document::{Document, Part, ReadOptions, Source};
 use crate::{Kind, Result};
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -77,4 +77,71 @@ fn what_is_no_paper_is_refused() {
         assert_eq!(error.kind, kind, "{error}");
         assert!(error.problem.contains(part) && error.hint.is_some(), "{error}");
     }
+}
+
+/// What is known of a paper's references: label, authors, title, year; and which its citations name.
+fn references(name: &str, text: &str) -> (Vec<String>, Vec<Vec<usize>>) {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join(name), text).expect("written");
+    let document = read(&folder.path().join(name)).expect("a paper");
+    let known = document.references.iter().map(|entry| {
+        assert_eq!(document.blocks[entry.block].part, Part::References, "{name}");
+        let label = entry.label.as_deref().unwrap_or("-");
+        let (title, year) = (entry.title.as_deref().unwrap_or("-"), entry.year.unwrap_or(0));
+        format!("{label} | {} | {title} | {year}", entry.authors.join(", "))
+    });
+    (known.collect(), document.citations.iter().map(|citation| citation.references.clone()).collect())
+}
+
+#[test]
+fn every_form_has_references_with_fields_and_citations() {
+    let numbered = ["1 | Ada Lovelace | Notes on engines | 1843", "2 | Alan Turing, Kurt Gödel | On numbers | 1936"];
+    let named = numbered.map(|entry| entry.replace("1 |", "- |").replace("2 |", "- |"));
+    let (first, second) = ("Ada Lovelace. Notes on engines. 1843.", "Alan Turing and Kurt Gödel. On numbers. 1936.");
+    for (name, text) in [
+        ("numbered.txt", format!("Title\n\nAs [2] and [1] say.\n\nReferences\n\n[1] {first}\n[2] {second}\n")),
+        ("numbered.md", format!("# Title\n\nAs [2] and [1] say.\n\n# References\n\n1. {first}\n2. {second}\n")),
+        ("bullets.md", format!("# Title\n\nAs [2] and [1] say.\n\n# References\n\n- [1] {first}\n- [2] {second}\n")),
+        ("numbered.html", format!("<html><p>As [2] and [1] say.<h2>References</h2><ol><li>{first}<li>{second}</ol>")),
+        ("paragraphs.html", format!("<html><p>As [2] and [1] say.<h2>References</h2><p>[1] {first}<p>[2] {second}")),
+        (
+            "bbl.tex",
+            format!(
+                "\\documentclass{{article}}\\begin{{document}}As \\cite{{b}} and \\cite{{a}} say.\\begin{{thebibliography}}{{9}}\
+                 \\bibitem{{a}} {first} \\bibitem{{b}} {second}\\end{{thebibliography}}\\end{{document}}"
+            ),
+        ),
+    ] {
+        let (known, cited) = references(name, &text);
+        assert_eq!(known, numbered, "{name}");
+        assert_eq!(cited, [[1], [0]], "{name}");
+    }
+    let cited = "Turing and Gödel (1936) follow (Lovelace, 1843).";
+    for (name, text) in [
+        ("named.txt", format!("Title\n\n{cited}\n\nReferences\n\n{first}\n\n{second}\n")),
+        ("named.md", format!("# Title\n\n{cited}\n\n# References\n\n{first}\n\n{second}\n")),
+        ("named.html", format!("<html><p>{cited}<h2>References</h2><ul><li>{first}<li>{second}</ul>")),
+        (
+            "latexml.html",
+            "<html><p><a href='#b2'>Turing and Gödel (1936)</a> follow (<a href='#b1'>Lovelace, 1843</a>).\
+             <h2>References</h2><ul><li class=ltx_bibitem id=b1><span class=ltx_tag_bibitem>Lovelace (1843)</span>FIRST\
+             <li class=ltx_bibitem id=b2><span class=ltx_tag_bibitem>Turing and Gödel (1936)</span>SECOND</ul>"
+                .replace("FIRST", first)
+                .replace("SECOND", second),
+        ),
+    ] {
+        let (known, cited) = references(name, &text);
+        assert_eq!(known, named, "{name}");
+        assert_eq!(cited, [[1], [0]], "{name}");
+    }
+}
+
+#[test]
+fn cells_of_a_table_cite_too() {
+    let (_, cited) = references(
+        "a.tex",
+        "\\documentclass{article}\\begin{document}As \\cite{a} says.\\begin{tabular}{cc}Ours & 1\\\\Theirs \\cite{b} & 2\\end{tabular}\
+         \\begin{thebibliography}{9}\\bibitem{a} A. One. 2001.\\bibitem{b} B. Two. 2002.\\end{thebibliography}\\end{document}",
+    );
+    assert_eq!(cited, [[0], [1]]);
 }

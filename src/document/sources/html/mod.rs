@@ -65,6 +65,8 @@ struct Reader<'a> {
     inlines: usize,
     /// One heading of the first level is the title.
     titled: bool,
+    /// An element that the entry being read is not printed with.
+    unprinted: Option<usize>,
 }
 
 impl<'a> Reader<'a> {
@@ -78,6 +80,7 @@ impl<'a> Reader<'a> {
             marker: None,
             inlines: 0,
             titled: false,
+            unprinted: None,
         }
     }
 
@@ -219,6 +222,7 @@ impl<'a> Reader<'a> {
         }
         let script = name == "script" && !tree.attribute(at, "type").is_some_and(|kind| kind.starts_with("math/tex"));
         beside
+            || self.unprinted == Some(at)
             || script
             || mathjax
             || (hidden && name != "math")
@@ -318,17 +322,9 @@ impl<'a> Reader<'a> {
         self.paragraph();
         let tree = self.tree;
         let tag = tree.node(at).children.iter().find(|child| tree.has_class(**child, "ltx_tag"));
-        let marker = match (tag, self.lists.last_mut()) {
-            (Some(&tag), _) => {
-                let children = tree.node(tag).children.clone();
-                let text: String = children.into_iter().map(|child| tree.text(child)).collect();
-                Inline::of(&text)
-            }
-            (None, Some(Some(number))) => {
-                *number = number.saturating_add(1);
-                Inline::of(&format!("{}.", number.saturating_sub(1)))
-            }
-            _ => Inline::of("•"),
+        let marker = match tag {
+            Some(&tag) => Inline::of(&tree.text(tag)),
+            None => self.next_number().map_or_else(|| Inline::of("•"), |number| Inline::of(&format!("{number}."))),
         };
         if self.in_line() {
             self.text.append(&marker);
@@ -339,6 +335,14 @@ impl<'a> Reader<'a> {
         self.children(at, depth);
         self.paragraph();
         self.marker = None;
+    }
+
+    /// What the innermost list counts its next item as; bullets count nothing.
+    fn next_number(&mut self) -> Option<String> {
+        let number = self.lists.last_mut()?.as_mut()?;
+        let printed = number.to_string();
+        *number = number.saturating_add(1);
+        Some(printed)
     }
 
     fn caption(&mut self, at: usize, depth: usize) {
@@ -411,9 +415,17 @@ impl<'a> Reader<'a> {
         let tag = tree.below(at).find(|inner| tree.has_class(*inner, "ltx_tag_bibitem"));
         let label = tag.map(|tag| self.inline(tag, depth).finish().0);
         let label = label.map(|label| label.trim_matches(['[', ']', '.', ' ']).to_string());
-        // Names and years are no label that an entry is printed with.
-        let label = label.filter(|label| !label.is_empty() && !label.contains(' '));
-        let text = self.inline(at, depth);
+        // Names and years are what the text cites by; the entry itself is printed without them.
+        let names = label.as_ref().is_some_and(|label| label.contains(' '));
+        self.unprinted = tag.filter(|_| names);
+        let mut text = self.inline(at, depth);
+        self.unprinted = None;
+        let number = self.next_number().filter(|_| !text.as_str().starts_with(|c: char| !c.is_alphabetic()));
+        if let Some(number) = &number {
+            let words = std::mem::replace(&mut text, Inline::of(&format!("{number}. ")));
+            text.append(&words);
+        }
+        let label = label.filter(|label| !label.is_empty() && !names).or(number);
         let key = tree.attribute(at, "id");
         let inner = tree.below(at).find_map(|inner| tree.attribute(inner, "id"));
         self.draft.reference(key.or(inner), Reference { label, ..Reference::default() }, text);

@@ -5,9 +5,7 @@ use super::citations::Label;
 use super::reader::Reader;
 use super::token::tokens;
 use crate::document::sources::inline::Inline;
-use crate::document::{Part, Reference, pattern};
-use regex::Regex;
-use std::sync::LazyLock;
+use crate::document::{Part, Reference};
 
 /// The entry of `\bibitem` that is being read.
 #[derive(Debug, Default)]
@@ -45,8 +43,7 @@ impl Reader<'_> {
             return self.paragraph();
         };
         let words = std::mem::take(&mut self.text);
-        let fields = fields_of(words.as_str());
-        self.print_entry(&key, label, words, fields);
+        self.print_entry(&key, label, words, Reference::default());
     }
 
     fn print_entry(&mut self, key: &str, label: Label, words: Inline, fields: Reference) {
@@ -105,8 +102,7 @@ impl Reader<'_> {
         } else if by_citation.iter().any(|style| self.bib_style.to_lowercase().contains(style)) {
             entries.sort_by_cached_key(|entry| self.aux.cited.iter().position(|key| *key == entry.key));
         } else {
-            entries
-                .sort_by_cached_key(|entry| (entry.sorting_name(), entry.field("year").to_string(), entry.key.clone()));
+            entries.sort_by_cached_key(|entry| (entry.sorting_name(), entry.year().to_string(), entry.key.clone()));
         }
         entries.dedup_by(|one, other| one.key == other.key);
         if !entries.is_empty() {
@@ -156,7 +152,7 @@ impl Reader<'_> {
             [one, two] => format!("{one} and {two}"),
             [one, ..] => format!("{one} et al."),
         };
-        Some((authors, entry.field("year").to_string()))
+        Some((authors, entry.year().to_string()))
     }
 
     fn fields(&mut self, entry: &Entry) -> Reference {
@@ -166,37 +162,13 @@ impl Reader<'_> {
         };
         let doi = text("doi").map(|doi| doi.trim_start_matches("https://doi.org/").to_string());
         let title = text("title");
-        let year = text("year").and_then(|year| year.get(..4).and_then(|year| year.parse().ok()));
+        let year = entry.year().get(..4).and_then(|year| year.parse().ok());
         let venue = ["journal", "journaltitle", "booktitle", "publisher"].iter().find_map(|field| text(field));
         let is_arxiv = entry.field("archiveprefix").eq_ignore_ascii_case("arxiv") || !entry.field("eprint").is_empty();
-        let arxiv = if is_arxiv { text("eprint") } else { venue.as_deref().and_then(arxiv_of) };
+        let arxiv = text("eprint").filter(|_| is_arxiv);
         let url = Some(entry.field("url").to_string()).filter(|url| !url.is_empty());
-        let authors = entry.authors().iter().map(|name| self.plain(tokens(&bibtex::given_first(name)))).collect();
+        let names = entry.authors().into_iter().filter(|name| *name != "others");
+        let authors = names.map(|name| self.plain(tokens(&bibtex::given_first(name)))).collect();
         Reference { authors, title, year, venue, doi, arxiv, url, ..Reference::default() }
     }
-}
-
-/// What can be told of an entry from its text without knowing its style.
-fn fields_of(text: &str) -> Reference {
-    static DOI: LazyLock<Regex> = LazyLock::new(|| pattern(r"\b10\.\d{4,9}/[^\s,;]+"));
-    static URL: LazyLock<Regex> = LazyLock::new(|| pattern(r"https?://[^\s,;]+"));
-    static YEAR: LazyLock<Regex> = LazyLock::new(|| pattern(r"\b(19|20)\d\d\b"));
-    let cut = |found: &str| found.trim_end_matches(['.', ')', ']']).to_string();
-    let outside_addresses = URL.replace_all(text, " ");
-    let outside_addresses = DOI.replace_all(&outside_addresses, " ");
-    let years: Vec<_> = YEAR.find_iter(&outside_addresses).map(|found| found.as_str()).collect();
-    Reference {
-        doi: DOI.find(text).map(|found| cut(found.as_str())),
-        arxiv: arxiv_of(text),
-        url: URL.find(text).map(|found| cut(found.as_str())),
-        year: years.last().and_then(|year| year.parse().ok()),
-        ..Reference::default()
-    }
-}
-
-fn arxiv_of(text: &str) -> Option<String> {
-    static ARXIV: LazyLock<Regex> = LazyLock::new(|| {
-        pattern(r"(?i)(?:arxiv[:./\s]*(?:org/)?(?:abs/|pdf/)?|\babs/)(\d{4}\.\d{4,5}(?:v\d+)?|[a-z\-]+/\d{7})")
-    });
-    ARXIV.captures(text).map(|parts| parts[1].to_string())
 }

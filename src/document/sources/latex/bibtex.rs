@@ -160,6 +160,14 @@ impl Entry {
         self.fields.get(name).map_or("", String::as_str)
     }
 
+    /// As it is given; of a date `2017-06-12` its first part.
+    pub fn year(&self) -> &str {
+        match self.field("year") {
+            "" => self.field("date").split(['-', '/']).next().unwrap_or_default(),
+            year => year,
+        }
+    }
+
     pub fn authors(&self) -> Vec<&str> {
         let names = if self.field("author").is_empty() { self.field("editor") } else { self.field("author") };
         names.split(" and ").map(str::trim).filter(|name| !name.is_empty()).collect()
@@ -188,8 +196,7 @@ impl Entry {
             (volume, "") => volume.to_string(),
             (volume, number) => format!("{volume}({number})"),
         };
-        let rest =
-            [venue, &volume, self.field("pages"), self.field("publisher"), self.field("school"), self.field("year")];
+        let rest = [venue, &volume, self.field("pages"), self.field("publisher"), self.field("school"), self.year()];
         let rest: Vec<&str> = rest.into_iter().filter(|part| !part.is_empty()).collect();
         let eprint = match self.field("eprint") {
             "" => String::new(),
@@ -238,7 +245,7 @@ mod tests {
           year = 2017,
         }
         @broken{
-        @misc{second, title={A {"} quote}, url = {http://a.b/c_d}}
+        @misc{second, title={A {"} quote}, url = {http://a.b/c_d}, date = {2018-05}}
     "#;
 
     #[test]
@@ -251,8 +258,10 @@ mod tests {
             entries[0].latex(),
             "Ashish Vaswani, and Noam Shazeer. Attention Is {All} You Need. NeurIPS 2017, 2017."
         );
+        assert_eq!(entries[0].year(), "2017");
         let second = entries.last().expect("an entry");
         assert_eq!((second.key.as_str(), second.field("title")), ("second", "A {\"} quote"));
+        assert_eq!(second.year(), "2018");
     }
 
     #[test]
