@@ -14,8 +14,8 @@
 //!
 //! What it does to real papers is seen by two commands: `scripts/document/compare OLD NEW FOLDER` reads every PDF of a
 //! folder with the program before and after the change and tells what differs, and `scripts/document/measure` prints the
-//! figures that the layer is held to, with its peers in the same run. `ronbun extract FILE --format html` shows the blocks
-//! over the pages.
+//! figures that the layer is held to, with its peers in the same run. `tests/snapshots` holds what is understood of a few
+//! papers, block by block. `ronbun extract FILE --format html` shows the blocks over the pages.
 
 pub mod forms;
 mod input;
