@@ -1,13 +1,15 @@
 //! HTML → blocks: what browsers show of an article, with what LaTeXML (ar5iv, arXiv's HTML) says of its parts.
 
+mod front;
 mod maths;
+mod references;
 mod tables;
 mod tree;
 
 use super::draft::Draft;
 use super::encoding;
 use super::inline::Inline;
-use crate::document::{BlockKind, Document, Part, Reference, Source};
+use crate::document::{BlockKind, Document, Part, Source};
 use encoding_rs::Encoding;
 use regex::bytes::Regex;
 use std::sync::LazyLock;
@@ -94,23 +96,6 @@ impl<'a> Reader<'a> {
             articles.next().filter(|_| articles.next().is_none())
         };
         article.or_else(main).or_else(only).or_else(|| tree.first(|at| tree.name(at) == "body")).unwrap_or(0)
-    }
-
-    /// Title and authors as publishers name them for search engines.
-    fn metadata(&mut self) {
-        let tree = self.tree;
-        for at in tree.below(0).filter(|at| tree.name(*at) == "meta") {
-            let name = tree.attribute(at, "name").unwrap_or_default().to_lowercase();
-            let Some(content) = tree.attribute(at, "content") else { continue };
-            match name.as_str() {
-                "citation_title" | "dc.title" => self.draft.set_title(content),
-                "citation_author" | "dc.creator" => {
-                    let name = content.split_once(',').map(|(family, given)| format!("{} {family}", given.trim()));
-                    self.draft.add_author(&name.unwrap_or_else(|| content.to_string()));
-                }
-                _ => {}
-            }
-        }
     }
 
     fn children(&mut self, at: usize, depth: usize) {
@@ -287,25 +272,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn authors(&mut self, at: usize, depth: usize) {
-        let tree = self.tree;
-        for person in tree.below(at).filter(|inner| tree.has_class(*inner, "ltx_personname")) {
-            // Authors who were set as one block are told apart by their commas.
-            let text = self.inline(person, depth);
-            let names = text.as_str().replace(" and ", ",");
-            for name in names.split([',', ';']) {
-                let name = name.trim().trim_matches(|c: char| c.is_ascii_digit() || matches!(c, '*' | '†' | '$' | ' '));
-                if (2..=6).contains(&name.split_whitespace().count()) && !name.contains(['@', '$']) && name.len() < 60 {
-                    self.draft.add_author(name);
-                }
-            }
-        }
-        self.paragraph();
-        let text = self.inline(at, depth);
-        self.draft.authors(text);
-        self.paragraph();
-    }
-
     fn list(&mut self, at: usize, depth: usize) {
         self.paragraph();
         let start = self.tree.attribute(at, "start").and_then(|start| start.parse().ok()).unwrap_or(1);
@@ -373,62 +339,6 @@ impl<'a> Reader<'a> {
         }
         let lines: Vec<String> = of_lines.into_iter().map(|line| self.inline(line, depth).finish().0).collect();
         self.code(&lines.join("\n"));
-    }
-
-    /// A link, or a reference inside of the page.
-    fn anchor(&mut self, at: usize, depth: usize) {
-        let href = self.tree.attribute(at, "href").unwrap_or_default();
-        match href.split_once('#') {
-            Some((page, key))
-                if !key.is_empty() && (page.is_empty() || !page.contains("://") || key.starts_with("bib.")) =>
-            {
-                let text = self.inline(at, depth);
-                self.text.cite(text.as_str().trim_end(), vec![key.to_string()]);
-            }
-            _ => {
-                self.draft.link(href);
-                self.children(at, depth);
-            }
-        }
-    }
-
-    /// One citation of several entries.
-    fn cite(&mut self, at: usize, depth: usize) {
-        let tree = self.tree;
-        let links = tree.below(at).filter(|inner| tree.name(*inner) == "a");
-        let keys: Vec<String> = links
-            .filter_map(|link| tree.attribute(link, "href")?.split_once('#'))
-            .map(|(_, key)| key.to_string())
-            .filter(|key| !key.is_empty())
-            .collect();
-        let text = self.inline(at, depth);
-        match keys.is_empty() {
-            true => self.text.append(&text),
-            false => self.text.cite(text.as_str().trim_end(), keys),
-        }
-    }
-
-    /// An entry of the reference list.
-    fn entry(&mut self, at: usize, depth: usize) {
-        self.paragraph();
-        let tree = self.tree;
-        let tag = tree.below(at).find(|inner| tree.has_class(*inner, "ltx_tag_bibitem"));
-        let label = tag.map(|tag| self.inline(tag, depth).finish().0);
-        let label = label.map(|label| label.trim_matches(['[', ']', '.', ' ']).to_string());
-        // Names and years are what the text cites by; the entry itself is printed without them.
-        let names = label.as_ref().is_some_and(|label| label.contains(' '));
-        self.unprinted = tag.filter(|_| names);
-        let mut text = self.inline(at, depth);
-        self.unprinted = None;
-        let number = self.next_number().filter(|_| !text.as_str().starts_with(|c: char| !c.is_alphabetic()));
-        if let Some(number) = &number {
-            let words = std::mem::replace(&mut text, Inline::of(&format!("{number}. ")));
-            text.append(&words);
-        }
-        let label = label.filter(|label| !label.is_empty() && !names).or(number);
-        let key = tree.attribute(at, "id");
-        let inner = tree.below(at).find_map(|inner| tree.attribute(inner, "id"));
-        self.draft.reference(key.or(inner), Reference { label, ..Reference::default() }, text);
     }
 }
 

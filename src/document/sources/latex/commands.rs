@@ -3,7 +3,7 @@
 use super::reader::Reader;
 use super::symbols;
 use super::token::{Token, written};
-use super::{counters, environments};
+use super::{counters, environments, kinds};
 use crate::document::BlockKind;
 use crate::document::sources::inline::Inline;
 use std::collections::{HashMap, HashSet};
@@ -96,7 +96,7 @@ pub fn is_known(name: &str) -> bool {
 }
 
 pub fn is_environment(name: &str) -> bool {
-    environments::kind(name).is_some()
+    kinds::kind(name).is_some()
 }
 
 impl Reader<'_> {

@@ -1,6 +1,6 @@
 //! Code and algorithms, line by line.
 
-use super::environments::Kind;
+use super::kinds::Kind;
 use super::reader::Reader;
 use super::token::{Token, tokens, written};
 use crate::document::BlockKind;

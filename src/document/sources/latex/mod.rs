@@ -1,7 +1,7 @@
 //! LaTeX → blocks, read as LaTeX reads it, as far as text goes.
 //!
 //! Files come from a [`project`]. Characters become tokens ([`token`], [`mouth`]); the [`gullet`] takes in definitions and
-//! expands macros; the [`reader`] makes blocks of what is left. Numbers and citations that are needed before they are known
+//! expands [`macros`]; the [`reader`] makes blocks of what is left. Numbers and citations that are needed before they are known
 //! are why LaTeX runs until nothing changes, and so does this: each run fills an [`Aux`] for the next.
 
 mod bibliography;
@@ -12,7 +12,9 @@ mod counters;
 mod environments;
 mod front;
 mod gullet;
+mod kinds;
 mod listings;
+mod macros;
 mod maths;
 mod mouth;
 mod primitives;

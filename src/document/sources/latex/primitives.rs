@@ -1,7 +1,8 @@
 //! What the gullet does itself: definitions, conditionals, included files.
 
 use super::commands;
-use super::gullet::{Environment, Gullet, Macro, Meaning, Parameter, constant, parameters_of};
+use super::gullet::Gullet;
+use super::macros::{Environment, Macro, Meaning, Parameter, constant, parameters_of};
 use super::token::{Token, tokens, trimmed, written};
 use std::rc::Rc;
 

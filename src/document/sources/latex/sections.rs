@@ -1,7 +1,7 @@
 //! Headings, captions, theorems, and the references between them.
 
 use super::counters;
-use super::environments::Kind;
+use super::kinds::Kind;
 use super::reader::Reader;
 use super::token::{Token, tokens, written};
 use crate::document::sources::inline::Inline;
@@ -58,7 +58,7 @@ impl Reader<'_> {
 
     pub(super) fn number_within(&mut self, inner: &str, outer: &str) {
         self.counters.within(inner, Some(outer));
-        let definition = super::gullet::constant(&format!("\\the{outer}.\\arabic{{{inner}}}"));
+        let definition = super::macros::constant(&format!("\\the{outer}.\\arabic{{{inner}}}"));
         self.gullet.define_globally(&Rc::from(format!("the{inner}")), definition);
     }
 
@@ -67,7 +67,7 @@ impl Reader<'_> {
         let class = self.gullet.options.iter().find(|(name, _)| name == "class").map(|(_, class)| class.clone());
         let class = class.unwrap_or_default();
         let mut define = |name: &str, text: &str| {
-            self.gullet.define_globally(&Rc::from(name), super::gullet::constant(text));
+            self.gullet.define_globally(&Rc::from(name), super::macros::constant(text));
         };
         match class.as_str() {
             "IEEEtran" | "IEEEconf" | "ieeeconf" => {
@@ -162,7 +162,7 @@ impl Reader<'_> {
         let top = if self.counters.value("chapter") > 0 { "chapter" } else { "section" };
         self.counters.set(top, 0);
         self.counters.set("subsection", 0);
-        let definition = super::gullet::constant(&format!("\\Alph{{{top}}}"));
+        let definition = super::macros::constant(&format!("\\Alph{{{top}}}"));
         self.gullet.define_globally(&Rc::from(format!("the{top}")), definition);
         self.draft.set_part(Part::Appendix);
     }
@@ -267,7 +267,7 @@ impl Reader<'_> {
             Some(outer) => format!("\\the{outer}.\\arabic{{{counter}}}"),
             None => format!("\\arabic{{{counter}}}"),
         };
-        self.gullet.define_globally(&Rc::from(format!("the{counter}")), super::gullet::constant(&number));
+        self.gullet.define_globally(&Rc::from(format!("the{counter}")), super::macros::constant(&number));
         counter
     }
 

@@ -1,6 +1,6 @@
 //! Tables: rows and cells.
 
-use super::environments::Kind;
+use super::kinds::Kind;
 use super::maths::split_rows;
 use super::reader::Reader;
 use super::token::{Token, trimmed};
