@@ -2,7 +2,7 @@
 
 use super::{Link, LinkKind, pattern, urls};
 use regex::Regex;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::LazyLock;
 
 /// Where a link stands: its page, from 1, and there its box or that of the block around it.
@@ -24,6 +24,8 @@ pub struct Links {
     links: Vec<Link>,
     /// By what makes two spellings the same address.
     known: HashMap<String, usize>,
+    /// The same by page and address, with the link's index.
+    by_page: BTreeSet<(u32, String, usize)>,
 }
 
 impl Links {
@@ -79,7 +81,8 @@ impl Links {
             }
             Some(_) => {}
             None => {
-                self.known.insert(key, self.links.len());
+                self.known.insert(key.clone(), self.links.len());
+                self.by_page.insert((place.page, key, self.links.len()));
                 let kind = kind(&url, before);
                 self.links.push(Link { url, page: place.page, bbox: place.bbox, kind });
             }
@@ -88,7 +91,11 @@ impl Links {
 
     /// The known link whose start this is: a URL in the text that a line's end cut, under an annotation that has it all.
     fn cut_short(&self, start: &str, page: u32) -> Option<usize> {
-        self.links.iter().position(|link| link.page == page && key(&link.url).starts_with(start))
+        /// More addresses than this that start alike are not told apart by who came first.
+        const MOST_ALIKE: usize = 64;
+        let from = (page, start.to_string(), 0);
+        let alike = self.by_page.range(from..).take(MOST_ALIKE);
+        alike.take_while(|(of, key, _)| *of == page && key.starts_with(start)).map(|(_, _, index)| *index).min()
     }
 
     pub fn finish(self) -> Vec<Link> {

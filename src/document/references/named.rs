@@ -8,9 +8,13 @@ use regex::Regex;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-/// The entries by their years, to be looked up with names.
+/// More entries than a list has of one name and one year.
+const MOST_ALIKE: usize = 100;
+
+/// The entries by their years and a word of their first author, to be looked up with names.
 pub struct Index {
-    by_year: HashMap<u16, Vec<Named>>,
+    entries: Vec<Named>,
+    by_word: HashMap<(u16, String), Vec<usize>>,
 }
 
 struct Named {
@@ -23,7 +27,7 @@ struct Named {
 
 impl Index {
     pub fn of(list: &[Fields]) -> Index {
-        let mut by_year: HashMap<u16, Vec<Named>> = HashMap::new();
+        let mut index = Index { entries: Vec::new(), by_word: HashMap::new() };
         for (entry, fields) in list.iter().enumerate() {
             let reference = &fields.reference;
             let Some(year) = reference.year else { continue };
@@ -34,9 +38,22 @@ impl Index {
             let title = reference.title.as_deref().and_then(|title| reference.text.find(title));
             let all = title.map_or_else(|| reference.authors.join(" "), |at| reference.text[..at].to_string());
             let named = Named { entry, letter: fields.letter, first: folded(&first), all: folded(&all) };
-            by_year.entry(year).or_default().push(named);
+            index.add(year, named);
         }
-        Index { by_year }
+        index
+    }
+
+    fn add(&mut self, year: u16, named: Named) {
+        let mut words: Vec<&str> = named.first.split(' ').map(word).collect();
+        words.sort_unstable();
+        words.dedup();
+        for word in words {
+            let alike = self.by_word.entry((year, word.to_string())).or_default();
+            if alike.len() < MOST_ALIKE {
+                alike.push(self.entries.len());
+            }
+        }
+        self.entries.push(named);
     }
 
     /// The citations in `text`: names with one or more years.
@@ -79,9 +96,19 @@ impl Index {
                 && others.iter().all(|other| holds(&named.all, other))
                 && (letter.is_none() || named.letter.is_none() || letter == named.letter)
         };
-        let found: Vec<&Named> = self.by_year.get(&year).into_iter().flatten().filter(same).collect();
+        let word = word(first.split(' ').next().unwrap_or_default());
+        let alike = self.by_word.get(&(year, word.to_string())).into_iter().flatten();
+        let found: Vec<&Named> = alike.map(|at| &self.entries[*at]).filter(same).collect();
         let exact: Vec<usize> = found.iter().filter(|named| named.letter == letter).map(|named| named.entry).collect();
         if exact.is_empty() { found.iter().map(|named| named.entry).collect() } else { exact }
+    }
+}
+
+/// What a word of a name is looked up by: in Japan, where names are written together, its first character.
+fn word(word: &str) -> &str {
+    match word.chars().next() {
+        Some(first) if is_cjk(first) => &word[..first.len_utf8()],
+        _ => word,
     }
 }
 
@@ -191,6 +218,15 @@ mod tests {
     #[test]
     fn what_the_list_does_not_hold_is_no_citation() {
         expect("In 2017, WMT 2014 and (Smith et al., 2019) and Vaswani et al. (2016).", &[]);
+    }
+
+    #[test]
+    fn entries_that_are_all_alike_are_bounded() {
+        let block = |kind, part, text: &str| Block::new(kind, part, text, Vec::new());
+        let mut blocks = vec![block(BlockKind::Paragraph, Part::Body, "(Lovelace et al., 1843)")];
+        let entry = block(BlockKind::Reference, Part::References, "Ada Lovelace. Notes on engines. 1843.");
+        blocks.extend(vec![entry; 3 * super::MOST_ALIKE]);
+        assert_eq!(read(&blocks).1[0].references.len(), super::MOST_ALIKE);
     }
 
     #[test]

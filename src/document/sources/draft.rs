@@ -10,6 +10,8 @@ use std::sync::LazyLock;
 
 /// A paragraph of the front matter that is as long as this, in characters, is where the body starts.
 const LONG: usize = 300;
+/// More authors than any paper has.
+const MOST_AUTHORS: usize = 5_000;
 
 /// Takes blocks in reading order.
 pub struct Draft {
@@ -60,7 +62,8 @@ impl Draft {
 
     pub fn add_author(&mut self, name: &str) {
         let name = name.trim().to_string();
-        if !name.is_empty() && !self.document.authors.contains(&name) {
+        let few = self.document.authors.len() < MOST_AUTHORS;
+        if few && !name.is_empty() && !self.document.authors.contains(&name) {
             self.document.authors.push(name);
         }
     }
@@ -246,6 +249,13 @@ mod tests {
         ] {
             assert_eq!(number_of(text).as_deref(), number, "{text}");
         }
+    }
+
+    #[test]
+    fn authors_end_somewhere() {
+        let mut draft = Draft::new(Source::Markdown);
+        (0..MOST_AUTHORS + 10).for_each(|number| draft.add_author(&format!("Author {number}")));
+        assert_eq!(draft.finish().authors.len(), MOST_AUTHORS);
     }
 
     #[test]

@@ -10,6 +10,8 @@ use std::sync::LazyLock;
 
 /// Lines longer than this, in characters, are paragraphs: nobody breaks lines so late.
 const UNBROKEN: usize = 160;
+/// Of a word that a line's end breaks, no more is looked at than this, in characters.
+const LONGEST_WORD: usize = 60;
 /// A heading is not longer than this, in characters.
 const LONGEST_HEADING: usize = 90;
 
@@ -71,18 +73,27 @@ fn read_chunk(draft: &mut Draft, chunk: &[&str], next: Option<&[&str]>, words: &
         }
         _ => (chunk, false),
     };
-    let Some(first) = chunk.first() else { return };
+    if chunk.is_empty() {
+        return;
+    }
     if !underlined && !draft.has_text() && is_title(chunk) {
         return draft.title(Inline::of(&join(chunk, words)));
     }
+    // `Abstract` on a line of its own, right above its text.
+    let headings = chunk.iter().take(chunk.len() - 1).take_while(|line| is_known_heading(line)).count();
+    if headings > 0 {
+        chunk[..headings].iter().for_each(|line| draft.heading(1, None, Inline::of(line)));
+        return read_text(draft, &chunk[headings..], next, words);
+    }
+    read_text(draft, chunk, next, words);
+}
+
+/// Lines below the heading that may stand right above them.
+fn read_text(draft: &mut Draft, chunk: &[&str], next: Option<&[&str]>, words: &HashSet<String>) {
+    let Some(first) = chunk.first() else { return };
     if is_heading(chunk, next) {
         let level = number_of(first.trim()).map_or(1, |number| 1 + number.matches('.').count().min(5) as u8);
         return draft.heading(level, None, Inline::of(first.trim().trim_start_matches('#')));
-    }
-    // `Abstract` on a line of its own, right above its text.
-    if chunk.len() > 1 && is_known_heading(first) {
-        draft.heading(1, None, Inline::of(first));
-        return read_chunk(draft, &chunk[1..], next, words);
     }
     if draft.part() == Part::References {
         if ends_references(chunk, next) {
@@ -225,8 +236,9 @@ fn join(lines: &[&str], words: &HashSet<String>) -> String {
 
 /// The halves of a word that a line's end parts.
 fn ends_in_half_a_word<'a>(text: &'a str, next: &'a str) -> Option<(&'a str, &'a str)> {
-    let head = text.strip_suffix('-')?;
-    let head = &head[head.trim_end_matches(char::is_alphabetic).len()..];
+    let text = text.strip_suffix('-')?;
+    let letters = text.chars().rev().take(LONGEST_WORD).take_while(|c| c.is_alphabetic());
+    let head = &text[text.len() - letters.map(char::len_utf8).sum::<usize>()..];
     let tail = &next[..next.len() - next.trim_start_matches(char::is_alphabetic).len()];
     (!head.is_empty() && tail.starts_with(char::is_lowercase)).then_some((head, tail))
 }
@@ -294,6 +306,15 @@ mod tests {
         let parts: Vec<_> = found[2..].iter().map(|each| (each.0.as_str(), each.1)).collect();
         let (list, behind) = (("Reference", Part::References), Part::Appendix);
         assert_eq!(parts, [list, list, list, ("Heading", behind), ("Paragraph", behind)]);
+    }
+
+    #[test]
+    fn hostile_lines_are_read() {
+        assert_eq!(kinds(&"Abstract\n".repeat(20_000)).len(), 20_000);
+        assert_eq!(kinds(&"word-\n".repeat(5_000)).len(), 1);
+        let long = format!("{}-", "a".repeat(1_000));
+        let (head, _) = ends_in_half_a_word(&long, "b").expect("a broken word");
+        assert_eq!(head.len(), LONGEST_WORD);
     }
 
     #[test]

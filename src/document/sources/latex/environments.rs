@@ -9,6 +9,9 @@ use crate::document::{BlockKind, Part};
 /// A command that nobody can write: the end of an environment of the paper's own.
 pub const CLOSE: &str = "close environment";
 
+/// The most environments that are open inside each other.
+const MOST_OPEN: usize = 500;
+
 /// An open environment.
 pub struct Frame {
     pub name: String,
@@ -52,6 +55,9 @@ impl Frame {
 impl Reader<'_> {
     pub(super) fn begin(&mut self) {
         let name = self.gullet.name();
+        if self.frames.len() >= MOST_OPEN {
+            return self.gullet.warn("its environments are nested beyond all measure: some are left out".into());
+        }
         if let Some(own) = self.gullet.environments.get(&name).cloned() {
             self.gullet.begin_group();
             self.frames.push(Frame { end: own.end.clone(), ..Frame::new(&name, Kind::Own) });

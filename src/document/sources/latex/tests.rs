@@ -65,6 +65,13 @@ fn hostile_files_are_read() {
 }
 
 #[test]
+fn environments_open_no_deeper_than_anyone_writes() {
+    let document = read(&format!("\\begin{{document}}{}x", "\\begin{theorem}".repeat(2_000)));
+    assert_eq!(document.blocks.iter().filter(|block| block.text.starts_with("Theorem")).count(), 500);
+    assert!(document.warnings.iter().any(|warning| warning.contains("nested")), "{:?}", document.warnings);
+}
+
+#[test]
 fn files_cut_anywhere_are_read() {
     let paper = include_str!("../../../../tests/fixtures/sources/paper.tex");
     for at in (0..paper.len()).step_by(37).filter(|at| paper.is_char_boundary(*at)) {
