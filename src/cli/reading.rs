@@ -44,7 +44,7 @@ pub fn read_all(
     let mut papers = Vec::new();
     for (name, file) in files {
         interrupt::check()?;
-        let paper = file.and_then(|(file, source)| read(&sandbox, file, source, &options));
+        let paper = file.and_then(|(file, _)| read(&sandbox, file, &options));
         if let Ok(paper) = &paper {
             tell(context, &name, paper);
         }
@@ -119,13 +119,9 @@ fn this_program() -> Result<PathBuf> {
         .map_err(|error| Error::new(Kind::Unavailable, "ronbun", format!("cannot find its own program file: {error}")))
 }
 
-fn read(sandbox: &Sandbox, file: PathBuf, source: document::Source, options: &ReadOptions) -> Result<Paper> {
+fn read(sandbox: &Sandbox, file: PathBuf, options: &ReadOptions) -> Result<Paper> {
     let start = Instant::now();
-    // The sandbox is for PDFium: no other reader runs anything but Rust.
-    let document = match source {
-        document::Source::Pdf => sandbox.read(&file, options)?,
-        _ => Document::read(&file, options)?,
-    };
+    let document = sandbox.read(&file, options)?;
     Ok(Paper { file, document, seconds: start.elapsed().as_secs_f64() })
 }
 

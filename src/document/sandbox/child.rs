@@ -1,7 +1,7 @@
 //! The child: reads one file, having given up everything else.
 
 use super::{Limits, Request, Task};
-use crate::document::{ocr, pdf, read_pdf};
+use crate::document::{ocr, only, pdf, read_pdf, sources};
 use crate::{Error, Kind, Result};
 use std::any::Any;
 use std::io::{BufRead, Write};
@@ -34,6 +34,10 @@ fn answer(input: &mut impl BufRead) -> Result<Vec<u8>, String> {
     input.read_to_end(&mut bytes).map_err(|error| error.to_string())?;
     let answer = match request.task {
         Task::Read => serde_json::to_vec(&confined(&request, |file| read_pdf(file, &bytes, &request.options))),
+        Task::Text(source) => {
+            let read = |file: &Path| only(&request.options.pages, file, sources::read(file, &bytes, source)?);
+            serde_json::to_vec(&confined(&request, read))
+        }
         Task::Picture(page) => serde_json::to_vec(&confined(&request, |file| {
             pdf::picture(file, &bytes, &request.options, page, ocr::RESOLUTION)
         })),
@@ -44,9 +48,11 @@ fn answer(input: &mut impl BufRead) -> Result<Vec<u8>, String> {
     answer.map_err(|error| error.to_string())
 }
 
-/// Does `work` with PDFium and with nothing else.
+/// Does `work` with PDFium, where the task is about a PDF, and with nothing else.
 fn confined<T>(request: &Request, work: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
-    pdf::prepare(&request.options.library)?;
+    if !matches!(request.task, Task::Text(_)) {
+        pdf::prepare(&request.options.library)?;
+    }
     give_up_all_else(&request.limits);
     catch_unwind(AssertUnwindSafe(|| work(Path::new(&request.file)))).unwrap_or_else(|panic| {
         Err(Error::new(Kind::Internal, &request.file, format!("this is a bug in ronbun: {}", message(panic.as_ref())))

@@ -1,9 +1,10 @@
-//! A PDF read in a process of its own. PDFs come from strangers and PDFium is C++: whatever a file makes of it, the file
-//! costs one error, never the batch, and gets at nothing of the user's.
+//! A paper read in a process of its own. Papers come from strangers and PDFium is C++: whatever a file makes of it, the file
+//! costs one error, never the batch, and gets at nothing of the user's. LaTeX in files of its own is read by the parent: what
+//! it includes lies beside it, and a child reads no files.
 //!
 //! The parent ([`Sandbox`]) starts this very program again with [`COMMAND`], hands it a [`Request`] and the file's bytes on
-//! stdin, and takes what comes of the [`Task`], or the error, from its stdout, as JSON. The child ([`serve`]) loads PDFium, reads the
-//! bytes and then gives up what it no longer needs, before anything of the file is parsed:
+//! stdin, and takes what comes of the [`Task`], or the error, from its stdout, as JSON. The child ([`serve`]) loads PDFium for
+//! a PDF, reads the bytes and then gives up what it no longer needs, before anything of the file is parsed:
 //!
 //! | what | how | where |
 //! |---|---|---|
@@ -25,7 +26,7 @@ pub use child::serve;
 pub use limits::Limits;
 pub use parent::Sandbox;
 
-use super::ReadOptions;
+use super::{ReadOptions, Source};
 use serde::{Deserialize, Serialize};
 
 /// The first argument that makes the program a child. Not for people: it speaks JSON on stdin and stdout.
@@ -34,8 +35,10 @@ pub const COMMAND: &str = "read-pdf";
 /// What a child is started for. Each has its own kind of answer.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 enum Task {
-    /// A [`super::Document`].
+    /// A [`super::Document`] of a PDF.
     Read,
+    /// A [`super::Document`] of a paper that comes as text, in this form.
+    Text(Source),
     /// A [`super::ocr::Picture`] of a page, from 1.
     Picture(u32),
     /// All pages as [`super::Picture`]s of so many pixels' width.

@@ -1,7 +1,8 @@
 //! The parent: starts the child, feeds it, and says what became of it.
 
 use super::{COMMAND, Limits, Request, Task};
-use crate::document::{Document, Picture, ReadOptions, hex, input, name, ocr};
+use crate::document::input::{self, Input};
+use crate::document::{Document, Picture, ReadOptions, Source, hex, name, ocr, sources};
 use crate::progress::Progress;
 use crate::{Error, Kind, Result, interrupt};
 use serde::de::DeserializeOwned;
@@ -57,8 +58,14 @@ impl Sandbox {
     /// As [`Document::read`], whose errors it has. Besides, [`Kind::Damaged`] where the reader crashed on the file or went
     /// over a limit, [`Kind::Internal`] for a panic, and [`Kind::Unavailable`] where no process could be started.
     pub fn read(&self, file: &Path, options: &ReadOptions) -> Result<Document> {
-        let bytes = input::read_pdf(file)?;
-        let document = ocr::read(&Confined { sandbox: self, file, bytes: &bytes }, options)?;
+        let Input { source, bytes } = input::open(file)?;
+        let confined = Confined { sandbox: self, file, bytes: &bytes };
+        let document = match source {
+            Source::Pdf => ocr::read(&confined, options)?,
+            // What lies beside it belongs to it, and a child reads no other files.
+            Source::Latex if sources::has_neighbours(&bytes) => return Document::read(file, options),
+            _ => confined.document(Task::Text(source), options)?,
+        };
         Ok(Document { file: name(file), sha256: hex(&Sha256::digest(&bytes)), ..document })
     }
 
@@ -73,24 +80,24 @@ impl Sandbox {
         let request = Request { task, file: file.display().to_string(), options: options.clone(), limits };
         let ended = self.run(&request, bytes)?;
         for line in ended.remarks.lines() {
-            self.progress.detail(format!("PDF reader: {line}"));
+            self.progress.detail(format!("reader: {line}"));
         }
         ended.answer(&request)
     }
 
     fn run(&self, request: &Request, bytes: &[u8]) -> Result<Ended> {
         let broken = |problem: String| Error::new(Kind::Internal, &request.file, problem);
-        let mut line = serde_json::to_vec(request)
-            .map_err(|error| broken(format!("cannot be handed to the PDF reader: {error}")))?;
+        let mut line =
+            serde_json::to_vec(request).map_err(|error| broken(format!("cannot be handed to the reader: {error}")))?;
         line.push(b'\n');
         let mut child = self.start().map_err(|error| {
-            Error::new(Kind::Unavailable, &request.file, format!("the PDF reader cannot be started: {error}"))
+            Error::new(Kind::Unavailable, &request.file, format!("the reader cannot be started: {error}"))
                 .hint(format!("{} must be allowed to start itself", self.program.display()))
         })?;
         let (Some(mut stdin), Some(stdout), Some(stderr)) =
             (child.stdin.take(), child.stdout.take(), child.stderr.take())
         else {
-            return Err(broken("the PDF reader has no pipes".into()));
+            return Err(broken("the reader has no pipes".into()));
         };
         std::thread::scope(|scope| {
             // A child that ends early reads no further; its own answer tells why.
@@ -98,7 +105,7 @@ impl Sandbox {
             let answer = scope.spawn(|| at_most(stdout, request.limits.output + 1));
             let remarks = scope.spawn(|| at_most(stderr, LONGEST_REMARK));
             let (status, stopped) = watch(&mut child, &request.limits, || answer.is_finished());
-            let status = status.map_err(|error| broken(format!("the PDF reader is lost: {error}")))?;
+            let status = status.map_err(|error| broken(format!("the reader is lost: {error}")))?;
             let answer = answer.join().unwrap_or_default();
             let remarks = String::from_utf8_lossy(&remarks.join().unwrap_or_default()).into_owned();
             Ok(Ended { status, stopped, answer, remarks })
@@ -117,21 +124,27 @@ impl Sandbox {
     }
 }
 
-/// A PDF that children look at.
+/// A file that children look at.
 struct Confined<'a> {
     sandbox: &'a Sandbox,
     file: &'a Path,
     bytes: &'a [u8],
 }
 
-impl ocr::Look for Confined<'_> {
-    fn read(&self, options: &ReadOptions) -> Result<Document> {
-        let document: Document = self.sandbox.ask(Task::Read, self.file, self.bytes, options)?;
+impl Confined<'_> {
+    fn document(&self, task: Task, options: &ReadOptions) -> Result<Document> {
+        let document: Document = self.sandbox.ask(task, self.file, self.bytes, options)?;
         if is_sound(&document) {
             return Ok(document);
         }
-        let problem = "the PDF reader's answer points to what is not there";
+        let problem = "the reader's answer points to what is not there";
         Err(Error::new(Kind::Internal, self.file.display(), problem))
+    }
+}
+
+impl ocr::Look for Confined<'_> {
+    fn read(&self, options: &ReadOptions) -> Result<Document> {
+        self.document(Task::Read, options)
     }
 
     fn picture(&self, page: u32, options: &ReadOptions) -> Result<ocr::Picture> {
@@ -203,26 +216,26 @@ impl Ended {
         match self.stopped {
             Some(Stopped::Interrupted(error)) => return Err(error),
             Some(Stopped::Time) => {
-                return Err(damaged(format!("the PDF reader took longer than {} s for it", limits.seconds)));
+                return Err(damaged(format!("the reader took longer than {} s for it", limits.seconds)));
             }
             Some(Stopped::Memory) => {
-                return Err(damaged(format!("the PDF reader needed more than {megabytes} MB for it")));
+                return Err(damaged(format!("the reader needed more than {megabytes} MB for it")));
             }
             None => {}
         }
         if self.answer.len() as u64 > limits.output {
             let most = limits.output / 1_000_000;
-            return Err(damaged(format!("the PDF reader found more than {most} MB of text and places in it")));
+            return Err(damaged(format!("the reader found more than {most} MB of text and places in it")));
         }
         if !self.status.success() {
             return Err(damaged(match end(&self.status, &self.remarks) {
-                End::Memory => format!("the PDF reader needed more than {megabytes} MB for it"),
-                End::Time => format!("the PDF reader computed longer than {} s on it", limits.cpu_seconds),
-                End::Crash(how) => format!("the PDF reader crashed on it ({how})"),
+                End::Memory => format!("the reader needed more than {megabytes} MB for it"),
+                End::Time => format!("the reader computed longer than {} s on it", limits.cpu_seconds),
+                End::Crash(how) => format!("the reader crashed on it ({how})"),
             }));
         }
         let answer: Result<T> = serde_json::from_slice(&self.answer).map_err(|error| {
-            Error::new(Kind::Internal, &request.file, format!("the PDF reader's answer makes no sense: {error}"))
+            Error::new(Kind::Internal, &request.file, format!("the reader's answer makes no sense: {error}"))
         })?;
         answer
     }

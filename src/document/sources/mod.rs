@@ -87,6 +87,11 @@ pub fn is_latex_folder(folder: &Path) -> bool {
     Project::in_folder(folder).is_ok_and(|project| project.owns_pdfs_of(folder))
 }
 
+/// Whether LaTeX of these bytes may include what lies beside it: a file that is no archive, or a folder, which has none.
+pub fn has_neighbours(bytes: &[u8]) -> bool {
+    !archive::is_archive(bytes)
+}
+
 /// Reads `bytes` of `file` as `source`. Folders have no bytes. The document's own name and hash are left to the caller.
 pub fn read(file: &Path, bytes: &[u8], source: Source) -> Result<Document> {
     let mut document = match source {
