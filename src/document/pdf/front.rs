@@ -8,6 +8,9 @@ use crate::document::BlockKind;
 /// From so many characters on, a paragraph of several lines is prose and no address.
 const PROSE: usize = 200;
 
+/// From so many names on, a paragraph of nothing else is the authors', however long and wherever it stands.
+const MANY: usize = 4;
+
 /// Marks the title's paragraphs and those of the authors, and returns where the body begins.
 pub fn mark(drafts: &mut [Draft], title: Option<&str>) -> usize {
     let behind_title = title.and_then(|title| mark_title(drafts, title));
@@ -16,7 +19,8 @@ pub fn mark(drafts: &mut [Draft], title: Option<&str>) -> usize {
     for (index, draft) in drafts[..body].iter_mut().enumerate() {
         let short = draft.text.chars().count() < PROSE || draft.text.contains('@');
         let plain = matches!(draft.kind, BlockKind::Paragraph | BlockKind::ListItem | BlockKind::Heading { .. });
-        if plain && behind_title.is_some() && index >= from && short {
+        let behind = index >= from && (short || is_list_of_names(draft));
+        if plain && behind_title.is_some() && (behind || draft.page() == 0 && is_list_of_names(draft)) {
             draft.kind = BlockKind::Authors;
         } else if draft.is_heading() {
             draft.kind = BlockKind::Paragraph;
@@ -65,20 +69,79 @@ fn start_of_body(drafts: &[Draft], from: usize) -> usize {
     if alone { on_first.max(from) } else { from }
 }
 
-/// The names among the authors' paragraphs: of each the lines up to the first that names something else. What comes
-/// twice is a place.
+/// The names among the authors' paragraphs, of the first's size or in its row: of each the lines up to the first that
+/// names something else. What comes twice is a place, and what an address is of an organisation.
 pub fn authors(drafts: &[Draft]) -> Vec<String> {
     let blocks = || drafts.iter().filter(|draft| draft.kind == BlockKind::Authors);
-    let names = |draft: &Draft| -> Vec<String> {
-        draft.pieces.iter().take_while(|piece| is_names(piece)).flat_map(|piece| split_names(piece)).collect()
-    };
-    let Some(size) = blocks().find(|draft| !names(draft).is_empty()).map(|draft| draft.style.size) else {
-        return Vec::new();
-    };
-    let alike = blocks().filter(|draft| (draft.style.size - size).abs() < 0.05 * size);
-    let found: Vec<String> = alike.flat_map(names).collect();
+    let Some(first) = blocks().find(|draft| !names(draft).is_empty()) else { return Vec::new() };
+    let size = first.style.size;
+    let alike = |draft: &&Draft| (draft.style.size - size).abs() < 0.05 * size || stands_beside(first, draft);
+    let found: Vec<String> = blocks().filter(alike).flat_map(names).collect();
     let count = |name: &String| found.iter().filter(|other| *other == name).count();
-    found.iter().filter(|name| count(name) == 1).cloned().collect()
+    let hosts: Vec<String> = blocks().flat_map(|draft| hosts(&draft.text)).collect();
+    let is_host = |name: &String| {
+        let squeezed: String = name.to_lowercase().split_whitespace().collect();
+        hosts.iter().any(|host| *host == squeezed)
+    };
+    let people: Vec<String> = found.iter().filter(|name| count(name) == 1).cloned().collect();
+    if people.iter().all(is_host) { people } else { people.into_iter().filter(|name| !is_host(name)).collect() }
+}
+
+/// The names that a paragraph begins with.
+fn names(draft: &Draft) -> Vec<String> {
+    whole_names(&draft.pieces).iter().take_while(|piece| is_names(piece)).flat_map(|piece| split_names(piece)).collect()
+}
+
+/// Whether nearly all that stands there is names, of so many people that it is no heading.
+fn is_list_of_names(draft: &Draft) -> bool {
+    let pieces = whole_names(&draft.pieces);
+    let named = pieces.iter().filter(|piece| is_names(piece)).count();
+    let count = pieces.iter().filter(|piece| is_names(piece)).flat_map(|piece| split_names(piece)).count();
+    count >= MANY && 10 * named >= 9 * pieces.len()
+}
+
+/// Pieces of lines, with a name that is parted by the end of a line put together: `…, Benjamin`, `Lee, Jacob Carlson`.
+fn whole_names(pieces: &[String]) -> Vec<String> {
+    let edge = |part: Option<&str>| part.unwrap_or_default().trim().trim_start_matches("and ").to_string();
+    let goes_on = |above: &str, below: &str| {
+        let (end, start) = (edge(above.rsplit(parts_names).next()), edge(below.split(parts_names).next()));
+        let is_part = |part: &str| !part.is_empty() && !part.contains(' ');
+        let listed = above.contains(parts_names) && (below.contains(parts_names) || is_part(&start));
+        listed
+            && !start.is_empty()
+            && !end.is_empty()
+            && (is_part(&end) || is_part(&start))
+            && is_name(&format!("{end} {start}"))
+    };
+    let mut whole: Vec<String> = Vec::new();
+    for piece in pieces {
+        match whole.last_mut() {
+            Some(above) if goes_on(above, piece) => {
+                above.push(' ');
+                above.push_str(piece);
+            }
+            _ => whole.push(piece.clone()),
+        }
+    }
+    whole
+}
+
+fn parts_names(c: char) -> bool {
+    matches!(c, ',' | '·' | ';' | '@') || c.is_numeric() || is_superscript(c)
+}
+
+fn stands_beside(a: &Draft, b: &Draft) -> bool {
+    let row = |draft: &Draft| draft.places.first().map(|(page, rect)| (*page, rect.top, rect.bottom));
+    let (Some((page, top, bottom)), Some((other, above, below))) = (row(a), row(b)) else { return false };
+    page == other && bottom.min(below) - top.max(above) > 0.5 * (bottom - top).min(below - above)
+}
+
+/// The names that addresses are of: `huggingface` of `…@huggingface.co`.
+fn hosts(text: &str) -> Vec<String> {
+    let address =
+        |word: &str| word.split_once('@').or_else(|| word.split_once("://")).map(|(_, host)| host.to_string());
+    let parts = |host: String| host.split(['.', '/']).map(str::to_lowercase).collect::<Vec<_>>();
+    text.split_whitespace().filter_map(address).flat_map(parts).collect()
 }
 
 /// Whether all that a piece of a line names may be people.
@@ -205,6 +268,39 @@ mod tests {
         ] {
             assert!(!is_names(other), "{other}");
         }
+    }
+
+    fn authors_of(blocks: &[&[&str]]) -> Vec<String> {
+        let block = |pieces: &&[&str]| {
+            let mut block = draft(&pieces.join(" "));
+            block.pieces = pieces.iter().map(|piece| piece.to_string()).collect();
+            block.kind = BlockKind::Authors;
+            block
+        };
+        authors(&blocks.iter().map(block).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn a_name_goes_on_in_the_next_line_of_a_list_and_not_in_the_place_below_it() {
+        let list = ["Ada Lovelace¹, Alan Mathison", "Turing², Grace Hopper¹"];
+        assert_eq!(authors_of(&[&list]), ["Ada Lovelace", "Alan Mathison Turing", "Grace Hopper"]);
+        assert_eq!(authors_of(&[&["Ada Lovelace", "London"]]), ["Ada Lovelace"]);
+    }
+
+    #[test]
+    fn an_organisation_that_an_address_names_is_no_person() {
+        let blocks: [&[&str]; 2] = [&["Ada Lovelace"], &["Counting House", "{ada,alan}@countinghouse.org"]];
+        assert_eq!(authors_of(&blocks), ["Ada Lovelace"]);
+    }
+
+    #[test]
+    fn a_long_list_of_names_is_the_authors_and_prose_is_not() {
+        let names = ["Ada Lovelace, Alan Turing, Grace Hopper", "Kurt Gödel, Emmy Noether"];
+        let mut list = draft(&names.join(", ").repeat(4));
+        list.pieces = names.map(String::from).into();
+        let mut drafts = vec![draft("A Title of It"), list, draft(&"We did. ".repeat(40)), draft("Abstract")];
+        assert_eq!(mark(&mut drafts, Some("A Title of It")), 3);
+        assert_eq!((&drafts[1].kind, &drafts[2].kind), (&BlockKind::Authors, &BlockKind::Paragraph));
     }
 
     #[test]
