@@ -14,6 +14,7 @@ pub struct Fragment {
     pub size: f32,
     /// Of its first character.
     pub face: Face,
+    pub bold: bool,
     pub space_before: bool,
 }
 
@@ -22,7 +23,15 @@ pub struct Fragment {
 pub struct Fragments(Vec<Fragment>);
 
 impl Fragments {
-    pub fn add(&mut self, ch: char, face: Face, [left, right]: [f32; 2], baseline: f32, size: f32, spaced: bool) {
+    pub fn add(
+        &mut self,
+        ch: char,
+        (face, bold): (Face, bool),
+        [left, right]: [f32; 2],
+        baseline: f32,
+        size: f32,
+        spaced: bool,
+    ) {
         match self.0.last_mut() {
             Some(last)
                 if !spaced
@@ -40,6 +49,7 @@ impl Fragments {
                 baseline,
                 size,
                 face,
+                bold,
                 space_before: spaced && !self.0.is_empty(),
             }),
         }
@@ -67,7 +77,7 @@ mod tests {
             ('d', 13.0, 100.0, 10.0, true),
             ('k', 18.0, 101.5, 7.0, false),
         ] {
-            fragments.add(ch, Face::Plain, [x, x + 5.0], baseline, size, spaced);
+            fragments.add(ch, (Face::Plain, false), [x, x + 5.0], baseline, size, spaced);
         }
         let fragments = fragments.finish();
         let parts: Vec<_> = fragments.iter().map(|part| (part.text.as_str(), part.left, part.space_before)).collect();

@@ -1,7 +1,7 @@
 //! Headings: their numbers, those that only their number's place in the sequence shows, and their levels.
 
 use super::lines::Style;
-use super::marks::{is_bullet, is_heading_text, is_item};
+use super::marks::{begins_with_word, is_bullet, is_heading_text, is_item};
 use super::paragraphs::Draft;
 use super::words::is_cjk;
 use crate::document::{BlockKind, pattern};
@@ -14,6 +14,13 @@ pub enum Scheme {
     Arabic,
     Roman,
     Letter,
+}
+
+impl Scheme {
+    fn is_above(self, other: Scheme) -> bool {
+        use Scheme::{Arabic, Letter, Roman};
+        matches!((self, other), (Roman, Letter) | (Letter, Arabic) | (Arabic, Letter))
+    }
 }
 
 /// A section's number: `3.2`, `A.1`, `IV`.
@@ -34,7 +41,7 @@ impl Number {
                 r"([.．:)]\s*|\s+|$)"
             ))
         });
-        let found = NUMBER.captures(text)?;
+        let found = NUMBER.captures(text).filter(|_| !begins_with_word(text))?;
         let label = found.get(3)?.as_str().replace('．', ".");
         let title = text.get(found.get(0)?.end()..)?;
         let named = found.get(2).is_some();
@@ -58,11 +65,23 @@ impl Number {
         self
     }
 
+    /// Whether it may come next behind the heading that `above` ends with, within those before it: of its own scheme,
+    /// or the first of the scheme below.
+    fn comes_next(&self, above: &[Number]) -> bool {
+        above.is_empty() && self.follows(None)
+            || above.iter().any(|last| last.scheme == self.scheme && self.follows(Some(last)))
+            || above.last().is_some_and(|last| {
+                let in_roman = above[0].scheme == Scheme::Roman;
+                last.scheme != self.scheme && (in_roman || last.scheme == Scheme::Arabic) && self.follows(Some(last))
+            })
+    }
+
     /// Whether it may come next after `last`: the same with one part counted on (one may have
-    /// been missed), or a first part below it.
+    /// been missed), or a first part below it. Under Roman numerals stand letters, and under these Arabic numbers;
+    /// behind sections with Arabic numbers stand appendices with letters.
     fn follows(&self, last: Option<&Number>) -> bool {
         let Some(last) = last else { return self.path == [1] || self.path == [0] };
-        if last.scheme == Scheme::Roman && self.scheme == Scheme::Letter {
+        if last.scheme != self.scheme && last.scheme.is_above(self.scheme) {
             return self.path == [1];
         }
         let (Some((end, above)), len) = (self.path.split_last(), self.path.len()) else { return false };
@@ -87,28 +106,36 @@ fn roman(text: &str) -> Option<u32> {
 /// white space before a paragraph.
 pub fn promote(drafts: &mut [Draft]) {
     let roman = counts_in_roman(drafts);
-    let (mut last, mut above): (Option<Number>, Option<Number>) = (None, None);
+    // The last heading and those that it stands under, as far as they are counted in another way.
+    let mut above: Vec<Number> = Vec::new();
     for index in 0..drafts.len() {
         let draft = &drafts[index];
         let number = Number::of(&draft.text).map(|(number, title)| (number.settled(roman), title));
         if draft.is_heading() {
-            last = number.map(|(number, _)| number).or(last);
-            above = last.clone().filter(|last| last.scheme == Scheme::Roman).or(above);
+            if let Some((number, _)) = number {
+                enter(&mut above, number, roman);
+            }
             continue;
         }
         let Some((number, title)) = number else { continue };
         let bare = matches!(draft.kind, BlockKind::Paragraph | BlockKind::ListItem) && !draft.tabular && !draft.inside;
         let in_list = number.path.len() == 1 && has_sibling(drafts, index, &number);
-        if bare
-            && draft.lines == 1
-            && is_title(title)
-            && (number.follows(last.as_ref()) || number.follows(above.as_ref()))
-            && !in_list
-        {
+        if bare && draft.lines <= 2 && is_title(title) && number.comes_next(&above) && !in_list {
             drafts[index].kind = BlockKind::Heading { level: 0, number: None };
-            last = Some(number);
+            enter(&mut above, number, roman);
         }
     }
+}
+
+/// Puts a heading's number behind those that it stands under: only where the paper counts its sections in Roman numerals.
+fn enter(above: &mut Vec<Number>, number: Number, roman: bool) {
+    let keep = above.iter().position(|other| !roman || !stands_over(other.scheme, number.scheme));
+    above.truncate(keep.unwrap_or(above.len()));
+    above.push(number);
+}
+
+fn stands_over(above: Scheme, below: Scheme) -> bool {
+    above.is_above(below) || (above, below) == (Scheme::Roman, Scheme::Arabic)
 }
 
 /// Of a slide's large lines only the first of the largest are its heading.
@@ -255,6 +282,12 @@ mod tests {
     }
 
     #[test]
+    fn an_appendix_begins_with_a_letter_and_no_list_in_it_with_a_number() {
+        let texts = ["1 Introduction", "2 The quick method", "Appendix A. Prompts", "1 Layer of it", "B. More prompts"];
+        assert_eq!(levels(&texts)[2..], [at(1, "A"), None, at(1, "B")]);
+    }
+
+    #[test]
     fn items_of_a_list_are_none() {
         let texts = ["1 Introduction", "1. Collect the data", "2. Train the model", "3. Look at it"];
         assert_eq!(levels(&texts)[1..], [None, None, None]);
@@ -262,8 +295,18 @@ mod tests {
 
     #[test]
     fn letters_stand_under_roman_numerals_and_beside_arabic_ones() {
-        let roman = ["I. INTRODUCTION", "II. METHODS AND DATA", "A. Collection of texts", "B. Training"];
-        assert_eq!(levels(&roman), [at(1, "I"), at(1, "II"), at(2, "A"), at(2, "B")]);
+        let roman = [
+            "I. INTRODUCTION",
+            "II. METHODS AND DATA",
+            "A. Collection of texts",
+            "1) From the network",
+            "Text that goes on.",
+            "More of it.",
+            "2) From books",
+            "B. Training",
+        ];
+        let expected = [at(1, "I"), at(1, "II"), at(2, "A"), at(3, "1"), None, None, at(3, "2"), at(2, "B")];
+        assert_eq!(levels(&roman), expected);
         assert_eq!(levels(&["1 INTRODUCTION", "C APPENDIX"])[1], at(1, "C"));
     }
 }

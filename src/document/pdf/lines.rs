@@ -206,7 +206,8 @@ impl Run {
     }
 
     fn add(&mut self, spaced: bool, next: Placed) {
-        self.fragments.add(next.ch, next.face, [next.left, next.right], next.baseline, next.size, spaced);
+        let (look, x) = ((next.face, next.bold), [next.left, next.right]);
+        self.fragments.add(next.ch, look, x, next.baseline, next.size, spaced);
         self.glyphs.push((spaced, next.clone()));
         self.chars += 1;
         self.bold += usize::from(next.bold);
@@ -371,7 +372,14 @@ fn join_row(mut row: Vec<Line>) -> Line {
         line.bbox = line.bbox.union(run.bbox);
         edge = Some(if right_to_left { run.bbox.left } else { run.bbox.right });
     }
+    // A bold line that ends with a plain word is the end of a paragraph's own heading.
+    line.bold &= !line.fragments.last().is_some_and(is_plain_word);
     line
+}
+
+fn is_plain_word(last: &Fragment) -> bool {
+    let letters = last.text.chars().all(char::is_alphabetic) && last.text.chars().count() > 1;
+    letters && !last.bold && last.face == Face::Plain
 }
 
 impl Line {

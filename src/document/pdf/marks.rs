@@ -17,6 +17,9 @@ pub fn is_heading_line(line: &Line) -> bool {
     if is_heading_text(&line.text) {
         return true;
     }
+    if begins_with_word(&line.text) {
+        return false;
+    }
     let mut letters = line.text.chars().filter(|c| c.is_alphabetic());
     let capitals = letters.all(char::is_uppercase);
     let title = line.text.trim_start_matches(|c: char| !c.is_whitespace()).trim_start();
@@ -26,6 +29,18 @@ pub fn is_heading_line(line: &Line) -> bool {
     is_title
         && NUMBERED.is_match(&line.text)
         && (line.bold || (capitals && line.text.chars().filter(|c| c.is_alphabetic()).count() > 5))
+}
+
+/// A sentence that begins with `A` or `I`, and no section of that letter or numeral.
+pub fn begins_with_word(text: &str) -> bool {
+    static WORD: LazyLock<Regex> = LazyLock::new(|| pattern(r"^[AI]\s+\p{Ll}"));
+    WORD.is_match(text)
+}
+
+/// The end of one sentence and the start of the next.
+pub fn has_two_sentences(text: &str) -> bool {
+    static END: LazyLock<Regex> = LazyLock::new(|| pattern(r"\p{L}{3}[.?!]\s+\p{Lu}|[。．？！]."));
+    END.is_match(text)
 }
 
 /// The words of a section that papers have, with or without its number.
@@ -112,16 +127,30 @@ pub fn is_caption(text: &str) -> bool {
         pattern(concat!(
             r"^(Figure|Fig\.?|FIGURE|FIG\.?|Table|TABLE|Tab\.|Scheme|Algorithm|ALGORITHM|Listing|Supplementary (Figure|Table)|",
             r"Extended Data (Figure|Fig\.|Table))\s*",
-            r"([A-Z]?\d+(\.\d+)*[a-z]?|[IVX]+|[A-Z]\.?\d+)\s*([:|–—]|\.(\s+[^a-z]|$)|$)|^(図|表)\s*[\dA-Z]+"
+            r"([A-Z]?\d+(\.\d+)*[a-z]?|[IVX]+|[A-Z]\.?\d+)\s*([:|–—]|\.(\s+[^a-z]|$)|$)"
         ))
     });
-    CAPTION.is_match(text)
+    CAPTION.is_match(text) || is_japanese_caption(text)
+}
+
+pub fn is_figure_caption(text: &str) -> bool {
+    let lower = text.trim_start().to_lowercase();
+    is_caption(text) && (lower.starts_with("fig") || lower.starts_with('図'))
+}
+
+/// `図3 構成`, `表2．結果`; behind a particle (`表2は…`) the label is a part of a sentence.
+fn is_japanese_caption(text: &str) -> bool {
+    static LABEL: LazyLock<Regex> = LazyLock::new(|| pattern(r"^(図|表)\s*[\dA-Z]+([.．\-]\d+)*(\s?[(（]\w[)）])?"));
+    const GOES_ON: [&str; 17] =
+        ["は", "が", "に", "を", "の", "で", "と", "も", "へ", "から", "より", "、", "，", "）", ")", "中", "参照"];
+    let behind = LABEL.find(text).and_then(|label| text.get(label.end()..));
+    behind.is_some_and(|behind| !GOES_ON.iter().any(|word| behind.starts_with(word)))
 }
 
 /// `Figure 3 The model`: a label and a capital, which may be a sentence that begins with them.
 pub fn is_plain_caption(text: &str) -> bool {
     static CAPTION: LazyLock<Regex> = LazyLock::new(|| {
-        pattern(r"^(Figure|Fig\.|FIGURE|FIG\.|Table|TABLE|Algorithm)\s*([A-Z]?\d+(\.\d+)*|[IVX]+)\s+[\p{Lu}(]")
+        pattern(r"^(Figure|Fig\.|FIGURE|FIG\.|Table|TABLE|Algorithm|Scheme)\s*([A-Z]?\d+(\.\d+)*|[IVX]+)\s+[\p{Lu}(]")
     });
     CAPTION.is_match(text)
 }
@@ -147,6 +176,8 @@ mod tests {
         assert!(
             !is_caption("Tables are hard") && !is_caption("Table 2 shows") && !is_caption("Figure 2. of the paper")
         );
+        assert!(is_caption("表2．結果") && is_caption("図1 “花粉”"));
+        assert!(!is_caption("表2は，結果である") && !is_caption("図12から分かる") && !is_caption("図3（a）に示す"));
         assert!(is_plain_caption("Figure 3 The model") && !is_plain_caption("Table 2 summarizes"));
     }
 
@@ -158,11 +189,13 @@ mod tests {
         assert!(
             !heading("3.2 Pre-training Data", false) && !heading("A bold line", false) && !heading("2 apples", false)
         );
+        assert!(!heading("I would like to cook", true) && heading("I Inference results", true));
         assert!(is_references_heading("7. References") && !is_references_heading("References to others"));
     }
 
     #[test]
     fn items_and_sentences() {
+        assert!(has_two_sentences("I see. Thank you") && !has_two_sentences("Static vs. Dynamic Quantization"));
         assert!(is_item("(1) first") && is_item("2. second") && is_item("b) third") && !is_item("2.5 percent"));
         assert!(ends_sentence("so (it is.)") && ends_sentence("である．") && !ends_sentence("and"));
         assert!(starts_sentence("The") && starts_sentence("これ") && !starts_sentence("the") && !starts_sentence("，"));

@@ -215,7 +215,7 @@ impl Setting<'_> {
         !same_size
             || step < -0.5 * line.size
             || step > (1.3 * pitch).max(pitch + 0.3 * line.size)
-            || (last.bold != line.bold && last.chars.min(line.chars) >= 3)
+            || (last.bold != line.bold && last.chars.min(line.chars) >= 3 && !self.leads_in(last, line))
             || is_heading_line(line)
             || is_heading_line(last)
             || line.marked
@@ -224,6 +224,14 @@ impl Setting<'_> {
             || is_caption(&line.text) && ends_sentence(&last.text)
             || if self.hanging { self.starts_entry(group, line) } else { self.indents(group, line, next) }
             || self.is_last_of_sentence(last) && starts_sentence(&line.text)
+    }
+
+    /// Whether a paragraph's own heading, in bold, fills `last` and ends within `line`.
+    fn leads_in(&self, last: &Line, line: &Line) -> bool {
+        let fills = last.bbox.right > self.chunk.right - 3.0 * line.size;
+        let bold_start =
+            line.fragments.first().is_some_and(|word| word.bold && word.text.starts_with(char::is_alphabetic));
+        last.bold && fills && bold_start
     }
 
     /// In a reference list: a marker, or a line that stands out to the left.

@@ -14,6 +14,7 @@ pub fn structure(drafts: &mut [Draft], title: Option<&str>, slides: bool) -> (Ve
     } else {
         headings::promote(drafts);
     }
+    mark_labels(drafts);
     let body = front::mark(drafts, title);
     let contents = mark_contents(drafts);
     headings::set_levels(drafts);
@@ -25,6 +26,26 @@ pub fn structure(drafts: &mut [Draft], title: Option<&str>, slides: bool) -> (Ve
     }
     let authors = front::authors(&drafts[..body]);
     (parts, authors)
+}
+
+/// Large or bold lines right above a figure's caption are the figure's own text, however much they look like headings;
+/// a number tells those.
+fn mark_labels(drafts: &mut [Draft]) {
+    let is_label =
+        |draft: &Draft| draft.is_heading() && Number::of(&draft.text).is_none() && !marks::is_heading_text(&draft.text);
+    let mut caption: Option<usize> = None;
+    for draft in drafts.iter_mut().rev() {
+        let page = Some(draft.page());
+        caption = match &draft.kind {
+            BlockKind::Caption if marks::is_figure_caption(&draft.text) => page,
+            BlockKind::Figure => caption.filter(|at| Some(*at) == page),
+            _ if caption == page && is_label(draft) => {
+                draft.kind = BlockKind::Figure;
+                page
+            }
+            _ => None,
+        };
+    }
 }
 
 /// Lines of a table of contents, which look like the headings that they name: they become items of a list.
@@ -81,7 +102,21 @@ fn parts(drafts: &[Draft], body: usize, contents: &[bool]) -> Vec<Part> {
         }
         parts.push(part);
     }
+    release_figures(drafts, &mut parts);
     parts
+}
+
+/// Figures and tables on the pages behind the last reference are no part of the list.
+fn release_figures(drafts: &[Draft], parts: &mut [Part]) {
+    let Some(last) = parts.iter().rposition(|part| *part == Part::References) else { return };
+    let entry = |index: &usize| parts[*index] == Part::References && !drafts[*index].floats();
+    let Some(end) = (0..=last).rev().find(entry) else { return };
+    let page = |draft: &Draft| draft.places.last().map_or(0, |(page, _)| *page);
+    for index in end + 1..=last {
+        if drafts[index].page() > page(&drafts[end]) {
+            parts[index] = Part::Appendix;
+        }
+    }
 }
 
 /// `Appendix …`, or the letter A where sections have numbers (`letters`).
@@ -125,6 +160,27 @@ mod tests {
             "It holds.",
         ];
         assert_eq!(parts_of(&texts), "FFBBBBBRRAA");
+    }
+
+    #[test]
+    fn figures_on_the_pages_behind_the_references_are_none_of_them() {
+        let mut drafts: Vec<Draft> =
+            ["Abstract", "References", "[1] A.", "Figure 1: On the page", "Figure 2: Behind it"].map(draft).into();
+        drafts[4].places[0].0 = 1;
+        let (parts, _) = structure(&mut drafts, None, false);
+        assert_eq!(parts[2..], [Part::References, Part::References, Part::Appendix]);
+    }
+
+    #[test]
+    fn a_large_line_above_a_figures_caption_is_its_label() {
+        let mut drafts: Vec<Draft> =
+            ["Layer of the input", "Figure 4: Two heads", "Its heading", "Text."].map(draft).into();
+        for index in [0, 2] {
+            drafts[index].kind = BlockKind::Heading { level: 0, number: None };
+        }
+        mark_labels(&mut drafts);
+        assert_eq!(drafts[0].kind, BlockKind::Figure);
+        assert!(drafts[2].is_heading());
     }
 
     #[test]

@@ -141,7 +141,7 @@ fn display(chunk: &Chunk, found: Found) -> Option<Piece> {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::super::faces::Face;
     use super::super::fragments::Fragment;
     use super::*;
@@ -154,7 +154,7 @@ mod tests {
             .map(|(text, left)| {
                 let right = left + 5.0 * text.chars().count() as f32;
                 let text = text.to_string();
-                Fragment { text, left: *left, right, baseline, size: 10.0, face, space_before: true }
+                Fragment { text, left: *left, right, baseline, size: 10.0, face, bold: false, space_before: true }
             })
             .collect();
         let (left, right) = (fragments[0].left, fragments[fragments.len() - 1].right);
