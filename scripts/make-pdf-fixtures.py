@@ -115,6 +115,15 @@ def bomb():
     return pdf([PLAIN + "/X0 Do\n"], forms=forms)
 
 
+def hidden():
+    """A white line and one without ink, which nobody sees; a white one on black, and one without ink over a picture."""
+    white = "q 1 g\n" + text(72, 660, "White words to a machine.") + "Q\n"
+    no_ink = "q 3 Tr\n" + text(72, 640, "Words without ink to a machine.") + "Q\n"
+    on_black = "0 g 60 610 400 20 re f q 1 g\n" + text(72, 616, "White words on black.") + "Q\n"
+    layer = "q 3 Tr\n" + text(150, 400, "What the picture says.") + "Q\n"
+    return pdf([PLAIN + white + no_ink + on_black + IMAGE + layer])
+
+
 SCAN = "q 612 0 0 792 0 0 cm /I1 Do Q\n"
 IMAGE = "q 400 0 0 400 100 200 cm /I1 Do Q\n"
 PLAIN = column(72, ["One line of text.", "And a second line."])
@@ -126,6 +135,7 @@ FIXTURES = {
     "scan.pdf": lambda: pdf([SCAN]),
     "no_copying.pdf": lambda: pdf([PLAIN], password="secret", permissions=-64),
     "some_pages_empty.pdf": lambda: pdf([PLAIN, IMAGE, "", PLAIN]),
+    "hidden.pdf": hidden,
     "encrypted.pdf": lambda: pdf([PLAIN], password="secret"),
     "bomb.pdf": bomb,
     "cut_short.pdf": lambda: pdf([PLAIN])[:80],

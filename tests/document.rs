@@ -368,6 +368,17 @@ fn pages_without_text_are_named_beside_pages_with_it() {
 }
 
 #[test]
+fn words_that_no_reader_sees_are_left_out_and_told() {
+    let Some(library) = library() else { return };
+    let document = read(&library, &fixture("hidden.pdf"), None).expect("a page of text");
+    assert_eq!(document.pages[0].dropped, ["White words to a machine.", "Words without ink to a machine."]);
+    let text = document.text();
+    assert!(text.contains("White words on black.") && text.contains("What the picture says."), "{text}");
+    assert!(!text.contains("machine"), "{text}");
+    assert!(document.warnings.iter().any(|warning| warning.contains("invisible")), "{:?}", document.warnings);
+}
+
+#[test]
 fn a_small_paper_in_two_columns_is_read_whole_and_in_order() {
     let Some(library) = library() else { return };
     let document = read(&library, &fixture("two_columns.pdf"), None).expect("a good paper");

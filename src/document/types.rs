@@ -54,7 +54,7 @@ pub struct Page {
     /// Not read, because other pages were asked for.
     #[serde(default)]
     pub skipped: bool,
-    /// Lines left out of the text: running heads, page numbers, watermarks, the arXiv stamp.
+    /// Lines left out of the text: running heads, page numbers, watermarks, the arXiv stamp, what the page does not show.
     pub dropped: Vec<String>,
 }
 

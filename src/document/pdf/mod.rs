@@ -124,13 +124,13 @@ fn assemble(raw: RawDocument, verdicts: Vec<Verdict>) -> Document {
         .zip(sizes)
         .zip(dropped)
         .zip(verdicts)
-        .map(|(((number, (width, height)), dropped), Verdict { quality, reason, .. })| Page {
+        .map(|(((number, (width, height)), dropped), Verdict { quality, reason, hidden, .. })| Page {
             number,
             width,
             height,
             text_quality: quality,
             reason,
-            dropped,
+            dropped: [hidden, dropped].concat(),
             ..Page::default()
         })
         .collect();

@@ -34,7 +34,8 @@ pub fn put(raw: &mut RawDocument, verdicts: &mut [Verdict], recognised: &[Recogn
         page.glyphs = glyphs;
         let by = format!("read by OCR (Tesseract, {languages}), words may be misread");
         let reason = verdict.reason.take().map_or_else(|| by.clone(), |reason| format!("{by}; {reason}"));
-        *verdict = Verdict { quality: TextQuality::Repaired, reason: Some(reason), note: None };
+        let hidden = std::mem::take(&mut verdict.hidden);
+        *verdict = Verdict { quality: TextQuality::Repaired, reason: Some(reason), note: None, hidden };
     }
 }
 

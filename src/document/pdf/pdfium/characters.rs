@@ -59,7 +59,8 @@ pub fn read_glyphs(text: &PdfPageText, place: &Placement, fonts: &mut Fonts) -> 
         let invisible = char.text_object().is_ok_and(|object| !object.is_visible());
         let blank = ch.is_control() && !has_ink(&char);
         let placed = place.glyph(&char, glyphs.last());
-        glyphs.push(Glyph { ch, font, bold, face, invisible, blank, space_before, break_before, ..placed });
+        let pale = char.fill_color().is_ok_and(|colour| is_pale(&colour));
+        glyphs.push(Glyph { ch, font, bold, face, invisible, pale, blank, space_before, break_before, ..placed });
         (space_before, break_before) = (false, false);
     }
     glyphs
@@ -67,6 +68,12 @@ pub fn read_glyphs(text: &PdfPageText, place: &Placement, fonts: &mut Fonts) -> 
 
 fn has_ink(char: &PdfPageTextChar) -> bool {
     char.tight_bounds().is_ok_and(|ink| ink.width().value > 0.0 && ink.height().value > 0.0)
+}
+
+/// White, or so clear that nothing is seen of it.
+fn is_pale(colour: &PdfColor) -> bool {
+    let white = [colour.red(), colour.green(), colour.blue()].iter().all(|level| *level >= 0xF0);
+    white || colour.alpha() <= 0x10
 }
 
 /// The character of a surrogate pair, as UTF-16 defines it.

@@ -6,6 +6,7 @@ mod library;
 mod pictures;
 mod placement;
 mod render;
+mod unseen;
 
 use super::drawn::{self, Drawn};
 use super::faces::Face;
@@ -25,6 +26,9 @@ pub const UNMAPPED: char = '\u{FFFD}';
 
 /// A page of so many visible glyphs is no picture of text.
 const FULL_TEXT: usize = 300;
+
+/// A page under images is a scan, and what is invisible on it the text layer of the scan.
+const SCAN: f32 = 0.7;
 
 /// The way a line of text runs on the page as it is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -54,6 +58,10 @@ pub struct Glyph {
     pub face: Face,
     /// Drawn without ink, as the text layer over a scan is.
     pub invisible: bool,
+    /// Drawn in white or with no cover.
+    pub pale: bool,
+    /// Invisible or pale, and the page shows nothing where it stands.
+    pub unseen: bool,
     /// A control character that draws nothing: a space of a font that does not say so.
     pub blank: bool,
     pub flow: Flow,
@@ -156,11 +164,14 @@ fn read_page(page: &PdfPage, fonts: &mut Fonts) -> RawPage {
     };
     let uris = page.links().iter().filter_map(linked).collect();
     let drawn = drawn::read(page, &place);
-    let (glyphs, failure) = match page.text() {
+    let (mut glyphs, failure) = match page.text() {
         Ok(text) => (read_glyphs(&text, &place, fonts), None),
         Err(error) => (Vec::new(), Some(format!("{error:?}"))),
     };
     let pictures = if has_doubtful_text(&glyphs) { pictures::look_at(page, &place) } else { Pictures::default() };
+    if pictures.cover < SCAN {
+        unseen::mark(page, &mut glyphs);
+    }
     RawPage { width, height, glyphs, drawn, pictures, uris, failure }
 }
 

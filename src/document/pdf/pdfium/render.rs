@@ -25,10 +25,15 @@ pub fn picture(
     let failed = |_| damaged(file, &format!("page {page} cannot be drawn"));
     let index = i32::try_from(page).unwrap_or(i32::MAX).saturating_sub(1);
     let page = document.pages().get(index).map_err(failed)?;
+    draw(&page, resolution).map_err(failed)
+}
+
+/// Draws a page in grey.
+pub fn draw(page: &PdfPage, resolution: f32) -> std::result::Result<Picture, PdfiumError> {
     let dots = page.width().value * page.height().value * (resolution / 72.0).powi(2);
     let resolution = if dots > MOST_DOTS { resolution * (MOST_DOTS / dots).sqrt() } else { resolution };
     let config = PdfRenderConfig::new().scale_page_by_factor(resolution / 72.0).use_grayscale_rendering(true);
-    let bitmap = page.render_with_config(&config).map_err(failed)?;
+    let bitmap = page.render_with_config(&config)?;
     let (width, height) = (bitmap.width().max(0) as usize, bitmap.height().max(0) as usize);
     // Red, green and blue are the same.
     let grey = bitmap.as_rgba_bytes().chunks_exact(4).map(|dot| dot[0]).collect();

@@ -2,9 +2,10 @@
 //!
 //! Every page gets a [`Verdict`]. What is refused is taken out of the document and its reason is told; nothing that is no
 //! text is passed on silently. [`signs`] counts characters that are no text, [`language`] tells letters that are no
-//! language, [`fonts`] finds the fonts that they come from, and [`shift`] the way back where there is one.
+//! language, [`hidden`] takes out what nobody sees, [`fonts`] finds the fonts that they come from, and [`shift`] the way back where there is one.
 
 mod fonts;
+mod hidden;
 mod language;
 mod shift;
 mod signs;
@@ -34,11 +35,13 @@ pub struct Verdict {
     pub reason: Option<String>,
     /// Of a page that is good: what a reader should know all the same.
     pub note: Option<String>,
+    /// Lines that the page holds and does not show; they are taken out.
+    pub hidden: Vec<String>,
 }
 
 impl Verdict {
     fn refused(reason: impl Into<String>) -> Verdict {
-        Verdict { quality: TextQuality::Refused, reason: Some(reason.into()), note: None }
+        Verdict { quality: TextQuality::Refused, reason: Some(reason.into()), ..Verdict::default() }
     }
 
     fn noted(note: impl Into<String>) -> Verdict {
@@ -54,6 +57,7 @@ pub fn judge(raw: &mut RawDocument) -> Vec<Verdict> {
     let mut verdicts = Vec::with_capacity(raw.pages.len());
     for page in &mut raw.pages {
         let mended = fonts::mend(&mut page.glyphs, &letters);
+        let hidden = hidden::take_out(page);
         let mut verdict = verdict(page, has_backgrounds);
         if mended > 0 && verdict.quality == TextQuality::Good {
             verdict = repaired(page);
@@ -62,6 +66,11 @@ pub fn judge(raw: &mut RawDocument) -> Vec<Verdict> {
             page.glyphs.clear();
         }
         settle(&mut page.glyphs);
+        if !hidden.is_empty() {
+            let told = "some of its text is invisible on the page and was left out";
+            let note = verdict.note.take().map_or_else(|| told.into(), |note| format!("{note}; {told}"));
+            (verdict.note, verdict.hidden) = (Some(note), hidden);
+        }
         verdicts.push(verdict);
     }
     verdicts
@@ -74,7 +83,7 @@ fn repaired(page: &RawPage) -> Verdict {
         _ => format!("; {unknown} signs, digits among them, went no way that is known and stand as {UNMAPPED}"),
     };
     let reason = format!("its fonts shift the alphabet; its letters were read back into language{lost}");
-    Verdict { quality: TextQuality::Repaired, reason: Some(reason), note: None }
+    Verdict { quality: TextQuality::Repaired, reason: Some(reason), ..Verdict::default() }
 }
 
 fn verdict(page: &RawPage, has_backgrounds: bool) -> Verdict {
@@ -169,7 +178,7 @@ fn settle(glyphs: &mut Vec<Glyph>) {
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::super::pdfium::Pictures;
     use super::language::tests::{ENGLISH, shifted};
     use super::*;
