@@ -1,9 +1,10 @@
 //! Paragraphs that go on: over a note or a figure, in the next column, on the next page.
 
 use super::headings::Number;
+use super::letters::is_cjk;
 use super::marks::ends_sentence;
 use super::paragraphs::Draft;
-use super::words::{Vocabulary, is_cjk, join};
+use super::words::{Vocabulary, join};
 use crate::document::BlockKind;
 use std::collections::HashMap;
 

@@ -1,7 +1,7 @@
 //! The words of a line with their places: what columns of a table and parts of a formula are told by.
 
 use super::faces::Face;
-use super::words::normalise;
+use super::letters::normalise;
 
 /// A word, or the part of one that stands on one baseline in one size: of `xᵢ₂`, the `x` and the `i2`. Code within a
 /// Japanese sentence is a part of its own too.

@@ -1,8 +1,8 @@
 //! What stands before the text: title, authors, their affiliations.
 
+use super::letters::{is_cjk, is_superscript};
 use super::marks::is_abstract;
 use super::paragraphs::Draft;
-use super::words::{is_cjk, is_superscript};
 use crate::document::BlockKind;
 
 /// From so many characters on, a paragraph of several lines is prose and no address.

@@ -1,7 +1,7 @@
 //! A page's glyphs set right before they become lines: drawn twice, accents apart from their letters, vertical writing.
 
+use super::letters::{is_cjk, is_spacing_accent, with_accent};
 use super::pdfium::{Flow, Glyph, UNMAPPED};
-use super::words::{is_cjk, is_spacing_accent, with_accent};
 use std::collections::HashMap;
 
 /// The glyphs of a page by the way they run, vertical writing found out; glyphs drawn twice (fake bold) only once.
@@ -176,7 +176,8 @@ fn is_vertical_writing(glyphs: &[Glyph]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::lines::tests::{FRAME, texts, word};
-    use super::super::lines::{Frame, join_rows, runs};
+    use super::super::lines::{Frame, join_rows};
+    use super::super::runs::runs;
     use super::*;
 
     #[test]

@@ -1,9 +1,9 @@
 //! Headings: their numbers, those that only their number's place in the sequence shows, and their levels.
 
+use super::letters::is_cjk;
 use super::lines::Style;
 use super::marks::{begins_with_word, is_bullet, is_heading_text, is_item};
 use super::paragraphs::Draft;
-use super::words::is_cjk;
 use crate::document::{BlockKind, pattern};
 use regex::Regex;
 use std::sync::LazyLock;

@@ -1,7 +1,7 @@
 //! What the text of a line says about its part in the paper: heading, caption, list item, end of a sentence.
 
+use super::letters::{is_cjk, is_superscript};
 use super::lines::Line;
-use super::words::{is_cjk, is_superscript};
 use crate::document::pattern;
 use regex::Regex;
 use std::sync::LazyLock;

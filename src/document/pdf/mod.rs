@@ -1,12 +1,13 @@
 //! A PDF's bytes → [`Document`].
 //!
-//! Glyphs come from PDFium ([`pdfium`]), are set right ([`glyphs`]), become lines ([`lines`]), are put in reading order
-//! ([`layout`]), lose running heads ([`heads`]), are told apart from tables, formulas, code and figures ([`displays`]) and
-//! become paragraphs ([`paragraphs`], with [`words`] for what happens at line ends and [`kinds`] and [`notes`] for what
-//! they are), which go on over columns and pages ([`flow`]). [`structure`] finds the paper's parts, with [`front`] for title
+//! Glyphs come from PDFium ([`pdfium`]), are set right ([`glyphs`]), become runs ([`runs`]) and lines ([`lines`]), are put
+//! in reading order ([`layout`]), lose running heads ([`heads`]), are told apart from tables, formulas, code and figures
+//! ([`displays`]) and become paragraphs ([`paragraphs`], with [`breaks`] for where they begin, [`words`] for what happens at
+//! line ends and [`kinds`] and [`notes`] for what they are), which go on over columns and pages ([`flow`]). [`structure`] finds the paper's parts, with [`front`] for title
 //! and authors and [`headings`] for numbers and levels.
 
 mod aside;
+mod breaks;
 mod displays;
 mod drawn;
 mod faces;
@@ -19,6 +20,7 @@ mod headings;
 mod heads;
 mod kinds;
 mod layout;
+mod letters;
 mod lines;
 pub(super) mod marks;
 mod notes;
@@ -28,6 +30,7 @@ mod pictures;
 mod quality;
 mod recognised;
 mod restrictions;
+mod runs;
 mod structure;
 mod title;
 mod warnings;
@@ -40,13 +43,13 @@ use crate::{Error, Kind, Result};
 use aside::Aside;
 use displays::Sheet;
 use layout::Chunk;
+pub use letters::is_cjk;
 use lines::{Frame, Line, Style};
 use paragraphs::{Draft, Paragraphs};
 use pdfium::{Flow, Glyph, LinkedUri, RawDocument};
 use quality::Verdict;
 use std::path::Path;
 use words::Vocabulary;
-pub use words::is_cjk;
 
 pub use pdfium::prepare;
 
@@ -160,7 +163,7 @@ fn lay_out(glyphs: Vec<Vec<Glyph>>, sizes: &[(f32, f32)]) -> Vec<LaidOut> {
     for (glyphs, &(page_width, page_height)) in glyphs.into_iter().zip(sizes) {
         let runs = |(flow, glyphs): (Flow, Vec<Glyph>)| {
             let frame = Frame { flow, page_width, page_height };
-            (frame, lines::runs(&glyphs, &frame))
+            (frame, runs::runs(&glyphs, &frame))
         };
         let mut groups: Vec<(Frame, Vec<Line>)> = glyphs::by_flow(glyphs).into_iter().map(runs).collect();
         // Labels of a figure may outnumber the words around it: where a caption stands, the page runs.

@@ -1,8 +1,8 @@
 //! Footnotes: small text at the foot of a column, from its first mark on.
 
+use super::letters::is_superscript;
 use super::lines::{Frame, Style};
 use super::paragraphs::Draft;
-use super::words::is_superscript;
 use crate::document::{BlockKind, pattern};
 use regex::Regex;
 use std::sync::LazyLock;

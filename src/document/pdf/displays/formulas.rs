@@ -4,9 +4,9 @@
 use super::super::faces::Face;
 use super::super::fragments::Fragment;
 use super::super::layout::Chunk;
+use super::super::letters::is_cjk;
 use super::super::lines::{Line, Rect};
 use super::super::marks::{is_bullet, is_caption};
-use super::super::words::is_cjk;
 use super::{Found, Sheet, is_running_text, linear};
 use crate::document::{BlockKind, pattern};
 use regex::Regex;

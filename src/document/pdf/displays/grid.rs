@@ -2,8 +2,8 @@
 //! cells aside that lie across several columns of other lines.
 
 use super::super::fragments::Fragment;
+use super::super::letters::is_cjk;
 use super::super::lines::Line;
-use super::super::words::is_cjk;
 
 /// Width of a white stripe between columns, in font sizes: of a long table, and of a short one.
 const STRIPE: f32 = 0.45;

@@ -14,8 +14,8 @@ mod tables;
 
 use super::drawn::{self, Drawn};
 use super::layout::Chunk;
+use super::letters::is_cjk;
 use super::lines::{Frame, Line, Rect};
-use super::words::is_cjk;
 use crate::document::BlockKind;
 
 /// A part of a page in reading order.

@@ -2,7 +2,8 @@
 //!
 //! Every page gets a [`Verdict`]. What is refused is taken out of the document and its reason is told; nothing that is no
 //! text is passed on silently. [`signs`] counts characters that are no text, [`language`] tells letters that are no
-//! language, [`hidden`] takes out what nobody sees, [`fonts`] finds the fonts that they come from, and [`shift`] the way back where there is one.
+//! language, [`fonts`] finds the fonts that they come from, and [`shift`] the way back where there is one; [`hidden`] takes
+//! out what nobody sees.
 
 mod fonts;
 mod hidden;
