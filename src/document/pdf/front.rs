@@ -4,6 +4,7 @@ use super::letters::{is_cjk, is_superscript};
 use super::marks::is_abstract;
 use super::paragraphs::Draft;
 use crate::document::BlockKind;
+use std::collections::{HashMap, HashSet};
 
 /// From so many characters on, a paragraph of several lines is prose and no address.
 const PROSE: usize = 200;
@@ -77,13 +78,14 @@ pub fn authors(drafts: &[Draft]) -> Vec<String> {
     let size = first.style.size;
     let alike = |draft: &&Draft| (draft.style.size - size).abs() < 0.05 * size || stands_beside(first, draft);
     let found: Vec<String> = blocks().filter(alike).flat_map(names).collect();
-    let count = |name: &String| found.iter().filter(|other| *other == name).count();
-    let hosts: Vec<String> = blocks().flat_map(|draft| hosts(&draft.text)).collect();
+    let mut counts: HashMap<&str, usize> = HashMap::new();
+    found.iter().for_each(|name| *counts.entry(name).or_default() += 1);
+    let hosts: HashSet<String> = blocks().flat_map(|draft| hosts(&draft.text)).collect();
     let is_host = |name: &String| {
         let squeezed: String = name.to_lowercase().split_whitespace().collect();
-        hosts.iter().any(|host| *host == squeezed)
+        hosts.contains(&squeezed)
     };
-    let people: Vec<String> = found.iter().filter(|name| count(name) == 1).cloned().collect();
+    let people: Vec<String> = found.iter().filter(|name| counts[name.as_str()] == 1).cloned().collect();
     if people.iter().all(is_host) { people } else { people.into_iter().filter(|name| !is_host(name)).collect() }
 }
 
