@@ -322,6 +322,7 @@ fn the_program_has_an_exit_code_and_a_hint_for_each_kind_of_file() {
         (fixture("plain.pdf"), 0, ""),
         (fixture("two_columns.pdf"), 0, ""),
         (fixture("some_pages_empty.pdf"), 0, ""),
+        (fixture("hidden.pdf"), 0, ""),
         (fixture("absent.pdf"), 3, "no such file"),
         (note, 3, "give the paper's PDF file"),
         (fixture("encrypted.pdf"), 4, "give the right one with --password or --password-file"),
