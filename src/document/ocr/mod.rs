@@ -81,16 +81,31 @@ pub trait Look {
 /// Errors: those of `look`; [`Kind::Unavailable`] where OCR is wanted always and there is no Tesseract, or not its
 /// language; [`Kind::Usage`] for languages that cannot be names.
 pub fn read(look: &impl Look, options: &ReadOptions) -> Result<Document> {
-    let Some(tesseract) = wanted(&options.ocr)? else { return look.read(options) };
+    check_languages(options.ocr.languages())?;
+    let always = match options.ocr.mode {
+        OcrMode::Never => return look.read(options),
+        OcrMode::Always => wanted(&options.ocr)?,
+        OcrMode::Auto => None,
+    };
     let first = look.read(&ReadOptions { keep_refused: true, ..options.clone() })?;
+    let is_wanted = |page: &&Page| !page.skipped && (always.is_some() || is_wanting(&first, page));
+    let pages: Vec<u32> = first.pages.iter().filter(is_wanted).map(|page| page.number).collect();
+    if pages.is_empty() && !first.blocks.is_empty() {
+        return Ok(first);
+    }
+    // Most papers need no Tesseract: it is looked for where one does.
+    let tesseract = match always {
+        Some(tesseract) => Some(tesseract),
+        None => wanted(&options.ocr)?,
+    };
+    let Some(tesseract) = tesseract else { return look.read(options) };
     let mut recognised = Vec::new();
-    let is_wanted = |page: &&Page| !page.skipped && (options.ocr.mode == OcrMode::Always || is_wanting(&first, page));
-    for page in first.pages.iter().filter(is_wanted) {
+    for page in pages {
         interrupt::check()?;
         // A page that cannot be drawn keeps its reason.
-        let Ok(picture) = look.picture(page.number, options) else { continue };
+        let Ok(picture) = look.picture(page, options) else { continue };
         let tsv = tesseract.recognise(&picture, options.ocr.languages())?;
-        recognised.push(Recognised { page: page.number, tsv, resolution: picture.resolution });
+        recognised.push(Recognised { page, tsv, resolution: picture.resolution });
     }
     look.read(&ReadOptions { recognised, ..options.clone() })
 }
@@ -107,10 +122,6 @@ fn is_wanting(document: &Document, page: &Page) -> bool {
 
 /// Tesseract where it is to be used.
 fn wanted(ocr: &Ocr) -> Result<Option<Tesseract>> {
-    if ocr.mode == OcrMode::Never {
-        return Ok(None);
-    }
-    check_languages(ocr.languages())?;
     let missing = |problem: String, hint: &str| match ocr.mode {
         OcrMode::Always => Err(Error::new(Kind::Unavailable, "tesseract", problem).hint(hint)),
         _ => Ok(None),

@@ -26,6 +26,9 @@ pub fn by_flow(glyphs: Vec<Glyph>) -> Vec<(Flow, Vec<Glyph>)> {
     groups
 }
 
+/// Sides of the squares that glyphs are looked up in, in points.
+const CELL: f32 = 6.0;
+
 /// Drops a glyph that stands (almost) where the same one already stands.
 fn without_doubles(glyphs: Vec<Glyph>) -> Vec<Glyph> {
     let mut seen: HashMap<(char, i32, i32), Vec<(f32, f32)>> = HashMap::new();
@@ -37,18 +40,19 @@ fn without_doubles(glyphs: Vec<Glyph>) -> Vec<Glyph> {
             kept.push(glyph);
             continue;
         }
-        let near = (0.12 * glyph.size).min(1.5);
-        let cell = ((x / 2.0) as i32, (y / 2.0) as i32);
-        let doubled = (-1..=1).any(|dx| {
-            (-1..=1).any(|dy| {
-                let others = seen.get(&(glyph.ch, cell.0.saturating_add(dx), cell.1.saturating_add(dy)));
+        let near = (0.12 * glyph.size).clamp(0.0, 1.5);
+        let cell = |at: f32| (at / CELL).floor() as i32;
+        // Mostly one cell, at most four.
+        let doubled = (cell(x - near)..=cell(x + near)).any(|column| {
+            (cell(y - near)..=cell(y + near)).any(|row| {
+                let others = seen.get(&(glyph.ch, column, row));
                 others.is_some_and(|all| all.iter().any(|(a, b)| (a - x).abs() < near && (b - y).abs() < near))
             })
         });
         if doubled && glyph.ch != UNMAPPED {
             continue;
         }
-        let places = seen.entry((glyph.ch, cell.0, cell.1)).or_default();
+        let places = seen.entry((glyph.ch, cell(x), cell(y))).or_default();
         if places.len() < 8 {
             places.push((x, y));
         }

@@ -6,12 +6,15 @@ use crate::document::pattern;
 use regex::Regex;
 use std::sync::LazyLock;
 
+/// Characters of a numbered heading's line.
+const LONGEST_HEADING: usize = 120;
+
 /// A line that is a section's heading whatever stands around it.
 pub fn is_heading_line(line: &Line) -> bool {
     static NUMBERED: LazyLock<Regex> = LazyLock::new(|| {
         pattern(concat!(
             r"^((Appendix|APPENDIX|付録)\s*)?(\d{1,2}([.．]\d{1,2}){0,3}|[A-Z](\.\d{1,2}){0,3}|[IVX]{1,4}\.)",
-            r"([.．:]\s*|\s+)\p{L}.{0,110}$"
+            r"([.．:]\s*|\s+)\p{L}.*$"
         ))
     });
     if is_heading_text(&line.text) {
@@ -27,6 +30,7 @@ pub fn is_heading_line(line: &Line) -> bool {
     let word = title.split(|c: char| !c.is_alphabetic()).any(|word| word.chars().count() > 2 || !word.is_ascii());
     let is_title = word && 2 * title_letters > title.chars().count() || line.text.contains('．');
     is_title
+        && line.text.chars().count() <= LONGEST_HEADING
         && NUMBERED.is_match(&line.text)
         && (line.bold || (capitals && line.text.chars().filter(|c| c.is_alphabetic()).count() > 5))
 }
@@ -83,10 +87,14 @@ pub fn is_contents_heading(text: &str) -> bool {
     ["contents", "table of contents", "目次"].contains(&lower.as_str())
 }
 
+/// Characters of a line of a table of contents, its dots included.
+const LONGEST_ENTRY: usize = 400;
+
 /// A line of a table of contents, with its page.
 pub fn is_contents_entry(line: &str) -> bool {
-    static ENTRY: LazyLock<Regex> = LazyLock::new(|| pattern(r"^.*?(\s?\.){4,}\s*\d{1,4}$|^\S.{2,120}\s\d{1,4}$"));
-    ENTRY.is_match(line.trim())
+    static ENTRY: LazyLock<Regex> = LazyLock::new(|| pattern(r"(\s?\.){4,}\s*\d{1,4}$|^\S.{2}.*\s\d{1,4}$"));
+    let line = line.trim();
+    line.chars().count() <= LONGEST_ENTRY && ENTRY.is_match(line)
 }
 
 pub fn ends_with_number(text: &str) -> bool {

@@ -42,12 +42,14 @@ use super::{ocr, references};
 use crate::{Error, Kind, Result};
 use aside::Aside;
 use displays::Sheet;
+use drawn::Drawn;
 use layout::Chunk;
 pub use letters::is_cjk;
 use lines::{Frame, Line, Style};
 use paragraphs::{Draft, Paragraphs};
 use pdfium::{Flow, Glyph, LinkedUri, RawDocument};
 use quality::Verdict;
+use rayon::prelude::*;
 use std::path::Path;
 use words::Vocabulary;
 
@@ -115,9 +117,12 @@ fn assemble(raw: RawDocument, verdicts: Vec<Verdict>) -> Document {
     let metadata = raw.metadata_title.as_deref();
     let title = mains.first().and_then(|first| title::title(first, body.size, metadata, &vocabulary));
     let mut paragraphs = Paragraphs::new(&vocabulary, body);
-    for (index, (chunks, (frame, _))) in mains.iter().zip(&rest).enumerate() {
-        let sheet = Sheet::new(&facts[index].3, frame, body.size);
-        paragraphs.add_page(index, displays::split(chunks, &sheet), frame);
+    let split = |((chunks, (frame, _)), (.., drawn)): ((&Vec<Chunk>, &(Frame, _)), &(_, _, _, Drawn))| {
+        displays::split(chunks, &Sheet::new(drawn, frame, body.size))
+    };
+    let split: Vec<_> = mains.par_iter().zip(&rest).zip(&facts).map(split).collect();
+    for (index, (chunks, (frame, _))) in split.into_iter().zip(&rest).enumerate() {
+        paragraphs.add_page(index, chunks, frame);
     }
     let mut drafts = paragraphs.finish();
     let slides = 2 * rest.iter().filter(|(frame, _)| frame.is_wide()).count() > rest.len();
@@ -146,8 +151,8 @@ fn assemble(raw: RawDocument, verdicts: Vec<Verdict>) -> Document {
         let part = at.checked_sub(1).map_or(Part::Body, |before| blocks[before].part);
         blocks.splice(at..at, aside::blocks(page, aside, part, &repeated, (&vocabulary, body)));
     }
-    let (references, citations) = references::read(&blocks);
-    let links = collect_links(&blocks, facts.iter().map(|(_, _, uris, _)| uris.as_slice()));
+    let links = || collect_links(&blocks, facts.iter().map(|(_, _, uris, _)| uris.as_slice()));
+    let ((references, citations), links) = rayon::join(|| references::read(&blocks), links);
     let source = Document::empty("", Source::Pdf);
     Document { title, authors, pages, blocks, references, citations, links, warnings, ..source }
 }
@@ -159,34 +164,38 @@ fn block(draft: Draft, part: Part, frames: &[Frame]) -> Block {
 }
 
 fn lay_out(glyphs: Vec<Vec<Glyph>>, sizes: &[(f32, f32)]) -> Vec<LaidOut> {
-    let mut pages = Vec::with_capacity(glyphs.len());
-    for (glyphs, &(page_width, page_height)) in glyphs.into_iter().zip(sizes) {
-        let runs = |(flow, glyphs): (Flow, Vec<Glyph>)| {
-            let frame = Frame { flow, page_width, page_height };
-            (frame, runs::runs(&glyphs, &frame))
-        };
-        let mut groups: Vec<(Frame, Vec<Line>)> = glyphs::by_flow(glyphs).into_iter().map(runs).collect();
-        // Labels of a figure may outnumber the words around it: where a caption stands, the page runs.
-        let captioned = |(_, runs): &(Frame, Vec<Line>)| runs.iter().any(|run| marks::is_caption(&run.text));
-        let main = groups.iter().position(captioned).unwrap_or(0);
-        let main = if groups.is_empty() {
-            (Frame { flow: Flow::Right, page_width, page_height }, Vec::new())
-        } else {
-            groups.remove(main)
-        };
-        pages.push((main, groups));
-    }
-    let found: Vec<Vec<f32>> = pages.iter().map(|((_, runs), _)| gutters::gutters(runs)).collect();
+    let pages: Vec<_> = glyphs.into_par_iter().zip(sizes).map(|(glyphs, size)| groups(glyphs, *size)).collect();
+    let found: Vec<Vec<f32>> = pages.par_iter().map(|((_, runs), _)| gutters::gutters(runs)).collect();
     let usual = gutters::usual(&found);
-    let mut laid_out = Vec::with_capacity(pages.len());
-    for (((frame, runs), aside), found) in pages.into_iter().zip(found) {
+    let arrange = |(((frame, runs), aside), found): ((Group, Vec<Group>), Vec<f32>)| {
         let expected = usual.as_ref().filter(|usual| found.len() < usual.len());
         let gutters = expected.and_then(|usual| gutters::near(&runs, usual)).unwrap_or(found);
         let chunks = layout::arrange(runs, &gutters);
         let aside = aside.into_iter().map(|(frame, runs)| (frame, layout::arrange(runs, &[]))).collect();
-        laid_out.push(LaidOut { frame, chunks, aside });
-    }
-    laid_out
+        LaidOut { frame, chunks, aside }
+    };
+    pages.into_par_iter().zip(found).map(arrange).collect()
+}
+
+/// Runs of a page that go the same way.
+type Group = (Frame, Vec<Line>);
+
+/// The runs of a page's text, and those that go other ways.
+fn groups(glyphs: Vec<Glyph>, (page_width, page_height): (f32, f32)) -> (Group, Vec<Group>) {
+    let runs = |(flow, glyphs): (Flow, Vec<Glyph>)| {
+        let frame = Frame { flow, page_width, page_height };
+        (frame, runs::runs(&glyphs, &frame))
+    };
+    let mut groups: Vec<Group> = glyphs::by_flow(glyphs).into_iter().map(runs).collect();
+    // Labels of a figure may outnumber the words around it: where a caption stands, the page runs.
+    let captioned = |(_, runs): &Group| runs.iter().any(|run| marks::is_caption(&run.text));
+    let main = groups.iter().position(captioned).unwrap_or(0);
+    let main = if groups.is_empty() {
+        (Frame { flow: Flow::Right, page_width, page_height }, Vec::new())
+    } else {
+        groups.remove(main)
+    };
+    (main, groups)
 }
 
 fn collect_links<'a>(blocks: &[Block], uris: impl Iterator<Item = &'a [LinkedUri]>) -> Vec<Link> {

@@ -63,6 +63,9 @@ struct Labels {
     bracketed: bool,
 }
 
+/// Bytes between brackets that may name entries.
+const LONGEST_INSIDE: usize = 400;
+
 impl Labels {
     fn of(list: &[Fields]) -> Labels {
         let mut entries = HashMap::new();
@@ -97,7 +100,7 @@ impl Labels {
     }
 
     fn find<'a>(&self, text: &'a str, form: Form) -> Vec<Found<'a>> {
-        static BRACKETS: LazyLock<Regex> = LazyLock::new(|| pattern(r"[\[［]([^\[\]［］]{1,200})[\]］]"));
+        static BRACKETS: LazyLock<Regex> = LazyLock::new(|| pattern(r"[\[［]([^\[\]［］]+)[\]］]"));
         static PARENTHESES: LazyLock<Regex> = LazyLock::new(|| pattern(r"\((\d{1,3}(?:\s?[,;–-]\s?\d{1,3})*)\)"));
         static RAISED: LazyLock<Regex> =
             LazyLock::new(|| pattern(r"[\p{Ll})\]”’][.,;:]?(\d{1,3}(?:\s?[,–-]\s?\d{1,3})*)(?:[\s.,;:)]|$)"));
@@ -109,6 +112,9 @@ impl Labels {
         let mut found = Vec::new();
         for captures in regex.captures_iter(text) {
             let (Some(whole), Some(inside)) = (captures.get(0), captures.get(1)) else { continue };
+            if inside.len() > LONGEST_INSIDE {
+                continue;
+            }
             let shown = if raised { inside } else { whole };
             if !raised && is_no_citation(&text[..whole.start()], inside.as_str(), &text[whole.end()..]) {
                 continue;

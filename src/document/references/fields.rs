@@ -106,12 +106,15 @@ fn authors_before(rest: &str, open: usize, years: &[Year]) -> usize {
 fn quoted(rest: &str) -> Option<(usize, usize, usize)> {
     static QUOTED: LazyLock<Regex> = LazyLock::new(|| {
         pattern(
-            r#"“([^”]{8,400})”|"([^"]{8,400})"|„([^“”]{8,400})[“”]|``(.{8,400}?)''|「([^」]{4,200})」|『([^』]{3,200})』"#,
+            r#"“([^”]+)”|"([^"]+)"|„([^“”]+)[“”]|``(.+?)''|「([^」]+)」|『([^』]+)』|‘([^‘]+?[,.?!]?)’(?:[\s,.;]|$)"#,
         )
     });
-    let found = QUOTED.captures(rest)?;
-    let whole = found.get(0)?;
-    let title = found.iter().skip(1).flatten().next()?;
+    // Lengths are not counted by the pattern, which would be hundreds of times as large.
+    let (whole, title) = QUOTED.captures_iter(rest).find_map(|found| {
+        let (whole, title) = (found.get(0)?, found.iter().skip(1).flatten().next()?);
+        let shortest = if whole.as_str().starts_with(['「', '『']) { 3 } else { 8 };
+        (shortest..=400).contains(&title.as_str().chars().count()).then_some((whole, title))
+    })?;
     let before = rest[..whole.start()].trim_end();
     let behind = rest[whole.end()..].trim_start();
     let apart = before.is_empty()
@@ -207,7 +210,7 @@ fn cleaned(title: &str) -> Option<String> {
 
 /// Where it appeared: behind the title, without editors, volume, pages, publisher and year.
 fn venue(behind: &str) -> Option<String> {
-    static EDITORS: LazyLock<Regex> = LazyLock::new(|| pattern(r"^.{0,300}?(?:[Ee]ditors?,|\([Ee]ds?\.?\),?)\s"));
+    static EDITORS: LazyLock<Regex> = LazyLock::new(|| pattern(r"(?:[Ee]ditors?,|\([Ee]ds?\.?\),?)\s"));
     static END: LazyLock<Regex> = LazyLock::new(|| {
         pattern(concat!(
             r"[,;:，]?\s?(?:pages?|pp?\.|[Vv]ol(?:\.|ume)|[Nn]o\.|number|chapter|URL|doi|abs/|PMID|Available)(?:\W|$)",
@@ -216,7 +219,8 @@ fn venue(behind: &str) -> Option<String> {
     });
     let text = behind.trim_start_matches(|c: char| !c.is_alphanumeric());
     let text = ["In: ", "In ", "in: ", "in "].iter().find_map(|word| text.strip_prefix(word)).unwrap_or(text);
-    let text = EDITORS.find(text).map_or(text, |found| &text[found.end()..]);
+    let editors = EDITORS.find(text).filter(|found| found.start() <= 300);
+    let text = editors.map_or(text, |found| &text[found.end()..]);
     let end = END.find_iter(text).map(|found| found.start()).find(|at| *at >= 2).unwrap_or(text.len());
     let venue = text[..end].trim_matches(|c: char| c.is_whitespace() || ",;:.，．".contains(c));
     let letters = venue.chars().filter(|c| c.is_alphabetic()).count();

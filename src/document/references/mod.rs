@@ -16,6 +16,7 @@ mod text;
 use super::{Block, BlockKind, Citation, Reference};
 use entries::Entry;
 use fields::{Fields, Style};
+use rayon::prelude::*;
 
 /// The entries of the paper's reference list and the places of its text that name them.
 pub fn read(blocks: &[Block]) -> (Vec<Reference>, Vec<Citation>) {
@@ -48,7 +49,7 @@ fn parse(entries: &[Entry]) -> Vec<Fields> {
             Reference { label: entry.label.clone(), text: entry.text.clone(), block: entry.block, ..fields.reference };
         Fields { reference, ..fields }
     };
-    entries.iter().zip(bodies).map(with_text).collect()
+    entries.par_iter().zip(bodies).map(with_text).collect()
 }
 
 /// What the source told of an entry, and what was read in its text where it told nothing. A source that names the title has

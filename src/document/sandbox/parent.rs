@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 
@@ -102,9 +103,15 @@ impl Sandbox {
         std::thread::scope(|scope| {
             // A child that ends early reads no further; its own answer tells why.
             scope.spawn(move || stdin.write_all(&line).and_then(|()| stdin.write_all(bytes)));
-            let answer = scope.spawn(|| at_most(stdout, request.limits.output + 1));
+            let (answered, has_answered) = mpsc::channel();
+            let answer = scope.spawn(move || {
+                let answer = at_most(stdout, request.limits.output + 1);
+                // The one who waits may have given up.
+                let _ = answered.send(());
+                answer
+            });
             let remarks = scope.spawn(|| at_most(stderr, LONGEST_REMARK));
-            let (status, stopped) = watch(&mut child, &request.limits, || answer.is_finished());
+            let (status, stopped) = watch(&mut child, &request.limits, &has_answered);
             let status = status.map_err(|error| broken(format!("the reader is lost: {error}")))?;
             let answer = answer.join().unwrap_or_default();
             let remarks = String::from_utf8_lossy(&remarks.join().unwrap_or_default()).into_owned();
@@ -159,13 +166,13 @@ fn at_most(pipe: impl Read, most: u64) -> Vec<u8> {
     bytes
 }
 
-/// Waits for the child's end, and ends it where it goes too far. `answered` tells that no more is coming from it.
+/// Waits for the child's end, and ends it where it goes too far. `has_answered` tells that no more is coming from it.
 fn watch(
     child: &mut Child,
     limits: &Limits,
-    answered: impl Fn() -> bool,
+    has_answered: &mpsc::Receiver<()>,
 ) -> (std::io::Result<ExitStatus>, Option<Stopped>) {
-    let (start, mut pause) = (Instant::now(), Duration::from_millis(1));
+    let start = Instant::now();
     loop {
         match child.try_wait() {
             Ok(Some(status)) => return (Ok(status), None),
@@ -185,9 +192,10 @@ fn watch(
             kill(child);
             return (child.wait(), stopped);
         }
-        // Small papers take a few milliseconds; a child that has answered is about to end.
-        std::thread::sleep(if answered() { Duration::from_millis(1) } else { pause });
-        pause = (2 * pause).min(LOOK);
+        // A child that has answered is about to end.
+        if has_answered.recv_timeout(LOOK) != Err(RecvTimeoutError::Timeout) {
+            std::thread::sleep(Duration::from_micros(200));
+        }
     }
 }
 

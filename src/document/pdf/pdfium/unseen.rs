@@ -5,8 +5,8 @@ use super::render::draw;
 use crate::document::ocr::Picture;
 use pdfium_render::prelude::*;
 
-/// Dots to an inch: letters of ordinary size are some ten dots high.
-const RESOLUTION: f32 = 144.0;
+/// Dots to an inch: letters of ordinary size are some six dots high.
+const RESOLUTION: f32 = 72.0;
 /// Dots of this grey and lighter are the paper's.
 const PAPER: u8 = 0xF0;
 /// From this share of other dots on, something is seen.

@@ -13,6 +13,7 @@ mod signs;
 
 use super::pdfium::{Glyph, RawDocument, RawPage, UNMAPPED};
 use crate::document::TextQuality;
+use rayon::prelude::*;
 use signs::Signs;
 
 /// From this share of characters that are no text on, a page is not worth reading.
@@ -55,26 +56,26 @@ impl Verdict {
 pub fn judge(raw: &mut RawDocument) -> Vec<Verdict> {
     let letters = fonts::letters(raw);
     let has_backgrounds = has_backgrounds(&raw.pages);
-    let mut verdicts = Vec::with_capacity(raw.pages.len());
-    for page in &mut raw.pages {
-        let mended = fonts::mend(&mut page.glyphs, &letters);
-        let hidden = hidden::take_out(page);
-        let mut verdict = verdict(page, has_backgrounds);
-        if mended > 0 && verdict.quality == TextQuality::Good {
-            verdict = repaired(page);
-        }
-        if verdict.quality == TextQuality::Refused {
-            page.glyphs.clear();
-        }
-        settle(&mut page.glyphs);
-        if !hidden.is_empty() {
-            let told = "some of its text is invisible on the page and was left out";
-            let note = verdict.note.take().map_or_else(|| told.into(), |note| format!("{note}; {told}"));
-            (verdict.note, verdict.hidden) = (Some(note), hidden);
-        }
-        verdicts.push(verdict);
+    raw.pages.par_iter_mut().map(|page| judge_page(page, &letters, has_backgrounds)).collect()
+}
+
+fn judge_page(page: &mut RawPage, letters: &[fonts::Letters], has_backgrounds: bool) -> Verdict {
+    let mended = fonts::mend(&mut page.glyphs, letters);
+    let hidden = hidden::take_out(page);
+    let mut verdict = verdict(page, has_backgrounds);
+    if mended > 0 && verdict.quality == TextQuality::Good {
+        verdict = repaired(page);
     }
-    verdicts
+    if verdict.quality == TextQuality::Refused {
+        page.glyphs.clear();
+    }
+    settle(&mut page.glyphs);
+    if !hidden.is_empty() {
+        let told = "some of its text is invisible on the page and was left out";
+        let note = verdict.note.take().map_or_else(|| told.into(), |note| format!("{note}; {told}"));
+        (verdict.note, verdict.hidden) = (Some(note), hidden);
+    }
+    verdict
 }
 
 fn repaired(page: &RawPage) -> Verdict {
