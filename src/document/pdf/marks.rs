@@ -87,14 +87,15 @@ pub fn is_contents_heading(text: &str) -> bool {
     ["contents", "table of contents", "目次"].contains(&lower.as_str())
 }
 
-/// Characters of a line of a table of contents, its dots included.
-const LONGEST_ENTRY: usize = 400;
+/// Characters of a line of a table of contents that has no dots.
+const LONGEST_ENTRY: usize = 128;
 
 /// A line of a table of contents, with its page.
 pub fn is_contents_entry(line: &str) -> bool {
-    static ENTRY: LazyLock<Regex> = LazyLock::new(|| pattern(r"(\s?\.){4,}\s*\d{1,4}$|^\S.{2}.*\s\d{1,4}$"));
+    static DOTTED: LazyLock<Regex> = LazyLock::new(|| pattern(r"(\s?\.){4,}\s*\d{1,4}$"));
+    static PLAIN: LazyLock<Regex> = LazyLock::new(|| pattern(r"^\S.{2}.*\s\d{1,4}$"));
     let line = line.trim();
-    line.chars().count() <= LONGEST_ENTRY && ENTRY.is_match(line)
+    DOTTED.is_match(line) || line.chars().count() <= LONGEST_ENTRY && PLAIN.is_match(line)
 }
 
 pub fn ends_with_number(text: &str) -> bool {
