@@ -6,17 +6,49 @@ use crate::{
 };
 use rayon::prelude::*;
 
-/// `y = x / sqrt(mean(x²) + eps) · weight` for each row of `weight.len()` elements. The mean is taken in f64.
-pub fn rms_norm(x: &[f32], weight: &[f32], eps: f64, y: &mut [f32]) {
+/// `y = x / sqrt(mean(x²) + eps) · weight` for each row of `weight.len()` elements.
+pub fn rms_norm(isa: Isa, x: &[f32], weight: &[f32], eps: f64, y: &mut [f32]) {
     assert_eq!(x.len(), y.len(), "lengths of x and y");
     let width = weight.len();
-    x.par_chunks(width).zip(y.par_chunks_mut(width)).with_min_len(8).for_each(|(x, y)| {
-        let squares: f64 = x.iter().map(|&x| f64::from(x) * f64::from(x)).sum();
-        let factor = (1.0 / (squares / width as f64 + eps).sqrt()) as f32;
-        for ((y, x), w) in y.iter_mut().zip(x).zip(weight) {
-            *y = x * factor * w;
+    let rows = x.par_chunks(width).zip(y.par_chunks_mut(width)).with_min_len(8);
+    rows.for_each(|(x, y)| rms_norm_row(isa, x, weight, eps, y));
+}
+
+kernel! {
+    fn rms_norm_row = rms_norm_body(x: &[f32], weight: &[f32], eps: f64, y: &mut [f32])
+}
+
+#[inline(always)]
+unsafe fn rms_norm_body<S: Simd>(x: &[f32], weight: &[f32], eps: f64, y: &mut [f32]) {
+    // Sixteen sums, each of a sixteenth of the row.
+    let mut sums = [0f32; 16];
+    let (whole, rest) = x.as_chunks::<16>();
+    // SAFETY: LANES divides 16.
+    unsafe {
+        let mut totals = [S::splat(0.0); 2];
+        for x in whole {
+            for (part, total) in totals.iter_mut().enumerate().take(16 / S::LANES) {
+                let x = S::load(x.as_ptr().add(part * S::LANES));
+                *total = S::fma(x, x, *total);
+            }
         }
-    });
+        for (part, total) in totals.iter().enumerate().take(16 / S::LANES) {
+            S::store(sums.as_mut_ptr().add(part * S::LANES), *total);
+        }
+    }
+    let squares: f64 = sums.iter().map(|sum| f64::from(*sum)).chain(rest.iter().map(|x| f64::from(x * x))).sum();
+    let factor = (1.0 / (squares / x.len() as f64 + eps).sqrt()) as f32;
+    for ((y, x), w) in y.iter_mut().zip(x).zip(weight) {
+        *y = x * factor * w;
+    }
+}
+
+/// `x = x + y`
+pub fn add(x: &mut [f32], y: &[f32]) {
+    assert_eq!(x.len(), y.len(), "lengths of x and y");
+    x.par_chunks_mut(1 << 15)
+        .zip(y.par_chunks(1 << 15))
+        .for_each(|(x, y)| x.iter_mut().zip(y).for_each(|(x, y)| *x += y));
 }
 
 /// `gate = silu(gate) · up`, where silu(x) = x / (1 + e⁻ˣ).

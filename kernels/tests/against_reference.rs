@@ -225,8 +225,9 @@ fn a_truncated_cache_is_the_shorter_cache() {
 fn rms_norm_and_gated_activation() {
     let mut random = Random(7);
     let (x, weight) = (random.vec(5 * 100), random.vec(100));
-    let mut y = vec![0f32; 500];
-    elementwise::rms_norm(&x, &weight, 1e-5, &mut y);
+    let mut sum = x.clone();
+    elementwise::add(&mut sum, &x);
+    assert!(sum.iter().zip(&x).all(|(sum, x)| *sum == 2.0 * x));
     let expected: Vec<f64> = x
         .chunks(100)
         .flat_map(|x| {
@@ -234,7 +235,11 @@ fn rms_norm_and_gated_activation() {
             x.iter().zip(&weight).map(move |(&x, &w)| f64::from(x) / (mean + 1e-5).sqrt() * f64::from(w))
         })
         .collect();
-    assert_close(&y, &expected, 1e-6, "rms_norm");
+    for isa in Isa::available() {
+        let mut y = vec![0f32; 500];
+        elementwise::rms_norm(isa, &x, &weight, 1e-5, &mut y);
+        assert_close(&y, &expected, 1e-6, &format!("rms_norm on {isa}"));
+    }
 
     let mut gate: Vec<f32> = random.vec(4097 + 5).iter().map(|x| 40.0 * x).collect();
     gate[..6].copy_from_slice(&[0.0, -200.0, 200.0, 1e-6, -88.5, 88.5]);

@@ -194,6 +194,33 @@ const CLASSES: [(&str, &str); 8] = [
 
 /// A constant of this module as a regular expression.
 fn pattern(pattern: &str) -> Regex {
-    let plain = CLASSES.iter().fold(pattern.to_string(), |pattern, (class, plain)| pattern.replace(class, plain));
-    Regex::new(&plain).expect("a constant that the tests of its module use")
+    Regex::new(&with_plain_classes(pattern)).expect("a constant that the tests of its module use")
+}
+
+fn with_plain_classes(pattern: &str) -> String {
+    let mut plain = String::with_capacity(2 * pattern.len());
+    let mut rest = pattern;
+    while let Some(at) = rest.find('\\') {
+        plain.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let class = CLASSES.iter().find(|(class, _)| rest.starts_with(class));
+        // An escaped character is two, also where it is a backslash itself.
+        let escape = rest.char_indices().nth(2).map_or(rest.len(), |(end, _)| end);
+        let (taken, put) = class.map_or((escape, &rest[..escape]), |(class, put)| (class.len(), *put));
+        plain.push_str(put);
+        rest = &rest[taken..];
+    }
+    plain + rest
+}
+
+#[cfg(test)]
+mod pattern_tests {
+    use super::with_plain_classes;
+
+    #[test]
+    fn classes_are_replaced_and_escaped_backslashes_are_not() {
+        assert_eq!(with_plain_classes(r"\\d\d\.\\\d{2}"), r"\\d[0-9０-９]\.\\[0-9０-９]{2}");
+        assert_eq!(with_plain_classes(r"^\\begin\b\s$"), r"^\\begin(?-u:\b)\s$");
+        assert_eq!(with_plain_classes("ab\\"), "ab\\");
+    }
 }

@@ -20,6 +20,7 @@ use crate::{
     interrupt,
     model::{Decoder, Sequence},
 };
+use rayon::prelude::*;
 
 /// Tokens of a prompt that are computed at a time.
 pub const PREFILL_CHUNK: usize = 512;
@@ -123,8 +124,13 @@ impl Engine {
         while !active.is_empty() {
             interrupt::check()?;
             let mut next = Vec::with_capacity(active.len());
-            for (&index, logits) in active.iter().zip(&mut logits) {
-                let (drawn, finish) = states[index].step(logits, rules, &[&self.prefix, &branches[index].ids]);
+            let going = states.par_iter_mut().enumerate().filter(|(index, _)| active.binary_search(index).is_ok());
+            let mut going: Vec<_> = going.collect();
+            let step = |((index, state), logits): (&mut (usize, &mut State), &mut Vec<f32>)| {
+                (*index, state.step(logits, rules, &[&self.prefix, &branches[*index].ids]))
+            };
+            let drawn: Vec<_> = going.par_iter_mut().zip(&mut logits).map(step).collect();
+            for (index, (drawn, finish)) in drawn {
                 if let Some(id) = drawn {
                     on_token(index, id);
                 }

@@ -68,7 +68,10 @@ impl Sampler {
         let top = logits[largest(logits) as usize];
         // Below this the probability relative to the likeliest is under min_p, or too small for f32 to add.
         let floor = min_p.max(1e-7);
-        let relative = logits.iter().enumerate().map(|(id, logit)| (id as u32, ((logit - top) / temperature).exp()));
+        // Few tokens of a vocabulary are near enough that their exponential is worth computing.
+        let least = top + 1.01 * temperature * floor.ln();
+        let near = logits.iter().enumerate().filter(|(_, logit)| **logit >= least);
+        let relative = near.map(|(id, logit)| (id as u32, ((logit - top) / temperature).exp()));
         let mut candidates: Vec<(u32, f32)> = relative.filter(|(_, p)| *p >= floor).collect();
         candidates.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
         if top_k > 0 {

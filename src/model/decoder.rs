@@ -9,7 +9,7 @@ use crate::{
     attention::{self, KvCache, KvType, Shape, Tail},
 };
 use candle_core::Tensor;
-use ronbun_kernels::{blocks, elementwise};
+use ronbun_kernels::blocks;
 
 /// A model that can be run.
 pub struct Decoder {
@@ -104,7 +104,7 @@ impl Decoder {
             sequences.iter_mut().map(|s| Tail { rows: s.ids.len(), cache: &mut *s.cache }).collect();
 
         let profile = &self.profile;
-        let mut x = profile.time(Stage::Embedding, || self.embed_tokens.rows(&ids))?; // (rows, hidden)
+        let x = profile.time(Stage::Embedding, || self.embed_tokens.rows(&ids))?; // (rows, hidden)
         for (number, layer) in self.layers.iter().enumerate() {
             let normed = profile.time(Stage::Elementwise, || layer.input_layernorm.forward(&x))?;
             if !output && number + 1 == self.layers.len() {
@@ -113,12 +113,12 @@ impl Decoder {
             }
             let attended = self.attend(number, layer, &normed, &table, prefix, &mut tails)?;
             let attended = self.linear(&layer.o_proj, &attended)?;
-            x = profile.time(Stage::Elementwise, || x + attended).map_err(internal)?;
+            profile.time(Stage::Elementwise, || ops::add(&x, &attended))?;
             let normed = profile.time(Stage::Elementwise, || layer.post_attention_layernorm.forward(&x))?;
             let (gate, up) = (self.linear(&layer.gate_proj, &normed)?, self.linear(&layer.up_proj, &normed)?);
-            let gated = profile.time(Stage::Elementwise, || ops::silu_mul(&gate, &up))?;
-            let down = self.linear(&layer.down_proj, &gated)?;
-            x = profile.time(Stage::Elementwise, || x + down).map_err(internal)?;
+            profile.time(Stage::Elementwise, || ops::silu_mul(&gate, &up))?;
+            let down = self.linear(&layer.down_proj, &gate)?;
+            profile.time(Stage::Elementwise, || ops::add(&x, &down))?;
         }
         Ok(x)
     }
@@ -139,7 +139,7 @@ impl Decoder {
     ) -> Result<Tensor> {
         let Config { num_attention_heads, num_key_value_heads, head_dim, .. } = self.config;
         let rows = x.dim(0).map_err(internal)?;
-        let q = self.rotated(&self.linear(&layer.q_proj, x)?, table)?;
+        let q = self.rotated(&layer.q_proj, x, table)?;
         self.append(number, layer, x, table, tails)?;
         let shape = Shape {
             heads: num_attention_heads,
@@ -148,25 +148,26 @@ impl Decoder {
             scale: 1.0 / (head_dim as f32).sqrt(),
         };
         self.profile.time(Stage::Attention, || {
-            ops::tensor(attention::attend(shape, number, &q, prefix, tails), (rows, num_attention_heads * head_dim))
+            let attended = ops::with_slice(&q, |q| attention::attend(shape, number, q, prefix, tails))?;
+            ops::tensor(attended, (rows, num_attention_heads * head_dim))
         })
     }
 
     /// Puts the rows' keys, rotated, and values into their caches.
     fn append(&self, number: usize, layer: &Layer, x: &Tensor, table: &Table, tails: &mut [Tail]) -> Result<()> {
-        let k = self.rotated(&self.linear(&layer.k_proj, x)?, table)?;
+        let k = self.rotated(&layer.k_proj, x, table)?;
         let v = self.linear(&layer.v_proj, x)?;
-        self.profile.time(Stage::Cache, || ops::with_slice(&v, |v| attention::append(number, &k, v, tails)))
+        self.profile.time(Stage::Cache, || {
+            ops::with_slice(&k, |k| ops::with_slice(&v, |v| attention::append(number, k, v, tails)))?
+        })
     }
 
-    /// Queries or keys with their positions' rotation: (rows, heads, head_dim).
-    fn rotated(&self, x: &Tensor, (cos, sin): &Table) -> Result<Vec<f32>> {
-        self.profile.time(Stage::Cache, || {
-            let rows = x.dim(0).map_err(internal)?;
-            let mut x = ops::with_slice(x, <[f32]>::to_vec)?;
-            elementwise::rotate(&mut x, cos, sin, rows, self.config.head_dim, self.config.pairing);
-            Ok(x)
-        })
+    /// Queries or keys with their positions' rotation: (rows, heads · head_dim).
+    fn rotated(&self, projection: &Linear, x: &Tensor, (cos, sin): &Table) -> Result<Tensor> {
+        let projected = self.linear(projection, x)?;
+        let Config { head_dim, pairing, .. } = self.config;
+        self.profile.time(Stage::Cache, || ops::rotate(&projected, cos, sin, head_dim, pairing))?;
+        Ok(projected)
     }
 
     /// Logits of some rows of [`Self::forward`]'s result: for each its (vocabulary).

@@ -2,9 +2,11 @@
 
 use super::internal;
 use crate::Result;
-use candle_core::{CpuStorage, Device, Storage, Tensor};
+use candle_core::{CpuStorage, Device, InplaceOp1, InplaceOp2, Layout, Storage, Tensor};
 use ronbun_kernels::{
-    Isa, elementwise, linear,
+    Isa,
+    elementwise::{self, Pairing},
+    linear,
     packed::{self, Activations},
 };
 
@@ -83,15 +85,69 @@ impl RmsNorm {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let (rows, width) = x.dims2().map_err(internal)?;
         let mut y = vec![0f32; rows * width];
-        with_slice(x, |x| elementwise::rms_norm(x, &self.weight, self.eps, &mut y))?;
+        with_slice(x, |x| elementwise::rms_norm(Isa::current(), x, &self.weight, self.eps, &mut y))?;
         tensor(y, (rows, width))
     }
 }
 
-/// silu(gate) · up
-pub fn silu_mul(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
-    let shape = gate.dims2().map_err(internal)?;
-    let mut y = with_slice(gate, <[f32]>::to_vec)?;
-    with_slice(up, |up| elementwise::silu_mul(Isa::current(), &mut y, up))?;
-    tensor(y, shape)
+/// A kernel that changes the first of two tensors of the same shape.
+struct WithOther<F>(F);
+
+impl<F: Fn(&mut [f32], &[f32])> InplaceOp2 for WithOther<F> {
+    fn name(&self) -> &'static str {
+        "a kernel on two tensors"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &mut CpuStorage,
+        layout: &Layout,
+        y: &CpuStorage,
+        y_layout: &Layout,
+    ) -> candle_core::Result<()> {
+        let (CpuStorage::F32(x), CpuStorage::F32(y)) = (x, y) else { return Err(not_f32()) };
+        let (Some((from, to)), Some((y_from, y_to))) = (layout.contiguous_offsets(), y_layout.contiguous_offsets())
+        else {
+            return Err(not_f32());
+        };
+        (self.0)(&mut x[from..to], &y[y_from..y_to]);
+        Ok(())
+    }
+}
+
+/// A kernel that changes a tensor.
+struct Alone<F>(F);
+
+impl<F: Fn(&mut [f32])> InplaceOp1 for Alone<F> {
+    fn name(&self) -> &'static str {
+        "a kernel on a tensor"
+    }
+
+    fn cpu_fwd(&self, x: &mut CpuStorage, layout: &Layout) -> candle_core::Result<()> {
+        let (CpuStorage::F32(x), Some((from, to))) = (x, layout.contiguous_offsets()) else { return Err(not_f32()) };
+        (self.0)(&mut x[from..to]);
+        Ok(())
+    }
+}
+
+fn not_f32() -> candle_core::Error {
+    candle_core::Error::Msg("a kernel was given a tensor that is not f32, or not in one piece".into())
+}
+
+/// `gate = silu(gate) · up`
+pub fn silu_mul(gate: &Tensor, up: &Tensor) -> Result<()> {
+    let kernel = |gate: &mut [f32], up: &[f32]| elementwise::silu_mul(Isa::current(), gate, up);
+    gate.inplace_op2(up, &WithOther(kernel)).map_err(internal)
+}
+
+/// `x = x + y`
+pub fn add(x: &Tensor, y: &Tensor) -> Result<()> {
+    x.inplace_op2(y, &WithOther(elementwise::add)).map_err(internal)
+}
+
+/// Rotates queries or keys (rows, heads · head_dim) by their positions; see [`elementwise::rotate`].
+pub fn rotate(x: &Tensor, cos: &[f32], sin: &[f32], head_dim: usize, pairing: Pairing) -> Result<()> {
+    let rows = x.dim(0).map_err(internal)?;
+    let kernel = |x: &mut [f32]| elementwise::rotate(x, cos, sin, rows, head_dim, pairing);
+    x.inplace_op1(&Alone(kernel)).map_err(internal)
 }

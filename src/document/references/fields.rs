@@ -116,7 +116,7 @@ fn quoted(rest: &str) -> Option<(usize, usize, usize)> {
         (shortest..=400).contains(&title.as_str().chars().count()).then_some((whole, title))
     })?;
     let before = rest[..whole.start()].trim_end();
-    let behind = rest[whole.end()..].trim_start();
+    let behind = rest[title.end()..].trim_start_matches(['”', '“', '"', '\'', '」', '』', '’']).trim_start();
     let apart = before.is_empty()
         || before.ends_with(['.', ',', ':', ')', '，', '、', '：', '．', '）'])
         || before.ends_with(is_cjk);
