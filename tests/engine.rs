@@ -1,7 +1,8 @@
 //! The engine against Hugging Face transformers, on the tiny checkpoints of `tests/fixtures/models`.
 
 use ronbun::engine::{Branch, Engine, SamplingParams, TokenRules, eval};
-use ronbun::{attention::KvType, model::Checkpoint, model::Decoder};
+use ronbun::model::{Checkpoint, Decoder, PackedCache, PackedWeights};
+use ronbun::{attention::KvType, progress::Progress};
 use serde_json::Value;
 use std::{
     fs,
@@ -76,6 +77,60 @@ fn greedy_ids_equal_those_of_transformers() {
 
 fn engine(path: &Path) -> Engine {
     Engine::new(Decoder::new(&Checkpoint::open(path).unwrap()).unwrap(), KvType::F16)
+}
+
+/// The decoder that answers are computed with: integers where the checkpoint is quantised.
+fn fast(path: &Path) -> Decoder {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = PackedCache { folder: folder.path().to_path_buf(), progress: Progress::silent() };
+    let checkpoint = Checkpoint::open(path).unwrap();
+    let packed = PackedWeights::of(&checkpoint, path, &cache).unwrap();
+    Decoder::with_packed(&checkpoint, packed.as_ref()).unwrap()
+}
+
+/// The reference's longest prompt, three times over.
+fn long_prompt(reference: &Value) -> Vec<u32> {
+    let ids: Vec<u32> = numbers(&reference["prompts"][4]["ids"]);
+    ids.iter().cycle().take(3 * ids.len()).copied().collect()
+}
+
+#[test]
+fn what_is_computed_in_integers_is_near_to_f32() {
+    for (path, reference) in checkpoints() {
+        let exact = Decoder::new(&Checkpoint::open(&path).unwrap()).unwrap();
+        let ids = long_prompt(&reference);
+        let rows = eval::divergence(&exact, (&fast(&path), KvType::I8), &ids, (7, ids.len()), |_| {}).unwrap();
+        let [row] = rows.as_slice() else { panic!("one row") };
+        println!("{}: {row:?}", path.display());
+        assert!(row.positions > 100, "{}", path.display());
+        assert!(row.divergence < 5e-3, "{}: {row:?}", path.display());
+        assert!((row.nll / row.exact_nll - 1.0).abs() < 5e-3, "{}: {row:?}", path.display());
+    }
+}
+
+#[test]
+fn branches_in_integers_keep_to_themselves() {
+    for (path, reference) in checkpoints() {
+        let ids = long_prompt(&reference);
+        let mut engine = Engine::new(fast(&path), KvType::I8);
+        engine.prefill(&ids, |_, _| {}).unwrap();
+        let greedy = SamplingParams::greedy();
+        let batch: Vec<Branch> = [3usize, 90, 1, 40, 7].map(|len| branch(&ids[..len], 9 + len, greedy.clone())).into();
+        let decode =
+            |branches: &[Branch]| engine.decode(branches, TokenRules::default(), |_, _| {}, |_, _| {}).unwrap();
+        let together = decode(&batch);
+        assert_eq!(decode(&batch), together, "{}: the same again", path.display());
+        for (branch, together) in batch.iter().zip(&together) {
+            assert_eq!(decode(std::slice::from_ref(branch))[0], *together, "{}", path.display());
+        }
+        // What was held in part is taken up at a block's start.
+        let mut again = Engine::new(fast(&path), KvType::I8);
+        again.prefill(&ids[..150], |_, _| {}).unwrap();
+        again.prefill(&ids[..100], |_, _| {}).unwrap();
+        assert!(again.held(&ids) <= 100 && again.held(&ids) >= 64, "{}", again.held(&ids));
+        again.prefill(&ids, |_, _| {}).unwrap();
+        assert_eq!(again.held(&ids), ids.len());
+    }
 }
 
 fn branch(ids: &[u32], max_tokens: usize, sampling: SamplingParams) -> Branch {

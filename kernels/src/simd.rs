@@ -98,13 +98,14 @@ pub(crate) unsafe fn exp<S: Simd>(x: S::V) -> S::V {
     }
 }
 
-/// 2ˣ to three millionths, x held to at least -126; nothing for x above 127.
+/// 2ˣ to three millionths, x held to at least -100, so that what is made of the smallest stays a normal number; nothing for x
+/// above 127.
 ///
 /// x = n + f with |f| ≤ 1/2; 2ᶠ by the polynomial of degree 4 that is nearest to it there.
 #[inline(always)]
 pub(crate) unsafe fn exp2<S: Simd>(x: S::V) -> S::V {
     unsafe {
-        let x = S::max(x, S::splat(-126.0));
+        let x = S::max(x, S::splat(-100.0));
         let n = S::round(x);
         let f = S::add(x, S::mul(n, S::splat(-1.0)));
         let mut p = S::splat(0.009_570_1);

@@ -2,7 +2,7 @@
 
 use super::args::{Models, PlainFormat};
 use super::context::Context;
-use super::output;
+use super::{engine, output};
 use crate::hub::{Candidate, Card, Check, Hub, Installed, Source, Status};
 use crate::{Error, Kind, Result};
 use indicatif::DecimalBytes;
@@ -106,6 +106,7 @@ fn pull(hub: &Hub, name: &str) -> Result<()> {
 
 fn remove(hub: &Hub, id: &str) -> Result<()> {
     let removed = hub.remove(id)?;
+    engine::packed_cache(hub).sweep();
     output::finish(&format!("{}: removed, {} freed\n", removed.id, DecimalBytes(removed.bytes)))
 }
 

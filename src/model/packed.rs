@@ -177,7 +177,7 @@ fn make(
     cache: &PackedCache,
 ) -> std::result::Result<(), Failure> {
     fs::create_dir_all(&cache.folder)?;
-    remove_orphans(&cache.folder);
+    cache.sweep();
     let mut offsets = BTreeMap::new();
     let mut total = 0;
     for (name, (_, size)) in matrices {
@@ -229,17 +229,19 @@ fn write_matrix(
     Ok(())
 }
 
-/// Packed copies whose model is gone.
-fn remove_orphans(folder: &Path) {
-    let Ok(entries) = fs::read_dir(folder) else { return };
-    for path in
-        entries.flatten().map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "packed"))
-    {
-        let gone =
-            Mapping::open(&path).ok().and_then(|file| table(&file)).is_none_or(|(table, _)| !table.source.exists());
-        if gone {
-            // What cannot be removed now is looked at again next time.
-            let _ = fs::remove_file(&path);
+impl PackedCache {
+    /// Removes the packed copies whose model is gone.
+    pub fn sweep(&self) {
+        let Ok(entries) = fs::read_dir(&self.folder) else { return };
+        let packed =
+            entries.flatten().map(|entry| entry.path()).filter(|path| path.extension().is_some_and(|e| e == "packed"));
+        for path in packed {
+            let file = Mapping::open(&path).ok();
+            let gone = file.and_then(|file| table(&file)).is_none_or(|(table, _)| !table.source.exists());
+            if gone {
+                // What cannot be removed now is looked at again next time.
+                let _ = fs::remove_file(&path);
+            }
         }
     }
 }

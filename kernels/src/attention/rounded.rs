@@ -23,7 +23,8 @@ const LEAST_QUERY: f32 = 1e-4;
 /// A block of all key heads.
 #[derive(Debug, Clone)]
 pub(super) struct Rounded {
-    /// For each key head: keys (BLOCK, padded head_dim), then values (padded head_dim, BLOCK).
+    /// For each key head: keys (BLOCK / STRIP, padded head_dim / 4, STRIP, 4), then values (padded head_dim / STRIP,
+    /// BLOCK / 4, STRIP, 4): in the order in which products take them.
     codes: Vec<i8>,
     /// For each key head: of each key -128 times the sum of its codes (queries are shifted by 128 to be unsigned).
     shifts: Vec<i32>,
@@ -80,20 +81,26 @@ impl Rounded {
         self.codes.resize(start + BLOCK * width, 0);
         let codes = &mut self.codes[start..];
         let inverses = most.map(inverse);
+        let mut sums = [0i32; BLOCK];
         for (i, (keys, mean)) in keys.chunks_exact(BLOCK).zip(&mean).enumerate() {
             for (key, value) in keys.iter().enumerate() {
-                codes[key * width + i] = ((value - mean) * inverses[key]).round_ties_even() as i8;
+                let code = ((value - mean) * inverses[key]).round_ties_even() as i8;
+                codes[place(key, i, width)] = code;
+                sums[key] += i32::from(code);
             }
         }
-        let sum = |codes: &[i8]| codes.iter().map(|code| i32::from(*code)).sum::<i32>();
-        self.shifts.extend(codes.chunks_exact(width).map(|codes| -128 * sum(codes)));
+        self.shifts.extend(sums.map(|sum| -128 * sum));
         self.factors.extend(most.map(|most| most / 127.0));
         self.factors.extend(mean);
         let stride = values.len() / BLOCK;
+        let first_value = self.codes.len();
+        self.codes.resize(first_value + BLOCK * value_dim(head_dim), 0);
         for i in 0..value_dim(head_dim) {
             let column = || (0..BLOCK).map(|key| if i < head_dim { values[key * stride + i] } else { 0.0 });
             let most = column().fold(0f32, |most, value| most.max(value.abs()));
-            self.codes.extend(column().map(|value| (value * inverse(most)).round_ties_even() as i8));
+            for (key, value) in column().enumerate() {
+                self.codes[first_value + place(i, key, BLOCK)] = (value * inverse(most)).round_ties_even() as i8;
+            }
             self.factors.push(most / 127.0);
         }
     }
@@ -113,6 +120,12 @@ impl Rounded {
             value_scales: &value_scales[..padded],
         }
     }
+}
+
+/// Where element `column` of row `row` stands in codes of rows of `width` elements: four of a row, then those of the other
+/// rows of its strip.
+fn place(row: usize, column: usize, width: usize) -> usize {
+    row / STRIP * STRIP * width + (column / 4 * STRIP + row % STRIP) * 4 + column % 4
 }
 
 fn inverse(most: f32) -> f32 {
@@ -296,7 +309,7 @@ unsafe fn score<S: Simd, const V: usize>(
             }
             for step in 0..width / 4 {
                 for (i, dots) in dots.iter_mut().enumerate() {
-                    let four = keys.add(i * width + 4 * step).cast::<i32>().read_unaligned();
+                    let four = keys.add((step * STRIP + i) * 4).cast::<i32>().read_unaligned();
                     for (v, dot) in dots.iter_mut().enumerate() {
                         *dot = S::dot4(*dot, codes.add((v * width + 4 * step) * S::LANES), four);
                     }
@@ -342,8 +355,14 @@ unsafe fn common<S: Simd>(queries: &Queries, vector: usize, head: &Head) -> S::V
     unsafe {
         let exact = queries.exact.as_ptr().add(vector * head.mean.len() * S::LANES);
         let mut sums = [S::splat(0.0); 4];
-        for (i, mean) in head.mean.iter().enumerate() {
-            sums[i % 4] = S::fma(S::load(exact.add(i * S::LANES)), S::splat(*mean), sums[i % 4]);
+        let (fours, rest) = head.mean.as_chunks::<4>();
+        for (four, means) in fours.iter().enumerate() {
+            for (i, (sum, mean)) in sums.iter_mut().zip(means).enumerate() {
+                *sum = S::fma(S::load(exact.add((4 * four + i) * S::LANES)), S::splat(*mean), *sum);
+            }
+        }
+        for (i, mean) in rest.iter().enumerate() {
+            sums[0] = S::fma(S::load(exact.add((4 * fours.len() + i) * S::LANES)), S::splat(*mean), sums[0]);
         }
         S::add(S::add(sums[0], sums[1]), S::add(sums[2], sums[3]))
     }
@@ -408,7 +427,7 @@ unsafe fn gather<S: Simd, const V: usize>(
             let mut dots = [[S::splat_i32(0); V]; STRIP];
             for four in 0..BLOCK / 4 {
                 for (i, dots) in dots.iter_mut().enumerate() {
-                    let value = values.add(i * BLOCK + 4 * four).cast::<i32>().read_unaligned();
+                    let value = values.add((four * STRIP + i) * 4).cast::<i32>().read_unaligned();
                     for (v, dot) in dots.iter_mut().enumerate() {
                         *dot = S::dot4(*dot, weights.as_ptr().add((four * V + v) * 4 * S::LANES), value);
                     }
