@@ -456,3 +456,26 @@ fn a_reader_that_has_gone_is_no_error() {
     let status = command.args(["template", "show"]).env_clear().envs(machine.settings()).stdout(writer).status();
     assert!(status.expect("runs").success());
 }
+
+#[test]
+fn a_bench_counts_what_it_did_and_keeps_the_packed_weights() {
+    let machine = Machine::new();
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models/gguf-llama-q8_0/model.gguf");
+    let model = model.to_str().expect("a path");
+    let options = ["--prompt-tokens", "200", "--branches", "3", "--gen-tokens", "5"];
+    let json = machine.works(&[["bench", "--json", "--model", model].as_slice(), &options].concat());
+    let report: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    for (key, value) in [("prompt_tokens", 200), ("branches", 3), ("gen_tokens", 5), ("schema_version", 1)] {
+        assert_eq!(report[key], value, "{key}");
+    }
+    for key in ["prefill_tokens_per_second", "decode_tokens_per_second", "ttft_seconds", "kv_cache_bytes"] {
+        assert!(report[key].as_f64().is_some_and(|value| value > 0.0), "{key}: {}", report[key]);
+    }
+    let packed = fs::read_dir(machine.path("cache/packed")).expect("a folder").count();
+    assert_eq!(packed, 1, "one packed copy");
+    let text = machine.works(&[["bench", "--exact", "--profile", "--model", model].as_slice(), &options].concat());
+    for word in ["prefill", "decode", "f32", "attention"] {
+        assert!(text.contains(word), "{word}: {text}");
+    }
+    machine.fails(&["bench", "--model", "none.gguf", "--offline"], 3, &["none.gguf"]);
+}

@@ -74,10 +74,13 @@ pub fn attend(shape: Shape, layer: usize, q: &[f32], prefix: Option<&KvCache>, t
         let q = &q[start * q_row..(start + tail.rows) * q_row];
         kernel::attend(isa, shape, q, kv, Visible::Causal { first: kv.len() - tail.rows })
     };
-    let parts: Vec<Partial> = tails.par_iter().zip(&starts).map(own).collect();
-    let mut whole = Partial {
-        out: parts.iter().flat_map(|part| part.out.iter().copied()).collect(),
-        lse: parts.iter().flat_map(|part| part.lse.iter().copied()).collect(),
+    let mut parts: Vec<Partial> = tails.par_iter().zip(&starts).map(own).collect();
+    let mut whole = match parts.len() {
+        1 => parts.remove(0),
+        _ => Partial {
+            out: parts.iter().map(|part| part.out.as_slice()).collect::<Vec<_>>().concat(),
+            lse: parts.iter().map(|part| part.lse.as_slice()).collect::<Vec<_>>().concat(),
+        },
     };
     if let Some(prefix) = prefix.filter(|prefix| !prefix.is_empty()) {
         whole.merge(&kernel::attend(isa, shape, q, &prefix.layers[layer], Visible::All));

@@ -1,9 +1,10 @@
 //! `ronbun eval`: token ids in, logits or token ids out, so that the engine can be compared with others without a
 //! tokenizer between them.
 
-use super::args::{Eval, EvalInput};
+use super::args::{Eval, EvalInput, Kv};
 use super::context::Context;
 use super::{engine, output};
+use crate::engine::KvType;
 use crate::engine::eval::{self, Divergence, GreedyStep};
 use crate::generator::local;
 use crate::hub::Weights;
@@ -28,8 +29,8 @@ pub fn run(context: &Context, command: Eval) -> Result<()> {
             };
             print(&input, "steps", steps.iter().map(step).collect())
         }
-        Eval::Divergence { model, text, tokens, stride, bucket, json } => {
-            let rows = divergence(context, &model, (&text, tokens), (stride, bucket))?;
+        Eval::Divergence { model, text, tokens, stride, bucket, kv, json } => {
+            let rows = divergence(context, &model, kv, (&text, tokens), (stride, bucket))?;
             match json {
                 true => output::finish(&format!("{}\n", json!({ "model": model, "rows": rows }))),
                 false => output::finish(&in_words(&rows)),
@@ -47,6 +48,7 @@ pub fn run(context: &Context, command: Eval) -> Result<()> {
 fn divergence(
     context: &Context,
     model: &str,
+    kv: Kv,
     (text, tokens): (&Path, usize),
     steps: (usize, usize),
 ) -> Result<Vec<Divergence>> {
@@ -59,7 +61,12 @@ fn divergence(
     let fast = Decoder::with_packed(&checkpoint, packed.as_ref())?;
     let bar = context.progress.bar("reading twice", ids.len() as u64, Unit::Tokens);
     let exact = Decoder::new(&checkpoint)?;
-    eval::divergence(&exact, (&fast, local::KV_TYPE), &ids, steps, |done| bar.set(done as u64))
+    let kv = match kv {
+        Kv::I8 => KvType::I8,
+        Kv::F16 => KvType::F16,
+        Kv::F32 => KvType::F32,
+    };
+    eval::divergence(&exact, (&fast, kv), &ids, steps, |done| bar.set(done as u64))
 }
 
 fn in_words(rows: &[Divergence]) -> String {

@@ -108,12 +108,13 @@ pub fn attend(isa: Isa, shape: Shape, q: &[f32], kv: &KvBlocks, visible: Visible
             })
         })
         .collect();
-    let results: Vec<Partial> = tasks.par_iter().map(|&task| attend_task(isa, shape, q, kv, visible, task)).collect();
+    let mut results: Vec<Partial> =
+        tasks.par_iter().map(|&task| attend_task(isa, shape, q, kv, visible, task)).collect();
 
     let mut whole = Partial { out: vec![0.0; rows * heads * head_dim], lse: vec![f32::NEG_INFINITY; rows * heads] };
-    for (task, results) in tasks.chunks(splits).zip(results.chunks(splits)) {
-        let mut merged = results[0].clone();
-        results[1..].iter().for_each(|result| merged.merge(result));
+    for (task, results) in tasks.chunks(splits).zip(results.chunks_mut(splits)) {
+        let Some((merged, others)) = results.split_first_mut() else { continue };
+        others.iter().for_each(|other| merged.merge(other));
         // A task's rows are (row, head of the group).
         for row in 0..task[0].rows {
             let to = (task[0].first_row + row) * heads + task[0].kv_head * group;

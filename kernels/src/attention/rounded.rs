@@ -2,7 +2,7 @@
 //!
 //! A vector's lanes are queries: those of all heads of a group, times positions or branches. A key's four bytes go to all
 //! lanes at once, so maxima, sums and scales are a lane's own affair and nothing is ever added up across a vector. A block's
-//! weights are rounded to 0…255 of the block's own largest, so that a block that counts little is as exact in itself as one
+//! weights are rounded to 0…254 of the block's own largest, so that a block that counts little is as exact in itself as one
 //! that counts much; what is added before cutting differs from key to key, so that many small weights do not all vanish.
 //! Keys are rounded around their block's mean (as SageAttention does, arXiv:2410.02367, for whole sequences): it shifts all
 //! scores of a query in the block alike, and is added in f32. What keys of neighbouring positions have in common, often

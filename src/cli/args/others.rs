@@ -1,6 +1,6 @@
 //! Commands about models, templates and the machine.
 
-use super::values::{PlainFormat, max_tokens, positive};
+use super::values::{Kv, PlainFormat, max_tokens, positive};
 use clap::{Args, Subcommand, ValueHint};
 use std::path::PathBuf;
 
@@ -137,6 +137,9 @@ pub enum Eval {
         /// Compare every N-th position
         #[arg(long, value_name = "N", default_value_t = 16, value_parser = positive)]
         stride: usize,
+        /// Keep keys and values in this way in what is compared with f32
+        #[arg(long, value_name = "TYPE", default_value = "i8")]
+        kv: Kv,
         /// Positions in a row of the table
         #[arg(long, value_name = "N", default_value_t = 1024, value_parser = positive)]
         bucket: usize,

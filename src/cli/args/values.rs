@@ -23,6 +23,15 @@ pub enum Format {
     Text,
 }
 
+/// How keys and values are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Kv {
+    /// As answers are computed: as bytes
+    I8,
+    F16,
+    F32,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum PlainFormat {
     Text,
