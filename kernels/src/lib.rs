@@ -22,6 +22,7 @@ mod gemm;
 pub mod isa;
 pub mod linear;
 pub mod mapping;
+mod output;
 pub mod packed;
 pub mod reference;
 mod simd;

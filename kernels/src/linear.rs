@@ -8,6 +8,7 @@ use crate::{
     Isa,
     blocks::{self, BlockType},
     gemm::{self, Rows},
+    output::Output,
     simd::{Simd, kernel},
 };
 use rayon::prelude::*;
@@ -70,18 +71,6 @@ pub fn linear(isa: Isa, x: &[f32], weights: Weights, bias: Option<&[f32]>, y: &m
         });
     }
 }
-
-/// Where results go: every task writes columns of its own.
-#[derive(Clone, Copy)]
-struct Output {
-    start: *mut f32,
-    stride: usize,
-}
-
-// SAFETY: tasks write disjoint columns of the same matrix.
-unsafe impl Send for Output {}
-// SAFETY: as above.
-unsafe impl Sync for Output {}
 
 kernel! {
     fn panel_product = panel_body(x: &[f32], m: usize, weights: Weights, bias: Option<&[f32]>, first: usize, columns: usize, y: Output)

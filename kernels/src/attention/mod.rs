@@ -3,7 +3,7 @@
 //! A block holds [`BLOCK`] keys, transposed to (head_dim, BLOCK) so that the scores of many queries are one matrix product,
 //! and as many values as (BLOCK, head_dim). Queries of all heads that share a key head, times several positions or several
 //! branches, are the rows of one product: that is what makes grouped-query attention and shared-prefix decoding cheap.
-//! [`KvType`] chooses whether blocks are kept exactly or rounded to bytes, which is a third to a half of the work.
+//! [`KvType`] chooses whether blocks are kept exactly or rounded to bytes; the example `rates` prints how fast each is.
 //! No length×length matrix is ever built; results of disjoint key ranges merge exactly by their log-sum-exp.
 
 mod cache;

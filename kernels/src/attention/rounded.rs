@@ -307,14 +307,7 @@ unsafe fn score<S: Simd, const V: usize>(
             for (i, dots) in dots.iter_mut().enumerate() {
                 *dots = [S::splat_i32(*head.shifts.get_unchecked(strip + i)); V];
             }
-            for step in 0..width / 4 {
-                for (i, dots) in dots.iter_mut().enumerate() {
-                    let four = keys.add((step * STRIP + i) * 4).cast::<i32>().read_unaligned();
-                    for (v, dot) in dots.iter_mut().enumerate() {
-                        *dot = S::dot4(*dot, codes.add((v * width + 4 * step) * S::LANES), four);
-                    }
-                }
-            }
+            strip_products::<S, V>(keys, width / 4, codes, (4 * S::LANES, width * S::LANES), &mut dots);
             for (i, dots) in dots.iter().enumerate() {
                 let scale = S::splat(*head.key_scales.get_unchecked(strip + i));
                 for (v, dot) in dots.iter().enumerate() {
@@ -325,6 +318,28 @@ unsafe fn score<S: Simd, const V: usize>(
             }
         }
         largest
+    }
+}
+
+/// Adds to `dots` the products of a strip of keys or values, `fours` times four bytes of each, with what the lanes hold at
+/// `lanes`: four bytes each, which go on after `step` bytes for the next four and after `vector` bytes for the next vector.
+#[inline(always)]
+unsafe fn strip_products<S: Simd, const V: usize>(
+    strip: *const i8,
+    fours: usize,
+    lanes: *const u8,
+    (step, vector): (usize, usize),
+    dots: &mut [[S::I; V]; STRIP],
+) {
+    unsafe {
+        for four in 0..fours {
+            for (i, dots) in dots.iter_mut().enumerate() {
+                let bytes = strip.add((four * STRIP + i) * 4).cast::<i32>().read_unaligned();
+                for (v, dot) in dots.iter_mut().enumerate() {
+                    *dot = S::dot4(*dot, lanes.add(four * step + v * vector), bytes);
+                }
+            }
+        }
     }
 }
 
@@ -425,14 +440,8 @@ unsafe fn gather<S: Simd, const V: usize>(
         for first in (0..width).step_by(STRIP) {
             let values = head.values.as_ptr().add(first * BLOCK);
             let mut dots = [[S::splat_i32(0); V]; STRIP];
-            for four in 0..BLOCK / 4 {
-                for (i, dots) in dots.iter_mut().enumerate() {
-                    let value = values.add((four * STRIP + i) * 4).cast::<i32>().read_unaligned();
-                    for (v, dot) in dots.iter_mut().enumerate() {
-                        *dot = S::dot4(*dot, weights.as_ptr().add((four * V + v) * 4 * S::LANES), value);
-                    }
-                }
-            }
+            let steps = (4 * V * S::LANES, 4 * S::LANES);
+            strip_products::<S, V>(values, BLOCK / 4, weights.as_ptr(), steps, &mut dots);
             for (i, dots) in dots.iter().enumerate() {
                 let scale = S::splat(*head.value_scales.get_unchecked(first + i));
                 for (v, dot) in dots.iter().enumerate() {

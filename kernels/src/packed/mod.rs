@@ -1,0 +1,90 @@
+//! Quantised linears in integers: weights packed once into the shape that the multiplying instructions want, activations
+//! as signed bytes.
+//!
+//! A weight of a quantised type is `scale · u + offset` with an unsigned code u and a scale and an offset for each group of
+//! 16 or 32 inputs; an activation becomes `s · a` with a signed byte a and a scale s for each 32. Then a group's part of a
+//! dot product is `scale · s · Σ u·a + offset · s · Σ a`, of which `Σ u·a` is one instruction for 64 products. Weights lie
+//! around zero: the sum starts at `-zero · Σ a`, so that types with a fixed code for zero need no offsets, and those of the
+//! others are small beside the scales.
+//!
+//! Packed, 16 rows (outputs) are a tile, and a tile is its groups one after the other, so that decoding reads memory in
+//! order and a long prompt's product keeps a tile in the first-level cache.
+
+mod activations;
+mod pack;
+mod product;
+
+pub use activations::Activations;
+pub use pack::pack;
+pub use product::linear;
+
+use crate::blocks::BlockType;
+
+/// Rows of a tile.
+pub const TILE: usize = 16;
+/// Activations that share a scale.
+const SPAN: usize = 32;
+/// Bytes before a tile's groups: the factor of its scales.
+const HEADER: usize = 64;
+
+/// How the groups of a type are packed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Form {
+    /// Inputs of a group: 16 or 32.
+    group: usize,
+    /// Codes of four bits, two in a byte.
+    narrow: bool,
+    /// The code that stands for zero, or is nearest to where zero mostly lies.
+    zero: u8,
+    /// Each group has an offset, besides that of the code for zero.
+    offset: bool,
+    /// Added to the codes as the file has them.
+    shift: u8,
+}
+
+impl Form {
+    fn of(kind: BlockType) -> Option<Form> {
+        let (group, narrow, zero, offset, shift) = match kind {
+            BlockType::F32 | BlockType::F16 | BlockType::BF16 => return None,
+            BlockType::Q4_0 => (32, true, 8, false, 0),
+            BlockType::Q4_1 | BlockType::Q4K => (32, true, 8, true, 0),
+            BlockType::Q5_0 => (32, false, 16, false, 0),
+            BlockType::Q5_1 | BlockType::Q5K => (32, false, 16, true, 0),
+            BlockType::Q8_0 => (32, false, 128, false, 128),
+            BlockType::Q2K => (16, true, 2, true, 0),
+            BlockType::Q3K => (16, true, 4, false, 0),
+            BlockType::Q6K => (16, false, 32, false, 32),
+        };
+        Some(Form { group, narrow, zero, offset, shift })
+    }
+
+    /// Bytes of a group's codes in a tile.
+    fn code_bytes(self) -> usize {
+        TILE * self.group / if self.narrow { 2 } else { 1 }
+    }
+
+    /// Bytes of a group in a tile: codes, scales, offsets.
+    fn group_bytes(self) -> usize {
+        self.code_bytes() + 2 * TILE * if self.offset { 2 } else { 1 }
+    }
+
+    fn tile_bytes(self, columns: usize) -> usize {
+        HEADER + columns / self.group * self.group_bytes()
+    }
+}
+
+/// Bytes of a packed matrix; `None` for types that are not quantised, and for widths that are not whole blocks of 32.
+pub fn size(kind: BlockType, rows: usize, columns: usize) -> Option<usize> {
+    let form = Form::of(kind)?;
+    (columns.is_multiple_of(kind.elements()) && columns > 0)
+        .then(|| form.tile_bytes(columns).checked_mul(rows.div_ceil(TILE)))?
+}
+
+/// A packed matrix.
+#[derive(Clone, Copy)]
+pub struct Packed<'a> {
+    pub kind: BlockType,
+    pub bytes: &'a [u8],
+    pub rows: usize,
+    pub columns: usize,
+}

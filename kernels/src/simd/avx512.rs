@@ -1,0 +1,129 @@
+//! AVX-512 with VNNI.
+
+use super::{Simd, avx2::Avx2};
+use crate::Isa;
+use half::f16;
+use std::arch::x86_64::*;
+
+#[derive(Clone, Copy)]
+pub(crate) struct Avx512;
+
+impl Simd for Avx512 {
+    const ISA: Isa = Isa::Avx512;
+    const LANES: usize = 16;
+    const TILE_ROWS: usize = 12;
+    const PAIRS: bool = true;
+    type V = __m512;
+
+    #[inline(always)]
+    unsafe fn splat(x: f32) -> Self::V {
+        unsafe { _mm512_set1_ps(x) }
+    }
+    #[inline(always)]
+    unsafe fn load(p: *const f32) -> Self::V {
+        unsafe { _mm512_loadu_ps(p) }
+    }
+    #[inline(always)]
+    unsafe fn store(p: *mut f32, v: Self::V) {
+        unsafe { _mm512_storeu_ps(p, v) }
+    }
+    #[inline(always)]
+    unsafe fn add(a: Self::V, b: Self::V) -> Self::V {
+        unsafe { _mm512_add_ps(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn mul(a: Self::V, b: Self::V) -> Self::V {
+        unsafe { _mm512_mul_ps(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn div(a: Self::V, b: Self::V) -> Self::V {
+        unsafe { _mm512_div_ps(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn max(a: Self::V, b: Self::V) -> Self::V {
+        unsafe { _mm512_max_ps(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn min(a: Self::V, b: Self::V) -> Self::V {
+        unsafe { _mm512_min_ps(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
+        unsafe { _mm512_fmadd_ps(a, b, c) }
+    }
+    #[inline(always)]
+    unsafe fn round(a: Self::V) -> Self::V {
+        unsafe { _mm512_roundscale_ps::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(a) }
+    }
+    #[inline(always)]
+    unsafe fn scale_by_power_of_two(x: Self::V, n: Self::V) -> Self::V {
+        unsafe { _mm512_scalef_ps(x, n) }
+    }
+    #[inline(always)]
+    unsafe fn load_i8(p: *const i8) -> Self::V {
+        unsafe { _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(p.cast()))) }
+    }
+    #[inline(always)]
+    unsafe fn load_f16(p: *const f16) -> Self::V {
+        unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(p.cast())) }
+    }
+    #[inline(always)]
+    unsafe fn half(bits: u16) -> f32 {
+        unsafe { Avx2::half(bits) }
+    }
+    #[inline(always)]
+    unsafe fn nibbles(bytes: &[u8; 16]) -> [u8; 32] {
+        unsafe { Avx2::nibbles(bytes) }
+    }
+    #[inline(always)]
+    unsafe fn fifth_bits(bits: u32) -> [u8; 32] {
+        unsafe { std::mem::transmute(_mm256_maskz_set1_epi8(bits, 16)) }
+    }
+    #[inline(always)]
+    unsafe fn sum(v: Self::V) -> f32 {
+        unsafe { _mm512_reduce_add_ps(v) }
+    }
+    #[inline(always)]
+    unsafe fn largest(v: Self::V) -> f32 {
+        unsafe { _mm512_reduce_max_ps(v) }
+    }
+    type I = __m512i;
+    type U = __m512i;
+
+    #[inline(always)]
+    unsafe fn splat_i32(x: i32) -> Self::I {
+        unsafe { _mm512_set1_epi32(x) }
+    }
+    #[inline(always)]
+    unsafe fn load_codes(u: *const u8) -> Self::U {
+        unsafe { _mm512_loadu_si512(u.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn load_nibbles(u: *const u8) -> (Self::U, Self::U) {
+        unsafe {
+            let (bytes, mask) = (Self::load_codes(u), _mm512_set1_epi8(15));
+            (_mm512_and_si512(bytes, mask), _mm512_and_si512(_mm512_srli_epi16::<4>(bytes), mask))
+        }
+    }
+    #[inline(always)]
+    unsafe fn dot4_codes(sum: Self::I, u: Self::U, a: i32) -> Self::I {
+        unsafe { _mm512_dpbusd_epi32(sum, u, _mm512_set1_epi32(a)) }
+    }
+    #[inline(always)]
+    unsafe fn to_f32(v: Self::I) -> Self::V {
+        unsafe { _mm512_cvtepi32_ps(v) }
+    }
+    #[inline(always)]
+    unsafe fn store_i8(out: *mut i8, v: Self::V) {
+        unsafe { _mm_storeu_si128(out.cast(), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v))) }
+    }
+    #[inline(always)]
+    unsafe fn store_bytes(out: *mut u8, four: [Self::V; 4]) {
+        unsafe {
+            let [a, b, c, d] = four.map(|v| _mm512_cvttps_epi32(v));
+            let low = _mm512_or_si512(a, _mm512_slli_epi32::<8>(b));
+            let high = _mm512_or_si512(_mm512_slli_epi32::<16>(c), _mm512_slli_epi32::<24>(d));
+            _mm512_storeu_si512(out.cast(), _mm512_or_si512(low, high));
+        }
+    }
+}

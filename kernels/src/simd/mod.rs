@@ -1,0 +1,193 @@
+//! The few vector operations that the kernels are written in, for each instruction set.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod portable;
+
+pub(crate) use portable::Portable;
+#[cfg(target_arch = "x86_64")]
+pub(crate) use {avx2::Avx2, avx512::Avx512};
+
+use crate::Isa;
+use half::f16;
+
+/// A vector of f32. All methods are `unsafe` because they need the instruction set they are named for; they are only
+/// reached through [`kernel!`], whose entry points check that the machine has it and fall back to portable code.
+pub(crate) trait Simd: Copy {
+    const ISA: Isa;
+    const LANES: usize;
+    /// Rows of the register tile of [`crate::gemm`].
+    const TILE_ROWS: usize;
+    /// Whether there are registers for the products of two vectors at a time.
+    const PAIRS: bool;
+    type V: Copy;
+
+    unsafe fn splat(x: f32) -> Self::V;
+    unsafe fn load(p: *const f32) -> Self::V;
+    unsafe fn store(p: *mut f32, v: Self::V);
+    unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
+    unsafe fn mul(a: Self::V, b: Self::V) -> Self::V;
+    unsafe fn div(a: Self::V, b: Self::V) -> Self::V;
+    unsafe fn max(a: Self::V, b: Self::V) -> Self::V;
+    unsafe fn min(a: Self::V, b: Self::V) -> Self::V;
+    /// `a · b + c`
+    unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
+    /// Rounds to the nearest integer.
+    unsafe fn round(a: Self::V) -> Self::V;
+    /// `x · 2ⁿ` for integral `n` from -126 to 127.
+    unsafe fn scale_by_power_of_two(x: Self::V, n: Self::V) -> Self::V;
+    /// LANES signed bytes.
+    unsafe fn load_i8(p: *const i8) -> Self::V;
+    /// LANES halves.
+    unsafe fn load_f16(p: *const f16) -> Self::V;
+    unsafe fn half(bits: u16) -> f32;
+    /// Low nibbles, then high ones.
+    #[inline(always)]
+    unsafe fn nibbles(bytes: &[u8; 16]) -> [u8; 32] {
+        let mut q = [0; 32];
+        for i in 0..16 {
+            q[i] = bytes[i] & 15;
+            q[i + 16] = bytes[i] >> 4;
+        }
+        q
+    }
+    /// Each bit as a byte of 0 or 16.
+    #[inline(always)]
+    unsafe fn fifth_bits(bits: u32) -> [u8; 32] {
+        let mut spread = [0; 32];
+        for (out, byte) in spread.as_chunks_mut::<8>().0.iter_mut().zip(bits.to_le_bytes()) {
+            // The byte in every lane, of which lane i keeps bit i; adding 127 carries any bit into the lane's top.
+            let lanes = (u64::from(byte) * 0x0101_0101_0101_0101) & 0x8040_2010_0804_0201;
+            *out = (((lanes + 0x7f7f_7f7f_7f7f_7f7f) >> 3) & 0x1010_1010_1010_1010).to_le_bytes();
+        }
+        spread
+    }
+    unsafe fn sum(v: Self::V) -> f32;
+    unsafe fn largest(v: Self::V) -> f32;
+    /// LANES sums of products of bytes.
+    type I: Copy;
+    unsafe fn splat_i32(x: i32) -> Self::I;
+    /// Four unsigned bytes for each lane.
+    type U: Copy;
+    unsafe fn load_codes(u: *const u8) -> Self::U;
+    /// The low and the high halves of four bytes for each lane.
+    unsafe fn load_nibbles(u: *const u8) -> (Self::U, Self::U);
+    /// To each lane the products of its four unsigned bytes with the four signed bytes of `a`.
+    unsafe fn dot4_codes(sum: Self::I, u: Self::U, a: i32) -> Self::I;
+    #[inline(always)]
+    unsafe fn dot4(sum: Self::I, u: *const u8, a: i32) -> Self::I {
+        unsafe { Self::dot4_codes(sum, Self::load_codes(u), a) }
+    }
+    unsafe fn to_f32(v: Self::I) -> Self::V;
+    /// Integral values from -128 to 127 as bytes.
+    unsafe fn store_i8(out: *mut i8, v: Self::V);
+    /// Cuts values from 0 to 255 to integers, and stores for each lane those of the four vectors: LANES times four bytes.
+    unsafe fn store_bytes(out: *mut u8, four: [Self::V; 4]);
+}
+
+/// eˣ to about 2 units in the last place, x held between -87 and 88 (so that e^-∞ is about 1e-38, and nothing overflows).
+///
+/// x = n·ln 2 + r with |r| ≤ ln 2 / 2; eʳ by its Taylor polynomial of degree 7.
+#[inline(always)]
+pub(crate) unsafe fn exp<S: Simd>(x: S::V) -> S::V {
+    unsafe {
+        let x = S::min(S::max(x, S::splat(-87.0)), S::splat(88.0));
+        let n = S::round(S::mul(x, S::splat(std::f32::consts::LOG2_E)));
+        // ln 2 in two parts, so that n·ln 2 is subtracted exactly.
+        let r = S::fma(n, S::splat(-0.693_359_4), x);
+        let r = S::fma(n, S::splat(2.121_944_4e-4), r);
+        let mut p = S::splat(1.0 / 5040.0);
+        for c in [1.0 / 720.0, 1.0 / 120.0, 1.0 / 24.0, 1.0 / 6.0, 0.5, 1.0, 1.0] {
+            p = S::fma(p, r, S::splat(c));
+        }
+        S::scale_by_power_of_two(p, n)
+    }
+}
+
+/// 2ˣ to three millionths for x up to 126. x is held to at least -100, so that what is made of the smallest stays a normal
+/// number.
+///
+/// x = n + f with |f| ≤ 1/2; 2ᶠ by the polynomial of degree 4 that is nearest to it there.
+#[inline(always)]
+pub(crate) unsafe fn exp2<S: Simd>(x: S::V) -> S::V {
+    unsafe {
+        let x = S::max(x, S::splat(-100.0));
+        let n = S::round(x);
+        let f = S::add(x, S::mul(n, S::splat(-1.0)));
+        let mut p = S::splat(0.009_570_1);
+        for c in [0.055_917_86, 0.240_247_45, 0.693_121_8, 0.999_999_2] {
+            p = S::fma(p, f, S::splat(c));
+        }
+        S::scale_by_power_of_two(p, n)
+    }
+}
+
+/// Defines `fn $name(isa, args…)`, which runs `$body::<S>(args…)` compiled for the instruction set `isa`.
+macro_rules! kernel {
+    ($(#[$doc:meta])* $vis:vis fn $name:ident = $body:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)?) => {
+        $(#[$doc])*
+        #[allow(clippy::too_many_arguments)]
+        $vis fn $name(isa: $crate::Isa, $($arg: $ty),*) $(-> $ret)? {
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
+            #[allow(clippy::too_many_arguments)]
+            unsafe fn avx512($($arg: $ty),*) $(-> $ret)? {
+                unsafe { $body::<$crate::simd::Avx512>($($arg),*) }
+            }
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx2,fma,f16c")]
+            #[allow(clippy::too_many_arguments)]
+            unsafe fn avx2($($arg: $ty),*) $(-> $ret)? {
+                unsafe { $body::<$crate::simd::Avx2>($($arg),*) }
+            }
+            match isa {
+                // SAFETY: the machine was just found to have it.
+                #[cfg(target_arch = "x86_64")]
+                $crate::Isa::Avx512 if isa.is_available() => unsafe { avx512($($arg),*) },
+                // SAFETY: as above.
+                #[cfg(target_arch = "x86_64")]
+                $crate::Isa::Avx2 if isa.is_available() => unsafe { avx2($($arg),*) },
+                // SAFETY: needs nothing.
+                _ => unsafe { $body::<$crate::simd::Portable>($($arg),*) },
+            }
+        }
+    };
+}
+pub(crate) use kernel;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    kernel! {
+        fn powers = powers_body(x: &mut [f32; 16])
+    }
+
+    #[inline(always)]
+    unsafe fn powers_body<S: Simd>(x: &mut [f32; 16]) {
+        for at in (0..16).step_by(S::LANES) {
+            // SAFETY: LANES divides 16.
+            unsafe { S::store(x.as_mut_ptr().add(at), exp2::<S>(S::load(x.as_ptr().add(at)))) };
+        }
+    }
+
+    #[test]
+    fn powers_of_two_are_near_those_in_f64() {
+        for isa in Isa::available() {
+            for step in 0..200 {
+                let x: [f32; 16] = std::array::from_fn(|i| -100.0 + (step * 16 + i) as f32 * 0.07);
+                let mut got = x;
+                powers(isa, &mut got);
+                for (x, got) in x.iter().zip(got) {
+                    let error = f64::from(got) / f64::from(*x).exp2() - 1.0;
+                    assert!(error.abs() < 3.5e-6, "2^{x} is {got} on {isa}");
+                }
+            }
+            let mut least = [f32::NEG_INFINITY, -1e30].repeat(8).try_into().expect("sixteen");
+            powers(isa, &mut least);
+            assert!(least.iter().all(|power| *power > 0.0 && *power < 1e-30), "{least:?} on {isa}");
+        }
+    }
+}
