@@ -1,7 +1,7 @@
 //! The engine against Hugging Face transformers, on the tiny checkpoints of `tests/fixtures/models`.
 
 use ronbun::engine::{Branch, Engine, SamplingParams, TokenRules, eval};
-use ronbun::model::{Checkpoint, Decoder, PackedCache, PackedWeights};
+use ronbun::model::{Checkpoint, Decoder, PackedCache};
 use ronbun::{attention::KvType, progress::Progress};
 use serde_json::Value;
 use std::{
@@ -83,9 +83,27 @@ fn engine(path: &Path) -> Engine {
 fn fast(path: &Path) -> Decoder {
     let folder = tempfile::tempdir().unwrap();
     let cache = PackedCache { folder: folder.path().to_path_buf(), progress: Progress::silent() };
-    let checkpoint = Checkpoint::open(path).unwrap();
-    let packed = PackedWeights::of(&checkpoint, path, &cache).unwrap();
-    Decoder::with_packed(&checkpoint, packed.as_ref()).unwrap()
+    Decoder::load(&Checkpoint::open(path).unwrap(), path, Some(&cache)).unwrap().0
+}
+
+#[test]
+fn the_shape_counts_the_elements_that_the_file_holds() {
+    for (path, _) in checkpoints() {
+        let checkpoint = Checkpoint::open(&path).unwrap();
+        let config = &checkpoint.config;
+        let layers: u64 = checkpoint
+            .tensors
+            .iter()
+            .filter(|(name, view)| name.starts_with("model.layers.") && view.shape.len() == 2)
+            .map(|(_, view)| view.shape.iter().product::<usize>() as u64)
+            .sum();
+        assert_eq!(config.layer_elements(), layers, "{}", path.display());
+        assert_eq!(config.linear_flops(3), 6.0 * layers as f64);
+        // One layer in so many reads keys and values only.
+        let keys = (2 * config.hidden_size * config.num_key_value_heads * config.head_dim) as f64;
+        let others = layers as f64 * (1.0 - 1.0 / config.num_hidden_layers as f64);
+        assert!((config.extend_linear_flops(3) - 6.0 * (others + keys)).abs() < 1.0, "{}", path.display());
+    }
 }
 
 /// The reference's longest prompt, three times over.
@@ -101,7 +119,6 @@ fn what_is_computed_in_integers_is_near_to_f32() {
         let ids = long_prompt(&reference);
         let rows = eval::divergence(&exact, (&fast(&path), KvType::I8), &ids, (7, ids.len()), |_| {}).unwrap();
         let [row] = rows.as_slice() else { panic!("one row") };
-        println!("{}: {row:?}", path.display());
         assert!(row.positions > 100, "{}", path.display());
         assert!(row.divergence < 5e-3, "{}: {row:?}", path.display());
         assert!((row.nll / row.exact_nll - 1.0).abs() < 5e-3, "{}: {row:?}", path.display());

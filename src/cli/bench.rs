@@ -7,13 +7,12 @@ use crate::engine::bench::{self, Bench, Measured};
 use crate::engine::{Engine, KvType};
 use crate::generator::local;
 use crate::hub::Hub;
-use crate::model::{Checkpoint, Decoder, PackedWeights, Stage};
+use crate::model::{Checkpoint, Decoder, Stage};
 use crate::progress::Unit;
 use crate::{Error, Kind, Result, pipeline};
 use indicatif::{DecimalBytes, HumanCount};
 use ronbun_kernels::{Isa, ceiling};
 use serde::Serialize;
-use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
@@ -124,13 +123,9 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
 }
 
 fn load(hub: &Hub, path: &Path, exact: bool) -> Result<(Engine, u64)> {
-    let checkpoint = Checkpoint::open(path)?;
-    if exact {
-        return Ok((Engine::new(Decoder::new(&checkpoint)?, KvType::F32), checkpoint.weight_bytes()));
-    }
-    let packed = PackedWeights::of(&checkpoint, path, &engine::packed_cache(hub))?;
-    let bytes = packed.as_ref().map_or(checkpoint.weight_bytes(), PackedWeights::bytes);
-    Ok((Engine::new(Decoder::with_packed(&checkpoint, packed.as_ref())?, local::KV_TYPE), bytes))
+    let cache = (!exact).then(|| engine::packed_cache(hub));
+    let (decoder, bytes) = Decoder::load(&Checkpoint::open(path)?, path, cache.as_ref())?;
+    Ok((Engine::new(decoder, if exact { KvType::F32 } else { local::KV_TYPE }), bytes))
 }
 
 /// The text's tokens, repeated or cut as asked; made up where there is no text.
@@ -139,8 +134,7 @@ fn prompt(args: &Args, model: &Path, vocabulary: usize) -> Result<Vec<u32>> {
         let tokens = args.prompt_tokens.unwrap_or(PROMPT_TOKENS);
         return Ok((0..tokens as u64).map(|i| (i * 7919 % vocabulary as u64) as u32).collect());
     };
-    let read = fs::read_to_string(text).map_err(|error| Error::new(Kind::Input, text.display(), error))?;
-    let ids = local::tokenizer(model)?.encode(&read)?;
+    let ids = eval::ids(model, text)?;
     if ids.is_empty() {
         return Err(Error::new(Kind::Input, text.display(), "holds no text").hint("give a text of some pages"));
     }
@@ -166,65 +160,58 @@ fn part(measured: &Measured, ceiling: f64) -> Part {
 }
 
 fn in_words(report: &Report, profile: bool) -> String {
-    let row = |cells: &[String]| cells.to_vec();
-    let count = |n: usize| HumanCount(n as u64).to_string();
-    let Ceilings { int8_ops_per_second, f32_flops_per_second, read_bytes_per_second } = &report.ceilings;
+    let Report { branches, gen_tokens, ceilings, prefill, decode, .. } = report;
+    let peak = report.peak_memory_bytes.map(|bytes| format!("{} at most: ", DecimalBytes(bytes))).unwrap_or_default();
+    let (weights, cache) = (DecimalBytes(report.weight_bytes), DecimalBytes(report.kv_cache_bytes));
     let mut rows = vec![
-        row(&["model".into(), report.model.clone()]),
-        row(&[
-            "computes in".into(),
-            format!("{}, {}, {} threads", report.arithmetic, report.instruction_set, report.threads),
-        ]),
-        row(&[
-            "prefill".into(),
+        row("model", report.model.clone()),
+        row("computes in", format!("{}, {}, {} threads", report.arithmetic, report.instruction_set, report.threads)),
+        row(
+            "prefill",
             format!(
                 "{:.1} tokens/s ({} tokens in {:.2} s; first token after {:.2} s)",
                 report.prefill_tokens_per_second,
-                count(report.prompt_tokens),
+                HumanCount(report.prompt_tokens as u64),
                 report.prefill_seconds,
                 report.ttft_seconds
             ),
-        ]),
-        row(&[
-            "decode".into(),
+        ),
+        row(
+            "decode",
             format!(
-                "{:.1} tokens/s ({} branches of {} tokens in {:.2} s)",
-                report.decode_tokens_per_second, report.branches, report.gen_tokens, report.decode_seconds
+                "{:.1} tokens/s ({branches} branches of {gen_tokens} tokens in {:.2} s)",
+                report.decode_tokens_per_second, report.decode_seconds
             ),
-        ]),
-        row(&[
-            "memory".into(),
-            format!(
-                "{}weights {}, keys and values {}",
-                report.peak_memory_bytes.map(|bytes| format!("{} at most: ", DecimalBytes(bytes))).unwrap_or_default(),
-                DecimalBytes(report.weight_bytes),
-                DecimalBytes(report.kv_cache_bytes)
-            ),
-        ]),
-        row(&[
-            "prefill MFU".into(),
+        ),
+        row("memory", format!("{peak}weights {weights}, keys and values {cache}")),
+        row(
+            "prefill MFU",
             format!(
                 "linears {:.0} %, attention {:.0} % of the ceiling",
-                100.0 * report.prefill.linear_mfu,
-                100.0 * report.prefill.attention_mfu
+                100.0 * prefill.linear_mfu,
+                100.0 * prefill.attention_mfu
             ),
-        ]),
-        row(&[
-            "ceilings".into(),
+        ),
+        row(
+            "ceilings",
             format!(
                 "int8 {:.0} Gop/s, f32 {:.0} GFLOP/s, reading memory {:.1} GB/s",
-                int8_ops_per_second / 1e9,
-                f32_flops_per_second / 1e9,
-                read_bytes_per_second / 1e9
+                ceilings.int8_ops_per_second / 1e9,
+                ceilings.f32_flops_per_second / 1e9,
+                ceilings.read_bytes_per_second / 1e9
             ),
-        ]),
+        ),
     ];
     if profile {
-        rows.push(row(&[String::new()]));
-        rows.push(row(&["seconds in".into(), format!("{:>8}  {:>8}", "prefill", "decode")]));
-        for ((stage, prefill), (_, decode)) in report.prefill.seconds.iter().zip(&report.decode.seconds) {
-            rows.push(row(&[format!("  {stage}"), format!("{prefill:>8.2}  {decode:>8.2}")]));
+        rows.push(row("", String::new()));
+        rows.push(row("seconds in", format!("{:>8}  {:>8}", "prefill", "decode")));
+        for ((stage, prefill), (_, decode)) in prefill.seconds.iter().zip(&decode.seconds) {
+            rows.push(row(&format!("  {stage}"), format!("{prefill:>8.2}  {decode:>8.2}")));
         }
     }
     output::table(&rows)
+}
+
+fn row(name: &str, text: String) -> Vec<String> {
+    vec![name.to_string(), text]
 }

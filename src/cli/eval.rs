@@ -8,7 +8,7 @@ use crate::engine::KvType;
 use crate::engine::eval::{self, Divergence, GreedyStep};
 use crate::generator::local;
 use crate::hub::Weights;
-use crate::model::{Checkpoint, Decoder, PackedWeights};
+use crate::model::{Checkpoint, Decoder};
 use crate::progress::Unit;
 use crate::{Error, Kind, Result};
 use serde_json::{Value, json};
@@ -37,10 +37,8 @@ pub fn run(context: &Context, command: Eval) -> Result<()> {
             }
         }
         Eval::Tokens { model, text } => {
-            let tokenizer = local::tokenizer(&locate(context, &model)?)?;
-            let read = fs::read_to_string(&text);
-            let read = read.map_err(|error| Error::new(Kind::Input, text.display(), error))?;
-            output::finish(&format!("{}\n", json!({ "model": model, "ids": tokenizer.encode(&read)? })))
+            let ids = ids(&locate(context, &model)?, &text)?;
+            output::finish(&format!("{}\n", json!({ "model": model, "ids": ids })))
         }
     }
 }
@@ -53,12 +51,10 @@ fn divergence(
     steps: (usize, usize),
 ) -> Result<Vec<Divergence>> {
     let path = locate(context, model)?;
-    let read = fs::read_to_string(text).map_err(|error| Error::new(Kind::Input, text.display(), error))?;
-    let mut ids = local::tokenizer(&path)?.encode(&read)?;
+    let mut ids = ids(&path, text)?;
     ids.truncate(tokens);
     let checkpoint = Checkpoint::open(&path)?;
-    let packed = PackedWeights::of(&checkpoint, &path, &engine::packed_cache(&context.hub()?))?;
-    let fast = Decoder::with_packed(&checkpoint, packed.as_ref())?;
+    let (fast, _) = Decoder::load(&checkpoint, &path, Some(&engine::packed_cache(&context.hub()?)))?;
     let bar = context.progress.bar("reading twice", ids.len() as u64, Unit::Tokens);
     let exact = Decoder::new(&checkpoint)?;
     let kv = match kv {
@@ -84,6 +80,12 @@ fn in_words(rows: &[Divergence]) -> String {
     };
     let rows: Vec<_> = std::iter::once(header.map(str::to_string).to_vec()).chain(rows.iter().map(row)).collect();
     output::table(&rows)
+}
+
+/// The token ids of a text file.
+pub fn ids(model: &Path, text: &Path) -> Result<Vec<u32>> {
+    let read = fs::read_to_string(text).map_err(|error| Error::new(Kind::Input, text.display(), error))?;
+    local::tokenizer(model)?.encode(&read)
 }
 
 /// A path as it is; any other name through the hub.

@@ -124,12 +124,11 @@ impl Engine {
         while !active.is_empty() {
             interrupt::check()?;
             let mut next = Vec::with_capacity(active.len());
-            let going = states.par_iter_mut().enumerate().filter(|(index, _)| active.binary_search(index).is_ok());
-            let mut going: Vec<_> = going.collect();
-            let step = |((index, state), logits): (&mut (usize, &mut State), &mut Vec<f32>)| {
-                (*index, state.step(logits, rules, &[&self.prefix, &branches[*index].ids]))
+            let step = |((index, state), logits): ((usize, &mut State), &mut Vec<f32>)| {
+                (index, state.step(logits, rules, &[&self.prefix, &branches[index].ids]))
             };
-            let drawn: Vec<_> = going.par_iter_mut().zip(&mut logits).map(step).collect();
+            let going: Vec<_> = of_active(&active, &mut states).collect();
+            let drawn: Vec<_> = going.into_par_iter().zip(&mut logits).map(step).collect();
             for (index, (drawn, finish)) in drawn {
                 if let Some(id) = drawn {
                     on_token(index, id);
@@ -188,11 +187,16 @@ impl Engine {
     /// One more token of every active branch; the logits after each.
     fn step(&self, active: &[usize], states: &mut [State]) -> Result<Vec<Vec<f32>>> {
         let ids: Vec<[u32; 1]> = active.iter().map(|&index| [states[index].last()]).collect();
-        let caches = states.iter_mut().enumerate().filter(|(index, _)| active.binary_search(index).is_ok());
+        let states = of_active(active, states).zip(&ids);
         let mut sequences: Vec<Sequence> =
-            caches.zip(&ids).map(|((_, state), ids)| Sequence { ids, cache: &mut state.cache }).collect();
+            states.map(|((_, state), ids)| Sequence { ids, cache: &mut state.cache }).collect();
         self.last_logits(&mut sequences)
     }
+}
+
+/// The states of the active branches, whose numbers ascend.
+fn of_active<'a>(active: &'a [usize], states: &'a mut [State]) -> impl Iterator<Item = (usize, &'a mut State)> {
+    states.iter_mut().enumerate().filter(|(index, _)| active.binary_search(index).is_ok())
 }
 
 /// A branch while it is decoded.

@@ -5,7 +5,7 @@ use crate::{
     Error, Kind, Result,
     chat::{CHATML, ChatSettings, ChatTemplate, Letters, Message, Tokenizer, Vocabulary},
     engine::{self, Branch, Engine, Finish, KvType, SamplingParams, TokenRules},
-    model::{Checkpoint, Decoder, Metadata, PackedCache, PackedWeights},
+    model::{Checkpoint, Decoder, Metadata, PackedCache},
 };
 use std::{
     path::{Path, PathBuf},
@@ -38,7 +38,7 @@ pub struct LocalGenerator {
     weight_bytes: u64,
 }
 
-/// Keys and values are kept as bytes, which costs less precision than rounding the activations does.
+/// Keys and values are kept as bytes. What that costs is printed by `ronbun eval divergence`, with `--kv f32` without it.
 pub const KV_TYPE: KvType = KvType::I8;
 
 /// Tokens that end a turn in one family or another; those that the model's vocabulary has as special tokens stop it.
@@ -55,11 +55,7 @@ impl LocalGenerator {
         let bos = chat.bos_token.as_ref().filter(|_| chat.add_bos_token).and_then(|text| tokenizer.id(text));
         let mut stop = checkpoint.config.eos_token_ids.clone();
         stop.extend(TURN_ENDS.iter().filter_map(|text| tokenizer.id(text)).filter(|&id| tokenizer.is_special(id)));
-        let packed = match &source.packed {
-            Some(cache) => PackedWeights::of(&checkpoint, &source.path, cache)?,
-            None => None,
-        };
-        let decoder = Decoder::with_packed(&checkpoint, packed.as_ref())?;
+        let (decoder, weight_bytes) = Decoder::load(&checkpoint, &source.path, source.packed.as_ref())?;
         let facts = ModelFacts {
             id: source.id,
             files: source.files,
@@ -71,7 +67,6 @@ impl LocalGenerator {
             device: format!("cpu ({})", ronbun_kernels::Isa::current()),
             threads: rayon::current_num_threads(),
         };
-        let weight_bytes = packed.map_or(checkpoint.weight_bytes(), |packed| packed.bytes());
         let engine = Engine::new(decoder, KV_TYPE).limit_vocabulary(tokenizer.len());
         Ok(LocalGenerator { facts, engine, tokenizer, template, stop, bos, weight_bytes })
     }
@@ -115,7 +110,7 @@ impl LocalGenerator {
     }
 }
 
-/// The tokenizer of a GGUF file or a folder.
+/// The tokenizer of a GGUF file or of a folder.
 pub fn tokenizer(path: &Path) -> Result<Tokenizer> {
     let metadata = if path.is_dir() { None } else { Some(Metadata::of_file(path)?) };
     load_tokenizer(path, None, metadata.as_ref())

@@ -1,7 +1,7 @@
 //! The decoder stack: embedding, layers of attention and gated MLP, final norm, head.
 
 use super::{
-    Checkpoint, Config, Family, PackedWeights, Profile, Stage, internal,
+    Checkpoint, Config, Family, PackedCache, PackedWeights, Profile, Stage, internal,
     ops::{self, Linear, RmsNorm},
 };
 use crate::{
@@ -10,6 +10,7 @@ use crate::{
 };
 use candle_core::Tensor;
 use ronbun_kernels::blocks;
+use std::path::Path;
 
 /// A model that can be run.
 pub struct Decoder {
@@ -44,13 +45,24 @@ pub struct Sequence<'a> {
 }
 
 impl Decoder {
-    /// Takes every tensor that the configuration calls for; one that is missing or of another shape is named.
+    /// Takes every tensor that the configuration calls for; one that is missing or of another shape is named. Computes in
+    /// f32, from dequantised weights.
     pub fn new(checkpoint: &Checkpoint) -> Result<Decoder> {
         Decoder::with_packed(checkpoint, None)
     }
 
-    /// As [`Decoder::new`]; quantised matrices are multiplied in their packed form, activations rounded to bytes.
-    pub fn with_packed(checkpoint: &Checkpoint, packed: Option<&PackedWeights>) -> Result<Decoder> {
+    /// As [`Decoder::new`], but where there is a cache quantised matrices are multiplied in integers, in the packed form that
+    /// the cache keeps of `source`, the checkpoint's file. Also returns the bytes of the weights that are computed with.
+    pub fn load(checkpoint: &Checkpoint, source: &Path, cache: Option<&PackedCache>) -> Result<(Decoder, u64)> {
+        let packed = match cache {
+            Some(cache) => PackedWeights::of(checkpoint, source, cache)?,
+            None => None,
+        };
+        let bytes = packed.as_ref().map_or(checkpoint.weight_bytes(), PackedWeights::bytes);
+        Ok((Decoder::with_packed(checkpoint, packed.as_ref())?, bytes))
+    }
+
+    fn with_packed(checkpoint: &Checkpoint, packed: Option<&PackedWeights>) -> Result<Decoder> {
         let config = checkpoint.config.clone();
         let tensors = Tensors { checkpoint, packed };
         let hidden = config.hidden_size;
@@ -218,7 +230,7 @@ impl Tensors<'_> {
             true => Some(self.vector(&bias, outputs)?),
             false => None,
         };
-        let packed = self.packed.and_then(|packed| packed.view(&weight, &view));
+        let packed = self.packed.and_then(|packed| packed.view(&weight));
         Ok(Linear::new(view, packed, bias))
     }
 

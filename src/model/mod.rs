@@ -17,7 +17,8 @@ pub use checkpoint::{Checkpoint, TensorView};
 pub use config::{Config, Family};
 pub use decoder::{Decoder, Sequence};
 pub use gguf::Metadata;
-pub use packed::{PackedCache, PackedWeights};
+pub use packed::PackedCache;
+use packed::PackedWeights;
 pub use profile::{Profile, Stage};
 pub use work::keys_seen;
 

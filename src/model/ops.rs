@@ -7,7 +7,7 @@ use ronbun_kernels::{
     Isa,
     elementwise::{self, Pairing},
     linear,
-    packed::{self, Activations},
+    packed::{self, Activations, Packed},
 };
 
 use super::{TensorView, packed::PackedView};
@@ -58,7 +58,9 @@ impl Linear {
         with_slice(x, |x| match &self.packed {
             Some(packed) => {
                 let x = Activations::new(isa, x, weights.columns, weights.kind);
-                packed::linear(isa, &x, packed.matrix(), bias, &mut y);
+                let linear::Weights { kind, rows, columns, .. } = weights;
+                let packed = Packed { kind, bytes: packed.bytes(), rows, columns };
+                packed::linear(isa, &x, packed, bias, &mut y);
             }
             None => linear::linear(isa, x, weights, bias, &mut y),
         })?;

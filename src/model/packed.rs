@@ -6,10 +6,7 @@
 use super::{Checkpoint, TensorView};
 use crate::progress::{Progress, Unit};
 use crate::{Error, Result, interrupt};
-use ronbun_kernels::{
-    mapping::Mapping,
-    packed::{self, Packed},
-};
+use ronbun_kernels::{mapping::Mapping, packed};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::{
@@ -48,13 +45,11 @@ pub struct PackedCache {
 pub struct PackedView {
     file: Arc<Mapping>,
     range: Range<usize>,
-    view: TensorView,
 }
 
 impl PackedView {
-    pub fn matrix(&self) -> Packed<'_> {
-        let (rows, columns) = (self.view.shape[0], self.view.shape[1]);
-        Packed { kind: self.view.kind, bytes: &self.file[self.range.clone()], rows, columns }
+    pub fn bytes(&self) -> &[u8] {
+        &self.file[self.range.clone()]
     }
 }
 
@@ -84,10 +79,9 @@ impl PackedWeights {
         }
     }
 
-    /// The packed form of the matrix `name`, of which `view` is the one in the model's own file.
-    pub fn view(&self, name: &str, view: &TensorView) -> Option<PackedView> {
-        let range = self.ranges.get(name)?.clone();
-        Some(PackedView { file: self.file.clone(), range, view: view.clone() })
+    /// The packed form of the matrix `name`, if it has one.
+    pub fn view(&self, name: &str) -> Option<PackedView> {
+        Some(PackedView { file: self.file.clone(), range: self.ranges.get(name)?.clone() })
     }
 
     pub fn bytes(&self) -> u64 {
@@ -110,12 +104,12 @@ fn found_or_made(
 
 /// Matrices that can be packed, with their packed sizes.
 fn matrices(checkpoint: &Checkpoint) -> BTreeMap<&str, (&TensorView, usize)> {
-    let packable = |(name, view): (&'_ String, &'_ TensorView)| {
+    let packable = |(name, view)| {
+        let (name, view): (&String, &TensorView) = (name, view);
         let &[rows, columns] = view.shape.as_slice() else { return None };
-        packed::size(view.kind, rows, columns).map(|size| (name.clone(), size))
+        Some((name.as_str(), (view, packed::size(view.kind, rows, columns)?)))
     };
-    let tensors = checkpoint.tensors.iter();
-    tensors.filter_map(|(name, view)| packable((name, view)).map(|(_, size)| (name.as_str(), (view, size)))).collect()
+    checkpoint.tensors.iter().filter_map(packable).collect()
 }
 
 /// Named by the model's file, its length and its time of change, so that another file never finds it.
@@ -263,8 +257,7 @@ mod tests {
         let cache = PackedCache { folder: folder.path().join("packed"), progress: Progress::silent() };
         let first = PackedWeights::of(&checkpoint, &path, &cache).expect("packs").expect("is quantised");
         let name = "model.layers.0.mlp.down_proj.weight";
-        let view = first.view(name, &checkpoint.tensors[name]).expect("is packed");
-        let bytes = view.matrix().bytes.to_vec();
+        let bytes = first.view(name).expect("is packed").bytes().to_vec();
         assert!(bytes.iter().any(|byte| *byte != 0));
         let file = path_of(&path, &cache).expect("a name");
         let made = fs::metadata(&file).expect("is there").modified().expect("a time");
@@ -273,7 +266,7 @@ mod tests {
         for damaged in [&b"RONBUNPK"[..], b"", &fs::read(&file).expect("is there")[..4000]] {
             fs::write(&file, damaged).expect("writes");
             let again = PackedWeights::of(&checkpoint, &path, &cache).expect("packs").expect("is quantised");
-            assert_eq!(again.view(name, &checkpoint.tensors[name]).expect("is packed").matrix().bytes, bytes);
+            assert_eq!(again.view(name).expect("is packed").bytes(), bytes);
         }
     }
 

@@ -12,11 +12,6 @@ impl Config {
         (self.num_hidden_layers * (attention + mlp)) as u64
     }
 
-    /// Elements of the matrix that gives the logits.
-    pub fn head_elements(&self) -> u64 {
-        (self.vocab_size * self.hidden_size) as u64
-    }
-
     /// Floating-point operations (or those of integers in their place) of the layers' linears for `tokens` tokens: two for
     /// each element.
     pub fn linear_flops(&self, tokens: u64) -> f64 {
