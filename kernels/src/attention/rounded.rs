@@ -72,9 +72,14 @@ impl Rounded {
 
     fn push(&mut self, head_dim: usize, keys: &[f32], values: &[f32]) {
         let mean: Vec<f32> = keys.chunks_exact(BLOCK).map(|keys| keys.iter().sum::<f32>() / BLOCK as f32).collect();
+        let mut spread: Vec<f32> = keys.to_vec();
+        for (keys, mean) in spread.chunks_exact_mut(BLOCK).zip(&mean) {
+            keys.iter_mut().for_each(|key| *key -= mean);
+        }
+        spread_out(&mut spread, BLOCK);
         let mut most = [0f32; BLOCK];
-        for (keys, mean) in keys.chunks_exact(BLOCK).zip(&mean) {
-            most.iter_mut().zip(keys).for_each(|(most, key)| *most = most.max((key - mean).abs()));
+        for keys in spread.chunks_exact(BLOCK) {
+            most.iter_mut().zip(keys).for_each(|(most, key)| *most = most.max(key.abs()));
         }
         let width = key_dim(head_dim);
         let start = self.codes.len();
@@ -82,9 +87,9 @@ impl Rounded {
         let codes = &mut self.codes[start..];
         let inverses = most.map(inverse);
         let mut sums = [0i32; BLOCK];
-        for (i, (keys, mean)) in keys.chunks_exact(BLOCK).zip(&mean).enumerate() {
+        for (i, keys) in spread.chunks_exact(BLOCK).enumerate() {
             for (key, value) in keys.iter().enumerate() {
-                let code = ((value - mean) * inverses[key]).round_ties_even() as i8;
+                let code = (value * inverses[key]).round_ties_even() as i8;
                 codes[place(key, i, width)] = code;
                 sums[key] += i32::from(code);
             }
@@ -145,7 +150,7 @@ struct Queries {
 
 impl Queries {
     #[inline(always)]
-    fn new<S: Simd>(shape: Shape, q: &[f32], task: Task) -> Queries {
+    unsafe fn new<S: Simd>(shape: Shape, q: &[f32], task: Task) -> Queries {
         let Shape { heads, kv_heads, head_dim, scale } = shape;
         let group = heads / kv_heads;
         let rows = task.rows * group;
@@ -153,24 +158,75 @@ impl Queries {
         let width = key_dim(head_dim);
         let mut queries = Queries {
             vectors,
-            codes: vec![128; vectors * S::LANES * width],
+            codes: vec![0; vectors * S::LANES * width],
             scales: vec![0.0; vectors * S::LANES],
             exact: vec![0.0; vectors * S::LANES * head_dim],
         };
+        let scale = scale * std::f32::consts::LOG2_E;
         for row in 0..rows {
             let from = ((task.first_row + row / group) * heads + task.kv_head * group + row % group) * head_dim;
-            let q = &q[from..from + head_dim];
             let (vector, lane) = (row / S::LANES, row % S::LANES);
-            let scale = scale * std::f32::consts::LOG2_E;
-            let most = q.iter().fold(LEAST_QUERY, |most, q| most.max((q * scale).abs()));
-            queries.scales[row] = most / 127.0;
-            for (i, q) in q.iter().enumerate() {
-                queries.exact[(vector * head_dim + i) * S::LANES + lane] = q * scale;
-                queries.codes[vector * S::LANES * width + (i / 4 * S::LANES + lane) * 4 + i % 4] =
-                    ((q * scale * inverse(most)).round_ties_even() as i32 + 128) as u8;
+            let exact = &mut queries.exact[vector * head_dim * S::LANES..];
+            for (lanes, q) in exact.chunks_exact_mut(S::LANES).zip(&q[from..from + head_dim]) {
+                lanes[lane] = q * scale;
             }
         }
+        let mut spread = vec![0f32; S::LANES * width];
+        for vector in 0..vectors {
+            let exact = &queries.exact[vector * head_dim * S::LANES..][..head_dim * S::LANES];
+            spread[..exact.len()].copy_from_slice(exact);
+            spread_out(&mut spread[..exact.len()], S::LANES);
+            let scales = &mut queries.scales[vector * S::LANES..][..S::LANES];
+            let codes = &mut queries.codes[vector * S::LANES * width..][..S::LANES * width];
+            // SAFETY: the instruction set is the caller's.
+            unsafe { round_lanes::<S>(&spread, scales, codes) };
+        }
         queries
+    }
+}
+
+/// Rounds a vector of queries (padded head_dim, LANES) to bytes, shifted by 128, four of a lane together.
+#[inline(always)]
+unsafe fn round_lanes<S: Simd>(queries: &[f32], scales: &mut [f32], codes: &mut [u8]) {
+    // SAFETY: `queries` and `codes` are whole vectors, `scales` is one.
+    unsafe {
+        let mut most = S::splat(LEAST_QUERY);
+        for q in queries.chunks_exact(S::LANES) {
+            let q = S::load(q.as_ptr());
+            most = S::max(most, S::max(q, S::mul(q, S::splat(-1.0))));
+        }
+        S::store(scales.as_mut_ptr(), S::mul(most, S::splat(1.0 / 127.0)));
+        let inverse = S::div(S::splat(127.0), most);
+        for (four, codes) in queries.chunks_exact(4 * S::LANES).zip(codes.chunks_exact_mut(4 * S::LANES)) {
+            let code = |i: usize| {
+                // What is cut to an integer later is rounded by the half.
+                S::fma(S::load(four.as_ptr().add(i * S::LANES)), inverse, S::splat(128.5))
+            };
+            S::store_bytes(codes.as_mut_ptr(), [code(0), code(1), code(2), code(3)]);
+        }
+    }
+}
+
+/// Turns the columns of `x` (head_dim, width) by a Hadamard matrix, or by several smaller ones where `head_dim` is no power
+/// of two: products of columns stay as they are, but what was large in one element is spread over all of them, so that
+/// rounding loses less (arXiv:2407.08608 §3.3, arXiv:2404.00456).
+#[inline(always)]
+fn spread_out(x: &mut [f32], width: usize) {
+    let head_dim = x.len() / width;
+    let size = 1 << head_dim.trailing_zeros();
+    let norm = 1.0 / (size as f32).sqrt();
+    for x in x.chunks_exact_mut(size * width) {
+        let mut half = width;
+        while half < x.len() {
+            for pair in x.chunks_exact_mut(2 * half) {
+                let (a, b) = pair.split_at_mut(half);
+                for (a, b) in a.iter_mut().zip(b) {
+                    (*a, *b) = (*a + *b, *a - *b);
+                }
+            }
+            half *= 2;
+        }
+        x.iter_mut().for_each(|x| *x *= norm);
     }
 }
 
@@ -203,7 +259,8 @@ pub(super) unsafe fn attend<S: Simd>(
         })
         .peekable();
     blocks.peek()?;
-    let queries = Queries::new::<S>(shape, q, task);
+    // SAFETY: the instruction set is the caller's.
+    let queries = unsafe { Queries::new::<S>(shape, q, task) };
     let lanes = queries.vectors * S::LANES;
     let mut state =
         State { top: vec![NEVER; lanes], sum: vec![0.0; lanes], out: vec![0.0; lanes * value_dim(head_dim)] };
