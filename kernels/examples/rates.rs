@@ -46,7 +46,7 @@ fn main() {
             let x = floats(m * k);
             let mut y = vec![0f32; m * n];
             let weights = Packed { kind, bytes: &packed, rows: n, columns: k };
-            let seconds = best(|| packed::linear(isa, &Activations::new(isa, &x, k, kind), weights, None, &mut y));
+            let seconds = best(|| packed::linear(isa, &Activations::new(isa, &x, k), weights, None, &mut y));
             let operations = 2.0 * (m * n * k) as f64;
             let raw = linear::Weights { kind, bytes: &bytes, rows: n, columns: k };
             let exact = best(|| linear::linear(isa, &x, raw, None, &mut y));

@@ -21,6 +21,7 @@ pub mod elementwise;
 mod gemm;
 pub mod isa;
 pub mod linear;
+mod lines;
 pub mod mapping;
 mod output;
 pub mod packed;

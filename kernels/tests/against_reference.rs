@@ -298,7 +298,7 @@ fn packed_linears_of_every_type_and_shape() {
             packed::pack(kind, &bytes, n, k, &mut packed);
             let (x, bias) = (random.vec(m * k), random.vec(n));
             for isa in Isa::available() {
-                let x = Activations::new(isa, &x, k, kind);
+                let x = Activations::new(isa, &x, k);
                 let expected = reference::linear(&x.values(), &values, k, Some(&bias));
                 let mut y = vec![f32::NAN; m * n];
                 packed::linear(isa, &x, Packed { kind, bytes: &packed, rows: n, columns: k }, Some(&bias), &mut y);
@@ -315,7 +315,7 @@ fn activations_round_to_half_a_step() {
     let mut x = random.vec(5 * 96);
     x[96..128].fill(0.0);
     for isa in Isa::available() {
-        let rounded = Activations::new(isa, &x, 96, BlockType::Q8_0).values();
+        let rounded = Activations::new(isa, &x, 96).values();
         for (x, rounded) in x.chunks_exact(32).zip(rounded.chunks_exact(32)) {
             let step = x.iter().fold(0f32, |most, x| most.max(x.abs())) / 127.0;
             assert!(x.iter().zip(rounded).all(|(x, rounded)| (x - rounded).abs() <= 0.501 * step), "on {isa}");

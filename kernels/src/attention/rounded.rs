@@ -9,7 +9,10 @@
 //! much more than what they differ by, costs no precision then.
 
 use super::{BLOCK, KvBlocks, Partial, Shape, Task, Visible, cache::Block};
-use crate::simd::{self, Simd};
+use crate::{
+    lines::Lines,
+    simd::{self, Simd},
+};
 
 /// Keys, or dimensions of a value, whose products are collected at a time.
 const STRIP: usize = 8;
@@ -141,11 +144,11 @@ fn inverse(most: f32) -> f32 {
 struct Queries {
     vectors: usize,
     /// (vectors, head_dim / 4, LANES, 4): rounded, and shifted by 128.
-    codes: Vec<u8>,
+    codes: Lines<u8>,
     /// (vectors, LANES)
-    scales: Vec<f32>,
+    scales: Lines<f32>,
     /// (vectors, head_dim, LANES): not rounded; scores are in units of log₂.
-    exact: Vec<f32>,
+    exact: Lines<f32>,
 }
 
 impl Queries {
@@ -158,9 +161,9 @@ impl Queries {
         let width = key_dim(head_dim);
         let mut queries = Queries {
             vectors,
-            codes: vec![0; vectors * S::LANES * width],
-            scales: vec![0.0; vectors * S::LANES],
-            exact: vec![0.0; vectors * S::LANES * head_dim],
+            codes: Lines::zeros(vectors * S::LANES * width),
+            scales: Lines::zeros(vectors * S::LANES),
+            exact: Lines::zeros(vectors * S::LANES * head_dim),
         };
         let scale = scale * std::f32::consts::LOG2_E;
         for row in 0..rows {
@@ -171,7 +174,7 @@ impl Queries {
                 lanes[lane] = q * scale;
             }
         }
-        let mut spread = vec![0f32; S::LANES * width];
+        let mut spread = Lines::<f32>::zeros(S::LANES * width);
         for vector in 0..vectors {
             let exact = &queries.exact[vector * head_dim * S::LANES..][..head_dim * S::LANES];
             spread[..exact.len()].copy_from_slice(exact);
@@ -233,11 +236,11 @@ fn spread_out(x: &mut [f32], width: usize) {
 /// What is known so far of some vectors of queries: the largest score, the sum of weights, the weighted values.
 struct State {
     /// (vectors, LANES)
-    top: Vec<f32>,
+    top: Lines<f32>,
     /// (vectors, LANES)
-    sum: Vec<f32>,
+    sum: Lines<f32>,
     /// (vectors, padded head_dim, LANES)
-    out: Vec<f32>,
+    out: Lines<f32>,
 }
 
 /// Attention of a task's queries over those of its blocks that are rounded; `None` if none is.
@@ -262,9 +265,13 @@ pub(super) unsafe fn attend<S: Simd>(
     // SAFETY: the instruction set is the caller's.
     let queries = unsafe { Queries::new::<S>(shape, q, task) };
     let lanes = queries.vectors * S::LANES;
-    let mut state =
-        State { top: vec![NEVER; lanes], sum: vec![0.0; lanes], out: vec![0.0; lanes * value_dim(head_dim)] };
-    let mut scratch = Scratch { scores: vec![0.0; 2 * BLOCK * S::LANES], weights: vec![0; 2 * BLOCK * S::LANES] };
+    let mut state = State {
+        top: Lines::filled(NEVER, lanes),
+        sum: Lines::zeros(lanes),
+        out: Lines::zeros(lanes * value_dim(head_dim)),
+    };
+    let mut scratch =
+        Scratch { scores: Lines::zeros(2 * BLOCK * S::LANES), weights: Lines::zeros(2 * BLOCK * S::LANES) };
     // Of each lane, how many of the keys it sees.
     let seen: Vec<usize> =
         (0..lanes).map(|row| visible.count(task.first_row + (row / group).min(task.rows - 1), kv.len)).collect();
@@ -295,9 +302,9 @@ pub(super) unsafe fn attend<S: Simd>(
 /// A block's scores and weights, for two vectors of queries at most.
 struct Scratch {
     /// (BLOCK, vectors, LANES)
-    scores: Vec<f32>,
+    scores: Lines<f32>,
     /// (BLOCK / 4, vectors, LANES, 4)
-    weights: Vec<u8>,
+    weights: Lines<u8>,
 }
 
 /// Adds what the vectors from `vector` on, V of them, see in a block.

@@ -3,61 +3,104 @@
 use super::{Form, SPAN};
 use crate::{
     Isa,
-    blocks::BlockType,
     simd::{Simd, kernel},
 };
 use rayon::prelude::*;
 
-/// Rounded rows, in the order in which their products with weights of one type take them: panels of
-/// [`PANEL`] rows, the last of 1, 2, 4 or 8, filled up with zeros.
+/// Rounded rows, in the order in which their products take them: panels of [`PANEL`] rows, the last of 1, 2, 4 or 8, filled
+/// up with zeros.
 pub struct Activations {
-    pub(super) kind: BlockType,
     pub(super) rows: usize,
     pub(super) columns: usize,
     /// For each panel (columns / 4, rows of the panel, 4).
     pub(super) codes: Vec<i8>,
     /// For each panel (columns / 32, rows of the panel).
     pub(super) scales: Vec<f32>,
-    /// Of each group of the weights the sum of codes times minus the code for zero: (columns / group, rows of the panel).
-    pub(super) shifts: Vec<i32>,
-    /// Of each group the sum of what the codes stand for; laid out as `shifts`.
-    pub(super) sums: Vec<f32>,
+    /// Sums of sixteen codes each: for each panel (columns / 16, rows of the panel).
+    sums: Vec<i32>,
 }
 
-/// Rows whose products with a tile are collected at a time, at most.
-pub(super) const PANEL: usize = 8;
+/// Sums of activations over the groups of a type of weights: for each panel (columns / group, rows of the panel).
+pub(super) struct Sums {
+    /// Of codes, times minus the code for zero.
+    pub(super) shifts: Vec<i32>,
+    /// Of what the codes stand for; empty for weights without offsets.
+    pub(super) values: Vec<f32>,
+}
 
-/// Rows of the panel that begins with row `first` of `rows`.
-pub(super) fn panel_rows(rows: usize, first: usize) -> usize {
-    (rows - first).next_power_of_two().min(PANEL)
+/// Rows of the largest panel.
+pub(super) const PANEL: usize = 8;
+/// Codes that are added up when rows are rounded: the smallest group.
+const HALF: usize = 16;
+
+/// How rows are cut into panels: eight rows or fewer are one, of 1, 2, 4 or 8 rows; more are sixes, which leave registers
+/// for the products with two tiles at a time, and a last one of 1, 2, 4 or 6.
+#[derive(Clone, Copy)]
+pub(super) struct Panels {
+    rows: usize,
+    step: usize,
+}
+
+impl Panels {
+    pub(super) fn of(rows: usize) -> Panels {
+        Panels { rows, step: if rows <= PANEL { PANEL } else { 6 } }
+    }
+
+    /// First row of each panel, and how many it has.
+    pub(super) fn iter(self) -> impl Iterator<Item = (usize, usize)> {
+        (0..self.rows).step_by(self.step).map(move |first| (first, self.height(self.rows - first)))
+    }
+
+    fn height(self, left: usize) -> usize {
+        if left >= self.step { self.step } else { left.next_power_of_two().min(self.step) }
+    }
+
+    /// Rows of all panels together.
+    fn padded(self) -> usize {
+        let whole = self.rows / self.step * self.step;
+        whole + if whole < self.rows { self.height(self.rows - whole) } else { 0 }
+    }
 }
 
 impl Activations {
-    /// Rounds `x` (rows, columns) for products with weights of type `kind`, which is quantised; `columns` is a multiple of
-    /// 32.
-    pub fn new(isa: Isa, x: &[f32], columns: usize, kind: BlockType) -> Activations {
-        let form = Form::of(kind).expect("a quantised type");
+    /// Rounds `x` (rows, columns); `columns` is a multiple of 32.
+    pub fn new(isa: Isa, x: &[f32], columns: usize) -> Activations {
         assert!(columns > 0 && columns.is_multiple_of(SPAN) && x.len().is_multiple_of(columns), "shape of x");
         let rows = x.len() / columns;
-        let padded = rows / PANEL * PANEL + if rows.is_multiple_of(PANEL) { 0 } else { panel_rows(rows % PANEL, 0) };
+        let panels = Panels::of(rows);
+        let (padded, step) = (panels.padded(), panels.step);
         let mut codes = vec![0i8; padded * columns];
         let mut scales = vec![0f32; padded * columns / SPAN];
-        let mut shifts = vec![0i32; padded * columns / form.group];
-        let mut sums = vec![0f32; padded * columns / form.group];
-        let panels = x.par_chunks(PANEL * columns).zip(codes.par_chunks_mut(PANEL * columns));
-        let panels = panels.zip(scales.par_chunks_mut(PANEL * columns / SPAN));
-        let panels = panels.zip(shifts.par_chunks_mut(PANEL * columns / form.group));
-        let panels = panels.zip(sums.par_chunks_mut(PANEL * columns / form.group));
-        panels.for_each(|((((x, codes), scales), shifts), sums)| {
-            round_panel(isa, x, columns, form, Panel { codes, scales, shifts, sums });
-        });
-        Activations { kind, rows, columns, codes, scales, shifts, sums }
+        let mut sums = vec![0i32; padded * columns / HALF];
+        let parts = x.par_chunks(step * columns).zip(codes.par_chunks_mut(step * columns));
+        let parts = parts.zip(scales.par_chunks_mut(step * columns / SPAN));
+        let parts = parts.zip(sums.par_chunks_mut(step * columns / HALF)).with_min_len(4);
+        parts.for_each(|(((x, codes), scales), sums)| round_panel(isa, x, columns, Panel { codes, scales, sums }));
+        Activations { rows, columns, codes, scales, sums }
+    }
+
+    /// Sums for the groups of weights that are packed in `form`.
+    pub(super) fn sums(&self, isa: Isa, form: Form) -> Sums {
+        let len = self.codes.len() / form.group;
+        let mut sums = Sums { shifts: vec![0; len], values: vec![0.0; if form.offset { len } else { 0 }] };
+        let panels: Vec<(usize, usize)> = Panels::of(self.rows).iter().collect();
+        for &(first, rows) in &panels {
+            let part = |per: usize| first * self.columns / per..(first + rows) * self.columns / per;
+            let halves = &self.sums[part(HALF)];
+            shift(isa, halves, rows, form, &mut sums.shifts[part(form.group)]);
+            if form.offset {
+                let values = &mut sums.values[part(form.group)];
+                add_up(isa, halves, &self.scales[part(SPAN)], rows, form, values);
+            }
+        }
+        sums
     }
 
     /// What the rounded rows stand for: (rows, columns).
     pub fn values(&self) -> Vec<f32> {
         let value = |row: usize, column: usize| {
-            let (first, rows) = (row / PANEL * PANEL, panel_rows(self.rows, row / PANEL * PANEL));
+            let mut panels = Panels::of(self.rows).iter();
+            let (first, rows) = panels.find(|(first, rows)| row < first + rows).expect("a row of x");
             let code = self.codes[first * self.columns + (column / 4 * rows + row - first) * 4 + column % 4];
             f32::from(code) * self.scales[first * self.columns / SPAN + column / SPAN * rows + row - first]
         };
@@ -69,59 +112,98 @@ impl Activations {
 struct Panel<'a> {
     codes: &'a mut [i8],
     scales: &'a mut [f32],
-    shifts: &'a mut [i32],
-    sums: &'a mut [f32],
+    sums: &'a mut [i32],
 }
 
 kernel! {
-    fn round_panel = round_body(x: &[f32], columns: usize, form: Form, out: Panel)
+    fn shift = shift_body(halves: &[i32], rows: usize, form: Form, out: &mut [i32])
 }
 
+/// Sums of halves, times minus the code for zero.
 #[inline(always)]
-unsafe fn round_body<S: Simd>(x: &[f32], columns: usize, form: Form, out: Panel) {
-    let rows = out.codes.len() / columns;
-    for (row, x) in x.chunks_exact(columns).enumerate() {
-        for (span, x) in x.as_chunks::<SPAN>().0.iter().enumerate() {
-            // SAFETY: the instruction set is the caller's.
-            let (scale, codes, sums) = unsafe { round_span::<S>(x) };
-            out.scales[span * rows + row] = scale;
-            for (four, codes) in codes.as_chunks::<4>().0.iter().enumerate() {
-                let at = ((span * SPAN / 4 + four) * rows + row) * 4;
-                out.codes[at..at + 4].copy_from_slice(codes);
-            }
-            for (group, sums) in sums.chunks_exact(form.group / 16).enumerate() {
-                let sum = sums.iter().sum::<f32>();
-                let at = (span * SPAN / form.group + group) * rows + row;
-                out.shifts[at] = -i32::from(form.zero) * sum as i32;
-                out.sums[at] = scale * sum;
-            }
+unsafe fn shift_body<S: Simd>(halves: &[i32], rows: usize, form: Form, out: &mut [i32]) {
+    let zero = -i32::from(form.zero);
+    if form.group == HALF {
+        out.iter_mut().zip(halves).for_each(|(out, sum)| *out = zero * sum);
+        return;
+    }
+    for (out, halves) in out.chunks_exact_mut(rows).zip(halves.chunks_exact(2 * rows)) {
+        let (low, high) = halves.split_at(rows);
+        for ((out, low), high) in out.iter_mut().zip(low).zip(high) {
+            *out = zero * (low + high);
         }
     }
 }
 
-/// Scale, codes, and sums of sixteen codes each.
+kernel! {
+    fn add_up = add_up_body(halves: &[i32], scales: &[f32], rows: usize, form: Form, out: &mut [f32])
+}
+
+/// Sums of halves, times their scales.
 #[inline(always)]
-unsafe fn round_span<S: Simd>(x: &[f32; SPAN]) -> (f32, [i8; SPAN], [f32; 2]) {
-    // SAFETY: LANES divides 16.
-    unsafe {
-        let mut most = S::splat(0.0);
-        for at in (0..SPAN).step_by(S::LANES) {
-            let v = S::load(x.as_ptr().add(at));
-            most = S::max(most, S::max(v, S::mul(v, S::splat(-1.0))));
-        }
-        let most = S::largest(most);
-        let inverse = S::splat(if most > 0.0 { 127.0 / most } else { 0.0 });
-        let mut codes = [0i8; SPAN];
-        let mut sums = [0f32; 2];
-        for (half, sum) in sums.iter_mut().enumerate() {
-            let mut total = S::splat(0.0);
-            for at in (16 * half..16 * (half + 1)).step_by(S::LANES) {
-                let v = S::round(S::mul(S::load(x.as_ptr().add(at)), inverse));
-                S::store_i8(codes.as_mut_ptr().add(at), v);
-                total = S::add(total, v);
+unsafe fn add_up_body<S: Simd>(halves: &[i32], scales: &[f32], rows: usize, form: Form, out: &mut [f32]) {
+    let spans = out.chunks_exact_mut(rows * SPAN / form.group).zip(halves.chunks_exact(2 * rows));
+    for ((out, halves), scales) in spans.zip(scales.chunks_exact(rows)) {
+        let (low, high) = halves.split_at(rows);
+        if form.group == SPAN {
+            for (((out, low), high), scale) in out.iter_mut().zip(low).zip(high).zip(scales) {
+                *out = scale * (low + high) as f32;
             }
-            *sum = S::sum(total);
+        } else {
+            let scales = scales.iter().chain(scales);
+            out.iter_mut().zip(halves).zip(scales).for_each(|((out, sum), scale)| *out = scale * *sum as f32);
         }
-        (most / 127.0, codes, sums)
+    }
+}
+
+kernel! {
+    fn round_panel = round_body(x: &[f32], columns: usize, out: Panel)
+}
+
+#[inline(always)]
+unsafe fn round_body<S: Simd>(x: &[f32], columns: usize, out: Panel) {
+    // SAFETY: the instruction set is the caller's.
+    unsafe {
+        match out.codes.len() / columns {
+            8 => round_rows::<S, 8>(x, columns, out),
+            6 => round_rows::<S, 6>(x, columns, out),
+            4 => round_rows::<S, 4>(x, columns, out),
+            2 => round_rows::<S, 2>(x, columns, out),
+            _ => round_rows::<S, 1>(x, columns, out),
+        }
+    }
+}
+
+/// Below the largest of every span that is not all zeros.
+const LEAST: f32 = 1e-30;
+
+/// Rounds the rows of a panel of ROWS, of which the last may be missing.
+#[inline(always)]
+unsafe fn round_rows<S: Simd, const ROWS: usize>(x: &[f32], columns: usize, out: Panel) {
+    for (row, x) in x.chunks_exact(columns).enumerate() {
+        let codes = out.codes.as_chunks_mut::<4>().0.as_chunks_mut::<ROWS>().0.as_chunks_mut::<{ SPAN / 4 }>().0;
+        let scales = out.scales.as_chunks_mut::<ROWS>().0;
+        let sums = out.sums.as_chunks_mut::<ROWS>().0.as_chunks_mut::<{ SPAN / HALF }>().0;
+        for (((x, codes), scales), sums) in x.as_chunks::<SPAN>().0.iter().zip(codes).zip(scales).zip(sums) {
+            // SAFETY: LANES divides 16; `codes` are SPAN / 4 times four bytes of ROWS rows.
+            unsafe {
+                let mut most = S::splat(LEAST);
+                for at in (0..SPAN).step_by(S::LANES) {
+                    let v = S::load(x.as_ptr().add(at));
+                    most = S::max(most, S::max(v, S::mul(v, S::splat(-1.0))));
+                }
+                let most = S::largest(most);
+                scales[row] = most / 127.0;
+                let inverse = S::splat(127.0 / most);
+                let out = codes.as_mut_ptr().cast::<i8>().add(4 * row);
+                for (half, sums) in sums.iter_mut().enumerate() {
+                    sums[row] = 0;
+                    for at in (half * HALF..(half + 1) * HALF).step_by(S::LANES) {
+                        let v = S::mul(S::load(x.as_ptr().add(at)), inverse);
+                        sums[row] += S::store_rounded(out.add(at * ROWS), 4 * ROWS, v);
+                    }
+                }
+            }
+        }
     }
 }

@@ -2,126 +2,135 @@
 
 use super::{
     Activations, Form, HEADER, Packed, SPAN, TILE,
-    activations::{PANEL, panel_rows},
+    activations::{PANEL, Panels, Sums},
     size,
 };
 use crate::{
     Isa,
+    lines::Lines,
     output::Output,
     simd::{Simd, kernel},
 };
 use rayon::prelude::*;
 
-/// `y[m × rows] = x[m × columns] · Wᵀ`, plus `bias` to each row of y where there is one. Panics on wrong lengths, and on
-/// activations that were rounded for weights of another type.
+/// `y[m × rows] = x[m × columns] · Wᵀ`, plus `bias` to each row of y where there is one. Panics on wrong lengths.
 pub fn linear(isa: Isa, x: &Activations, weights: Packed, bias: Option<&[f32]>, y: &mut [f32]) {
-    assert_eq!((x.kind, x.columns), (weights.kind, weights.columns), "type and width of x");
+    assert_eq!(x.columns, weights.columns, "width of x");
     assert_eq!(Some(weights.bytes.len()), size(weights.kind, weights.rows, weights.columns), "bytes of the weights");
     assert_eq!(Some(y.len()), x.rows.checked_mul(weights.rows), "length of y");
     assert!(bias.is_none_or(|bias| bias.len() == weights.rows), "length of the bias");
     let form = Form::of(weights.kind).expect("a quantised type");
     let target = Output { start: y.as_mut_ptr(), stride: weights.rows };
+    let sums = x.sums(isa, form);
     let tiles = weights.rows.div_ceil(TILE);
     // Enough tasks to even out the threads, few enough to be cheap.
-    let step = tiles.div_ceil(8 * rayon::current_num_threads()).max(1);
+    let step = tiles.div_ceil(8 * rayon::current_num_threads()).next_multiple_of(TILES);
     (0..tiles.div_ceil(step)).into_par_iter().for_each(|task| {
         let tiles = task * step..tiles.min((task + 1) * step);
-        products(isa, x, form, weights, bias, tiles, target);
+        products(isa, Input { x, sums: &sums }, form, weights, bias, tiles, target);
     });
 }
 
-/// Inputs that are gone through at a time: a tile's share of them stays in the first-level cache, that of 512 activations in
-/// the second.
-const DEPTH: usize = 2048;
+/// Rows of x and what belongs to them for one type of weights.
+#[derive(Clone, Copy)]
+struct Input<'a> {
+    x: &'a Activations,
+    sums: &'a Sums,
+}
+
+/// Tiles that are multiplied at a time, at most: enough for each byte of x that is loaded to be used twice.
+const TILES: usize = 2;
+/// Inputs that are gone through at a time: some tiles' share of them stays in the first-level cache, that of 512 activations
+/// in the second.
+const DEPTH: usize = 1024;
 
 kernel! {
-    fn products = products_body(x: &Activations, form: Form, weights: Packed, bias: Option<&[f32]>, tiles: std::ops::Range<usize>, y: Output)
+    fn products = products_body(x: Input, form: Form, weights: Packed, bias: Option<&[f32]>, tiles: std::ops::Range<usize>, y: Output)
 }
 
 #[inline(always)]
 unsafe fn products_body<S: Simd>(
-    x: &Activations,
+    x: Input,
     form: Form,
     weights: Packed,
     bias: Option<&[f32]>,
     tiles: std::ops::Range<usize>,
     y: Output,
 ) {
-    let bytes = form.tile_bytes(weights.columns);
-    let panels = x.rows.div_ceil(PANEL);
-    // The codes of a tile, a byte each, where several panels share the work of unpacking them.
-    let unpack = form.narrow && panels > 1;
-    let mut wide = vec![0u8; if unpack { TILE * DEPTH.min(weights.columns) } else { 0 }];
+    // The codes of some tiles, a byte each, where several panels share the work of unpacking them.
+    let unpack = form.narrow && x.x.rows > PANEL;
+    let mut wide = Lines::<u8>::zeros(if unpack { TILES * TILE * DEPTH.min(weights.columns) } else { 0 });
+    // Eight rows are as many as there are registers for, with one tile.
+    let together = if S::PAIRS && !(5..=PANEL).contains(&x.x.rows) { TILES } else { 1 };
     for start in (0..weights.columns).step_by(DEPTH) {
         let groups = start / form.group..(start + DEPTH).min(weights.columns) / form.group;
-        for tile in tiles.clone() {
-            let packed = &weights.bytes[tile * bytes..(tile + 1) * bytes];
-            let unit = f32::from_le_bytes(*packed.first_chunk().expect("a header"));
-            let packed = &packed[HEADER..][groups.start * form.group_bytes()..groups.end * form.group_bytes()];
+        let mut tile = tiles.start;
+        while tile < tiles.end {
+            let parts = together.min(tiles.end - tile);
+            let part = |number: usize| Part::new(weights, form, tile + number.min(parts - 1), groups.clone());
+            let mut both = [part(0), part(1)];
             if unpack {
-                widen(form, packed, &mut wide);
+                for (part, wide) in
+                    both.iter_mut().zip(wide.chunks_exact_mut(TILE * DEPTH.min(weights.columns))).take(parts)
+                {
+                    part.widen(wide);
+                }
             }
-            let part = Part {
-                form,
-                packed,
-                unit,
-                codes: if unpack { wide.as_ptr() } else { packed.as_ptr() },
-                unpacked: unpack,
-            };
-            let columns = tile * TILE..weights.rows.min((tile + 1) * TILE);
+            let columns = tile * TILE..weights.rows.min((tile + parts) * TILE);
             let bias = bias.filter(|_| start == 0).map(|bias| &bias[columns.clone()]);
-            for panel in 0..panels {
-                let first = panel * PANEL;
-                let rows = panel_rows(x.rows, first);
-                let mut sums = [[0f32; TILE]; PANEL];
-                // SAFETY: the groups are the tile's and the panel's; the caller checked all lengths.
-                unsafe {
-                    match rows {
-                        8 => part.with::<S, 8>(x, first, groups.start, &mut sums),
-                        4 => part.with::<S, 4>(x, first, groups.start, &mut sums),
-                        2 => part.with::<S, 2>(x, first, groups.start, &mut sums),
-                        _ => part.with::<S, 1>(x, first, groups.start, &mut sums),
-                    }
-                }
-                for (i, sums) in sums.iter().enumerate().take(x.rows - first) {
-                    // SAFETY: row first + i is x's and the columns are the weights'; no other task writes these columns.
-                    let y = unsafe {
-                        std::slice::from_raw_parts_mut(
-                            y.start.add((first + i) * y.stride + columns.start),
-                            columns.len(),
-                        )
-                    };
-                    store(y, sums, start == 0, bias);
+            // SAFETY: the instruction set is the caller's; the groups are within the tiles and x.
+            unsafe {
+                match parts {
+                    2 => all_panels::<S, 2>(x, both, groups.start, columns, bias, y),
+                    _ => all_panels::<S, 1>(x, [both[0]], groups.start, columns, bias, y),
                 }
             }
+            tile += parts;
         }
     }
 }
 
-/// A tile's results for one row: the first ones replace what y holds, others are added to it.
+/// Products of all rows of x with some groups, of which `group` is the first, of T tiles, whose columns of y are `columns`.
 #[inline(always)]
-fn store(y: &mut [f32], sums: &[f32; TILE], first: bool, bias: Option<&[f32]>) {
-    match (y.as_chunks_mut::<TILE>().0, first) {
-        ([y], true) => *y = *sums,
-        ([y], false) => y.iter_mut().zip(sums).for_each(|(y, sum)| *y += sum),
-        (_, true) => y.iter_mut().zip(sums).for_each(|(y, sum)| *y = *sum),
-        (_, false) => y.iter_mut().zip(sums).for_each(|(y, sum)| *y += sum),
+unsafe fn all_panels<S: Simd, const T: usize>(
+    x: Input,
+    tiles: [Part; T],
+    group: usize,
+    columns: std::ops::Range<usize>,
+    bias: Option<&[f32]>,
+    y: Output,
+) {
+    let mut sums = [[[0f32; TILE]; TILES]; PANEL];
+    for (first, rows) in Panels::of(x.x.rows).iter() {
+        // SAFETY: the caller's.
+        unsafe {
+            match rows {
+                8 => panel::<S, 8, T>(x, tiles, first, group, &mut sums),
+                6 => panel::<S, 6, T>(x, tiles, first, group, &mut sums),
+                4 => panel::<S, 4, T>(x, tiles, first, group, &mut sums),
+                2 => panel::<S, 2, T>(x, tiles, first, group, &mut sums),
+                _ => panel::<S, 1, T>(x, tiles, first, group, &mut sums),
+            }
+        }
+        for (i, sums) in sums.iter().enumerate().take(rows.min(x.x.rows - first)) {
+            // SAFETY: row first + i is x's and the columns are the weights'; no other task writes these columns.
+            let y = unsafe {
+                std::slice::from_raw_parts_mut(y.start.add((first + i) * y.stride + columns.start), columns.len())
+            };
+            store(y, &sums.as_flattened()[..T * TILE], group == 0, bias);
+        }
+    }
+}
+
+/// The results for one row: the first ones replace what y holds, others are added to it.
+#[inline(always)]
+fn store(y: &mut [f32], sums: &[f32], first: bool, bias: Option<&[f32]>) {
+    match first {
+        true => y.iter_mut().zip(sums).for_each(|(y, sum)| *y = *sum),
+        false => y.iter_mut().zip(sums).for_each(|(y, sum)| *y += sum),
     }
     if let Some(bias) = bias {
         y.iter_mut().zip(bias).for_each(|(y, bias)| *y += bias);
-    }
-}
-
-/// Codes of four bits as bytes.
-#[inline(always)]
-fn widen(form: Form, packed: &[u8], wide: &mut [u8]) {
-    for (codes, wide) in packed.chunks_exact(form.group_bytes()).zip(wide.chunks_exact_mut(TILE * form.group)) {
-        for (packed, wide) in codes[..form.code_bytes()].as_chunks::<64>().0.iter().zip(wide.as_chunks_mut::<128>().0) {
-            for i in 0..64 {
-                wide[i] = packed[i] & 15;
-                wide[64 + i] = packed[i] >> 4;
-            }
-        }
     }
 }
 
@@ -137,99 +146,144 @@ struct Part<'a> {
     unpacked: bool,
 }
 
+impl<'a> Part<'a> {
+    fn new(weights: Packed<'a>, form: Form, tile: usize, groups: std::ops::Range<usize>) -> Part<'a> {
+        let bytes = form.tile_bytes(weights.columns);
+        let packed = &weights.bytes[tile * bytes..(tile + 1) * bytes];
+        let unit = f32::from_le_bytes(*packed.first_chunk().expect("a header"));
+        let packed = &packed[HEADER..][groups.start * form.group_bytes()..groups.end * form.group_bytes()];
+        Part { form, packed, unit, codes: packed.as_ptr(), unpacked: false }
+    }
+
+    /// Takes the codes, of four bits, from `wide`, into which they are put as bytes.
+    #[inline(always)]
+    fn widen(&mut self, wide: &mut [u8]) {
+        let Form { group, .. } = self.form;
+        for (codes, wide) in self.packed.chunks_exact(self.form.group_bytes()).zip(wide.chunks_exact_mut(TILE * group))
+        {
+            let codes = codes[..self.form.code_bytes()].as_chunks::<64>().0;
+            for (packed, wide) in codes.iter().zip(wide.as_chunks_mut::<128>().0) {
+                for i in 0..64 {
+                    wide[i] = packed[i] & 15;
+                    wide[64 + i] = packed[i] >> 4;
+                }
+            }
+        }
+        (self.codes, self.unpacked) = (wide.as_ptr(), true);
+    }
+}
+
 /// Vectors of a tile's width on the narrowest instruction set.
 const VECTORS: usize = 2;
 
-impl Part<'_> {
-    /// Puts the products of a panel, which begins with row `first` and has ROWS rows, with these groups, of which `group` is
-    /// the first, into `sums`.
-    #[inline(always)]
-    unsafe fn with<S: Simd, const ROWS: usize>(
-        self,
-        x: &Activations,
-        first: usize,
-        group: usize,
-        sums: &mut [[f32; TILE]; PANEL],
-    ) {
-        let Form { group: width, narrow, .. } = self.form;
-        unsafe {
-            match (width, narrow && !self.unpacked) {
-                (32, false) => self.products::<S, ROWS, 32, false>(x, first, group, sums),
-                (32, true) => self.products::<S, ROWS, 32, true>(x, first, group, sums),
-                (_, false) => self.products::<S, ROWS, 16, false>(x, first, group, sums),
-                (_, true) => self.products::<S, ROWS, 16, true>(x, first, group, sums),
-            }
+/// Puts the products of a panel, which begins with row `first` and has ROWS rows, with these groups, of which `group` is the
+/// first, into `sums`.
+#[inline(always)]
+unsafe fn panel<S: Simd, const ROWS: usize, const T: usize>(
+    x: Input,
+    tiles: [Part; T],
+    first: usize,
+    group: usize,
+    sums: &mut [[[f32; TILE]; TILES]; PANEL],
+) {
+    let Form { group: width, narrow, .. } = tiles[0].form;
+    unsafe {
+        match (width, narrow && !tiles[0].unpacked) {
+            (32, false) => panel_of::<S, ROWS, T, 32, false>(x, tiles, first, group, sums),
+            (32, true) => panel_of::<S, ROWS, T, 32, true>(x, tiles, first, group, sums),
+            (_, false) => panel_of::<S, ROWS, T, 16, false>(x, tiles, first, group, sums),
+            (_, true) => panel_of::<S, ROWS, T, 16, true>(x, tiles, first, group, sums),
         }
     }
+}
 
-    #[inline(always)]
-    unsafe fn products<S: Simd, const ROWS: usize, const GROUP: usize, const NARROW: bool>(
-        self,
-        x: &Activations,
-        first: usize,
-        group: usize,
-        sums: &mut [[f32; TILE]; PANEL],
-    ) {
-        let vectors = TILE / S::LANES;
-        let group_bytes = self.form.group_bytes();
-        let code_bytes = self.form.code_bytes();
-        let (codes_step, groups) =
-            (if NARROW || !self.unpacked { group_bytes } else { TILE * GROUP }, self.packed.len() / group_bytes);
-        unsafe {
-            let mut a = x.codes.as_ptr().add(first * x.columns + group * GROUP * ROWS);
-            let scales = x.scales.as_ptr().add(first * x.columns / SPAN);
-            let mut shifts = x.shifts.as_ptr().add(first * x.columns / GROUP + group * ROWS);
-            let mut a_sums = x.sums.as_ptr().add(first * x.columns / GROUP + group * ROWS);
-            let mut codes = self.codes;
-            let mut halves = self.packed.as_ptr().add(code_bytes);
-            let mut totals = [[S::splat(0.0); VECTORS]; ROWS];
-            for number in group..group + groups {
-                let scales = scales.add(number * GROUP / SPAN * ROWS);
-                let mut dots = [[S::splat_i32(0); VECTORS]; ROWS];
-                for (i, dots) in dots.iter_mut().enumerate() {
-                    *dots = [S::splat_i32(*shifts.add(i)); VECTORS];
-                }
-                for pair in 0..GROUP / 8 {
-                    for v in 0..vectors {
+#[inline(always)]
+unsafe fn panel_of<S: Simd, const ROWS: usize, const T: usize, const GROUP: usize, const NARROW: bool>(
+    x: Input,
+    tiles: [Part; T],
+    first: usize,
+    group: usize,
+    sums: &mut [[[f32; TILE]; TILES]; PANEL],
+) {
+    let Input { x, sums: of_groups } = x;
+    let form = tiles[0].form;
+    // Vectors of a tile; those of all tiles are gone through together.
+    let vectors = TILE / S::LANES;
+    let group_bytes = form.group_bytes();
+    let code_bytes = form.code_bytes();
+    let codes_step = if NARROW || !tiles[0].unpacked { group_bytes } else { TILE * GROUP };
+    let groups = tiles[0].packed.len() / group_bytes;
+    unsafe {
+        let mut a = x.codes.as_ptr().add(first * x.columns + group * GROUP * ROWS);
+        let scales = x.scales.as_ptr().add(first * x.columns / SPAN);
+        let from = first * x.columns / GROUP + group * ROWS;
+        let mut shifts = of_groups.shifts.as_ptr().add(from);
+        let mut values = of_groups.values.as_ptr();
+        if form.offset {
+            values = values.add(from);
+        }
+        let mut codes = tiles.map(|tile| tile.codes);
+        let mut halves = tiles.map(|tile| tile.packed.as_ptr().add(code_bytes));
+        let mut totals = [[[S::splat(0.0); VECTORS]; T]; ROWS];
+        for number in group..group + groups {
+            let scales = scales.add(number * GROUP / SPAN * ROWS);
+            let mut dots = [[[S::splat_i32(0); VECTORS]; T]; ROWS];
+            for (i, dots) in dots.iter_mut().enumerate() {
+                *dots = [[S::splat_i32(*shifts.add(i)); VECTORS]; T];
+            }
+            for pair in 0..GROUP / 8 {
+                let mut u = [[[S::load_codes(codes[0]); 2]; VECTORS]; T];
+                for (u, codes) in u.iter_mut().zip(codes) {
+                    for (v, u) in u.iter_mut().enumerate().take(vectors) {
                         let at = v * 4 * S::LANES;
-                        let (low, high) = match NARROW {
-                            true => S::load_nibbles(codes.add(pair * 4 * TILE + at)),
+                        *u = match NARROW {
+                            true => S::load_nibbles(codes.add(pair * 4 * TILE + at)).into(),
                             false => {
-                                let u = codes.add(2 * pair * 4 * TILE + at);
-                                (S::load_codes(u), S::load_codes(u.add(4 * TILE)))
+                                let from = codes.add(2 * pair * 4 * TILE + at);
+                                [S::load_codes(from), S::load_codes(from.add(4 * TILE))]
                             }
                         };
-                        for (half, u) in [low, high].into_iter().enumerate() {
-                            for (i, dots) in dots.iter_mut().enumerate() {
-                                let four = a.add(((2 * pair + half) * ROWS + i) * 4).cast::<i32>().read_unaligned();
-                                dots[v] = S::dot4_codes(dots[v], u, four);
+                    }
+                }
+                for half in 0..2 {
+                    for (i, dots) in dots.iter_mut().enumerate() {
+                        let four = a.add(((2 * pair + half) * ROWS + i) * 4).cast::<i32>().read_unaligned();
+                        for (dots, u) in dots.iter_mut().zip(&u) {
+                            for (dot, u) in dots.iter_mut().zip(u).take(vectors) {
+                                *dot = S::dot4_codes(*dot, u[half], four);
                             }
                         }
                     }
                 }
+            }
+            for t in 0..T {
                 for v in 0..vectors {
-                    let scale = S::load_f16(halves.add(2 * v * S::LANES).cast());
+                    let scale = S::load_f16(halves[t].add(2 * v * S::LANES).cast());
                     for (i, (totals, dots)) in totals.iter_mut().zip(&dots).enumerate() {
                         let factor = S::mul(scale, S::splat(*scales.add(i)));
-                        totals[v] = S::fma(S::to_f32(dots[v]), factor, totals[v]);
+                        totals[t][v] = S::fma(S::to_f32(dots[t][v]), factor, totals[t][v]);
                     }
-                    if self.form.offset {
-                        let offset = S::load_f16(halves.add(2 * TILE + 2 * v * S::LANES).cast());
+                    if form.offset {
+                        let offset = S::load_f16(halves[t].add(2 * TILE + 2 * v * S::LANES).cast());
                         for (i, totals) in totals.iter_mut().enumerate() {
-                            totals[v] = S::fma(offset, S::splat(*a_sums.add(i)), totals[v]);
+                            totals[t][v] = S::fma(offset, S::splat(*values.add(i)), totals[t][v]);
                         }
                     }
                 }
-                a = a.add(GROUP * ROWS);
-                shifts = shifts.add(ROWS);
-                a_sums = a_sums.add(ROWS);
-                codes = codes.add(codes_step);
-                halves = halves.add(group_bytes);
             }
-            let unit = S::splat(self.unit);
-            for (sums, totals) in sums.iter_mut().zip(&totals) {
+            a = a.add(GROUP * ROWS);
+            shifts = shifts.add(ROWS);
+            values = values.wrapping_add(ROWS);
+            for t in 0..T {
+                codes[t] = codes[t].add(codes_step);
+                halves[t] = halves[t].wrapping_add(group_bytes);
+            }
+        }
+        for (sums, totals) in sums.iter_mut().zip(&totals) {
+            for (t, totals) in totals.iter().enumerate() {
+                let unit = S::splat(tiles[t].unit);
                 for (v, &total) in totals.iter().enumerate().take(vectors) {
-                    S::store(sums.as_mut_ptr().add(v * S::LANES), S::mul(total, unit));
+                    S::store(sums[t].as_mut_ptr().add(v * S::LANES), S::mul(total, unit));
                 }
             }
         }

@@ -135,11 +135,16 @@ impl Simd for Avx2 {
         unsafe { _mm256_cvtepi32_ps(v) }
     }
     #[inline(always)]
-    unsafe fn store_i8(out: *mut i8, v: Self::V) {
+    unsafe fn store_rounded(out: *mut i8, step: usize, v: Self::V) -> i32 {
         unsafe {
             let v = _mm256_cvtps_epi32(v);
             let words = _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256::<1>(v));
-            _mm_storel_epi64(out.cast(), _mm_packs_epi16(words, words));
+            let codes = _mm_packs_epi16(words, words);
+            out.cast::<i32>().write_unaligned(_mm_cvtsi128_si32(codes));
+            out.add(step).cast::<i32>().write_unaligned(_mm_extract_epi32::<1>(codes));
+            // Bytes that are added up are unsigned.
+            let sums = _mm_sad_epu8(_mm_xor_si128(codes, _mm_set1_epi8(-128)), _mm_setzero_si128());
+            _mm_cvtsi128_si32(sums) - 8 * 128
         }
     }
     #[inline(always)]

@@ -114,8 +114,17 @@ impl Simd for Avx512 {
         unsafe { _mm512_cvtepi32_ps(v) }
     }
     #[inline(always)]
-    unsafe fn store_i8(out: *mut i8, v: Self::V) {
-        unsafe { _mm_storeu_si128(out.cast(), _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v))) }
+    unsafe fn store_rounded(out: *mut i8, step: usize, v: Self::V) -> i32 {
+        unsafe {
+            let codes = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v));
+            out.cast::<i32>().write_unaligned(_mm_cvtsi128_si32(codes));
+            out.add(step).cast::<i32>().write_unaligned(_mm_extract_epi32::<1>(codes));
+            out.add(2 * step).cast::<i32>().write_unaligned(_mm_extract_epi32::<2>(codes));
+            out.add(3 * step).cast::<i32>().write_unaligned(_mm_extract_epi32::<3>(codes));
+            // Bytes that are added up are unsigned.
+            let sums = _mm_sad_epu8(_mm_xor_si128(codes, _mm_set1_epi8(-128)), _mm_setzero_si128());
+            _mm_cvtsi128_si32(_mm_add_epi32(sums, _mm_unpackhi_epi64(sums, sums))) - 16 * 128
+        }
     }
     #[inline(always)]
     unsafe fn store_bytes(out: *mut u8, four: [Self::V; 4]) {

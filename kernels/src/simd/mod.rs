@@ -81,8 +81,9 @@ pub(crate) trait Simd: Copy {
         unsafe { Self::dot4_codes(sum, Self::load_codes(u), a) }
     }
     unsafe fn to_f32(v: Self::I) -> Self::V;
-    /// Integral values from -128 to 127 as bytes.
-    unsafe fn store_i8(out: *mut i8, v: Self::V);
+    /// Rounds values from -128 to 127 to the nearest integers, even ones where two are as near, and stores them as bytes,
+    /// four together and the next four `step` bytes on. Returns their sum.
+    unsafe fn store_rounded(out: *mut i8, step: usize, v: Self::V) -> i32;
     /// Cuts values from 0 to 255 to integers, and stores for each lane those of the four vectors: LANES times four bytes.
     unsafe fn store_bytes(out: *mut u8, four: [Self::V; 4]);
 }

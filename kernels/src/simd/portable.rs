@@ -130,8 +130,12 @@ impl Simd for Portable {
         v.map(|x| x as f32)
     }
     #[inline(always)]
-    unsafe fn store_i8(out: *mut i8, v: Self::V) {
-        unsafe { out.cast::<[i8; 8]>().write_unaligned(v.map(|x| x as i8)) }
+    unsafe fn store_rounded(out: *mut i8, step: usize, v: Self::V) -> i32 {
+        let codes = v.map(|x| x.round_ties_even() as i8);
+        for (i, four) in codes.as_chunks::<4>().0.iter().enumerate() {
+            unsafe { out.add(i * step).cast::<[i8; 4]>().write_unaligned(*four) };
+        }
+        codes.iter().map(|code| i32::from(*code)).sum()
     }
     #[inline(always)]
     unsafe fn store_bytes(out: *mut u8, four: [Self::V; 4]) {
