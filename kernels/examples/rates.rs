@@ -65,12 +65,12 @@ fn main() {
         [(512, 9, 3, 64), (512, 14, 2, 64), (512, 12, 2, 128), (1, 12, 2, 128), (8, 12, 2, 128)]
     {
         let tokens = 8192;
-        let shape = Shape { heads, kv_heads, head_dim, scale: 1.0 / (head_dim as f32).sqrt() };
+        let shape = Shape::new(heads, kv_heads, head_dim);
         let (keys, values) = (floats(tokens * kv_heads * head_dim), floats(tokens * kv_heads * head_dim));
         let q = floats(rows * heads * head_dim);
         for kind in [KvType::I8, KvType::F16] {
             let mut kv = KvBlocks::new(kind, kv_heads, head_dim);
-            kv.append(&keys, &values);
+            kv.append(isa, &keys, &values);
             let seconds = best(|| drop(attention::attend(isa, shape, &q, &kv, Visible::All)));
             let operations = 4.0 * (rows * heads * head_dim * tokens) as f64;
             let unit = if kind == KvType::I8 { int8 } else { f32 };

@@ -89,31 +89,39 @@ pub enum Pairing {
 
 /// Rotates the first `2 · cos_row.len()` elements of every head of `x` (rows, heads, head_dim) in place.
 /// `cos` and `sin` are (rows, rotary_dim / 2).
-pub fn rotate(x: &mut [f32], cos: &[f32], sin: &[f32], rows: usize, head_dim: usize, pairing: Pairing) {
+pub fn rotate(isa: Isa, x: &mut [f32], cos: &[f32], sin: &[f32], rows: usize, head_dim: usize, pairing: Pairing) {
     assert_eq!(cos.len(), sin.len(), "lengths of cos and sin");
-    if rows == 0 {
+    let half = cos.len() / rows.max(1);
+    if half == 0 {
         return;
     }
-    let half = cos.len() / rows;
     assert!(2 * half <= head_dim, "rotary dimension within the head");
     let width = x.len() / rows;
-    x.par_chunks_mut(width).enumerate().with_min_len(16).for_each(|(row, x)| {
-        let (cos, sin) = (&cos[row * half..(row + 1) * half], &sin[row * half..(row + 1) * half]);
-        for head in x.chunks_exact_mut(head_dim) {
-            match pairing {
-                Pairing::HalfSplit => {
-                    let (first, second) = head.split_at_mut(half);
-                    for i in 0..half {
-                        (first[i], second[i]) =
-                            (first[i] * cos[i] - second[i] * sin[i], second[i] * cos[i] + first[i] * sin[i]);
-                    }
+    let rows = x.par_chunks_mut(width).zip(cos.par_chunks(half)).zip(sin.par_chunks(half)).with_min_len(16);
+    rows.for_each(|((x, cos), sin)| rotate_row(isa, x, cos, sin, head_dim, pairing));
+}
+
+kernel! {
+    fn rotate_row = rotate_body(x: &mut [f32], cos: &[f32], sin: &[f32], head_dim: usize, pairing: Pairing)
+}
+
+#[inline(always)]
+unsafe fn rotate_body<S: Simd>(x: &mut [f32], cos: &[f32], sin: &[f32], head_dim: usize, pairing: Pairing) {
+    let half = cos.len();
+    for head in x.chunks_exact_mut(head_dim) {
+        match pairing {
+            Pairing::HalfSplit => {
+                let (first, second) = head.split_at_mut(half);
+                for (((a, b), cos), sin) in first.iter_mut().zip(second).zip(cos).zip(sin) {
+                    (*a, *b) = (*a * cos - *b * sin, *b * cos + *a * sin);
                 }
-                Pairing::Interleaved => {
-                    for (i, [a, b]) in head[..2 * half].as_chunks_mut::<2>().0.iter_mut().enumerate() {
-                        (*a, *b) = (*a * cos[i] - *b * sin[i], *b * cos[i] + *a * sin[i]);
-                    }
+            }
+            Pairing::Interleaved => {
+                let pairs = head[..2 * half].as_chunks_mut::<2>().0;
+                for (([a, b], cos), sin) in pairs.iter_mut().zip(cos).zip(sin) {
+                    (*a, *b) = (*a * cos - *b * sin, *b * cos + *a * sin);
                 }
             }
         }
-    });
+    }
 }

@@ -30,10 +30,11 @@ impl Random {
 #[track_caller]
 fn assert_close(got: &[f32], expected: &[f64], tolerance: f64, what: &str) {
     assert_eq!(got.len(), expected.len(), "{what}: length");
-    let scale = expected.iter().fold(1e-30, |a: f64, b| a.max(b.abs()));
+    let scale = expected.iter().filter(|x| x.is_finite()).fold(1e-30, |a: f64, b| a.max(b.abs()));
     for (i, (&got, &expected)) in got.iter().zip(expected).enumerate() {
         let error = (f64::from(got) - expected).abs();
-        assert!(error <= tolerance * scale, "{what}: element {i} is {got}, expected {expected}");
+        let same = f64::from(got) == expected;
+        assert!(same || error <= tolerance * scale, "{what}: element {i} is {got}, expected {expected}");
     }
 }
 
@@ -125,9 +126,9 @@ fn cache(kind: KvType, shape: Shape, keys: &[f32], values: &[f32]) -> KvBlocks {
     // In uneven pieces, as a chunked prefill and then a decode append them.
     let row = shape.kv_heads * shape.head_dim;
     let mut at = 0;
-    for piece in [50, 1, 1, 77].into_iter().cycle() {
+    for piece in [50, 1, 1, 77, 300].into_iter().cycle() {
         let end = (at + piece * row).min(keys.len());
-        cache.append(&keys[at..end], &values[at..end]);
+        cache.append(Isa::current(), &keys[at..end], &values[at..end]);
         at = end;
         if at == keys.len() {
             break;
@@ -141,7 +142,7 @@ fn attention_of_every_shape() {
     let mut random = Random(4);
     let shapes = [(1, 1, 16), (4, 2, 24), (6, 2, 64), (9, 3, 64), (16, 1, 128), (2, 2, 80), (8, 1, 256)];
     for (heads, kv_heads, head_dim) in shapes {
-        let shape = Shape { heads, kv_heads, head_dim, scale: 1.0 / (head_dim as f32).sqrt() };
+        let shape = Shape::new(heads, kv_heads, head_dim);
         for (rows, tokens) in [(1, 1), (1, 63), (3, 64), (5, 65), (40, 40), (33, 300), (1, 1100)] {
             let q: Vec<f32> = random.vec(rows * heads * head_dim).iter().map(|x| 4.0 * x).collect();
             let keys = random.vec(tokens * kv_heads * head_dim);
@@ -163,9 +164,42 @@ fn attention_of_every_shape() {
 }
 
 #[test]
+fn windows_and_soft_caps() {
+    let mut random = Random(15);
+    for (heads, kv_heads, head_dim) in [(6, 2, 64), (2, 1, 24)] {
+        for (rows, tokens, window) in
+            [(1, 1, 1), (40, 40, 7), (70, 300, 64), (33, 1100, 500), (3, 200, 1000), (5, 65, 1)]
+        {
+            let q: Vec<f32> = random.vec(rows * heads * head_dim).iter().map(|x| 4.0 * x).collect();
+            let keys = random.vec(tokens * kv_heads * head_dim);
+            let values = random.vec(tokens * kv_heads * head_dim);
+            // Branches behind a prefix are at positions of their own; the last sees nothing of it.
+            let at: Vec<usize> =
+                (0..rows).map(|row| tokens + row * 37 % 90 + if row == 4 { window } else { 0 }).collect();
+            let shape = Shape { window: Some(window), ..Shape::new(heads, kv_heads, head_dim) };
+            let capped = Shape { softcap: Some(1.5), ..shape };
+            for visible in [Visible::Causal { first: tokens - rows }, Visible::Behind { at: &at }] {
+                for (shape, kind, tolerance) in
+                    [(shape, KvType::F32, 3e-6), (shape, KvType::I8, 3e-2), (capped, KvType::F32, 3e-6)]
+                {
+                    let (expected, expected_lse) = reference::attention(shape, &q, &keys, &values, visible);
+                    let cache = cache(kind, shape, &keys, &values);
+                    for isa in Isa::available() {
+                        let what = format!("{shape:?} {rows} rows, {tokens} tokens, {visible:?}, {kind:?}, {isa}");
+                        let got = attention::attend(isa, shape, &q, &cache, visible);
+                        assert_close(&got.out, &expected, tolerance, &what);
+                        assert_close(&got.lse, &expected_lse, tolerance, &what);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn attention_at_long_distances() {
     let mut random = Random(5);
-    let shape = Shape { heads: 2, kv_heads: 1, head_dim: 64, scale: 0.125 };
+    let shape = Shape::new(2, 1, 64);
     let tokens = 70_001;
     let (q, keys, values) = (random.vec(3 * 128), random.vec(tokens * 64), random.vec(tokens * 64));
     let visible = Visible::Causal { first: tokens - 3 };
@@ -179,11 +213,11 @@ fn attention_at_long_distances() {
 #[test]
 fn disjoint_keys_merge_to_the_whole() {
     // The test vector of methods.md §6.2.
-    let shape = Shape { heads: 1, kv_heads: 1, head_dim: 2, scale: 0.5f32.sqrt() };
+    let shape = Shape::new(1, 1, 2);
     let (keys, values) = ([1.0, 0.0, 0.0, 1.0, 1.0, 1.0, -1.0, 2.0], [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]);
     let of = |range: std::ops::Range<usize>| {
         let mut cache = KvBlocks::new(KvType::F32, 1, 2);
-        cache.append(&keys[range.clone()], &values[range]);
+        cache.append(Isa::current(), &keys[range.clone()], &values[range]);
         attention::attend(Isa::current(), shape, &[1.0, 0.5], &cache, Visible::All)
     };
     let (mut prefix, suffix, whole) = (of(0..4), of(4..8), of(0..8));
@@ -207,7 +241,7 @@ fn disjoint_keys_merge_to_the_whole() {
 #[test]
 fn a_truncated_cache_is_the_shorter_cache() {
     let mut random = Random(6);
-    let shape = Shape { heads: 4, kv_heads: 2, head_dim: 32, scale: 0.2 };
+    let shape = Shape { scale: 0.2, ..Shape::new(4, 2, 32) };
     let (keys, values, q) = (random.vec(200 * 64), random.vec(200 * 64), random.vec(128));
     for len in [1, 64, 100, 128, 199] {
         let mut long = cache(KvType::F16, shape, &keys, &values);
@@ -216,7 +250,7 @@ fn a_truncated_cache_is_the_shorter_cache() {
         let attend = |cache: &KvBlocks| attention::attend(Isa::current(), shape, &q, cache, Visible::All);
         assert_eq!(attend(&long), attend(&short), "{len} tokens");
         // What is appended after a truncation replaces what was there.
-        long.append(&keys[len * 64..], &values[len * 64..]);
+        long.append(Isa::current(), &keys[len * 64..], &values[len * 64..]);
         assert_eq!(attend(&long), attend(&cache(KvType::F16, shape, &keys, &values)), "{len} tokens and the rest");
     }
 }
@@ -272,12 +306,12 @@ fn rotation_in_both_pairings() {
     ];
     for (pairing, expected) in expected {
         let mut got = x.clone();
-        elementwise::rotate(&mut got, &cos, &sin, 1, 8, pairing);
+        elementwise::rotate(Isa::current(), &mut got, &cos, &sin, 1, 8, pairing);
         assert_close(&got, &expected, 1e-6, &format!("{pairing:?}"));
     }
     // Only the first elements of a wider head turn.
     let mut got = [x.clone(), vec![9.0, 10.0]].concat();
-    elementwise::rotate(&mut got, &cos, &sin, 1, 10, Pairing::HalfSplit);
+    elementwise::rotate(Isa::current(), &mut got, &cos, &sin, 1, 10, Pairing::HalfSplit);
     assert_close(&got[..8], &expected[0].1, 1e-6, "partial rotation");
     assert_eq!(got[8..], [9.0, 10.0]);
 }
@@ -326,7 +360,7 @@ fn activations_round_to_half_a_step() {
 #[test]
 fn rounded_keys_may_have_much_in_common() {
     let mut random = Random(13);
-    let shape = Shape { heads: 14, kv_heads: 2, head_dim: 64, scale: 0.125 };
+    let shape = Shape::new(14, 2, 64);
     let tokens = 300;
     let mut keys = random.vec(tokens * 128);
     for key in keys.chunks_exact_mut(64) {

@@ -3,7 +3,7 @@
 pub use ronbun_kernels::attention::{KvType, Shape};
 use ronbun_kernels::{
     Isa,
-    attention::{self as kernel, KvBlocks, Partial, Visible},
+    attention::{self as kernel, KvBlocks, Visible},
 };
 
 use rayon::prelude::*;
@@ -49,41 +49,49 @@ pub struct Tail<'a> {
 /// Appends the tails' keys and values of one layer, `k` and `v` (rows of all tails, kv_heads, head_dim), keys already
 /// rotated.
 pub fn append(layer: usize, k: &[f32], v: &[f32], tails: &mut [Tail]) {
+    let isa = Isa::current();
     let rows: usize = tails.iter().map(|tail| tail.rows).sum();
     let width = k.len() / rows.max(1);
-    let mut first = 0;
-    for tail in tails {
-        let part = first * width..(first + tail.rows) * width;
-        tail.cache.layers[layer].append(&k[part.clone()], &v[part]);
-        first += tail.rows;
-    }
+    let (k, v) = (split(k, width, tails), split(v, width, tails));
+    let tails = tails.par_iter_mut().zip(k).zip(v);
+    tails.for_each(|((tail, k), v)| tail.cache.layers[layer].append(isa, k, v));
+}
+
+/// Each tail's rows of `x`, of `width` elements each.
+fn split<'a>(mut x: &'a [f32], width: usize, tails: &[Tail]) -> Vec<&'a [f32]> {
+    let mut take = |tail: &Tail| {
+        let (own, rest) = x.split_at(tail.rows * width);
+        x = rest;
+        own
+    };
+    tails.iter().map(&mut take).collect()
+}
+
+/// As [`split`], to be written to.
+fn split_mut<'a>(mut x: &'a mut [f32], width: usize, tails: &[Tail]) -> Vec<&'a mut [f32]> {
+    let mut take = |tail: &Tail| {
+        let (own, rest) = std::mem::take(&mut x).split_at_mut(tail.rows * width);
+        x = rest;
+        own
+    };
+    tails.iter().map(&mut take).collect()
 }
 
 /// Attends from `q` (rows of all tails, heads, head_dim), rotated, whose keys were appended: each row sees the whole prefix
-/// and its own tail up to itself. Returns (rows, heads, head_dim).
-pub fn attend(shape: Shape, layer: usize, q: &[f32], prefix: Option<&KvCache>, tails: &[Tail]) -> Vec<f32> {
+/// and its own tail up to itself, or as much of both as a window leaves. Fills `out` (rows, heads, head_dim).
+pub fn attend(shape: Shape, layer: usize, q: &[f32], prefix: Option<&KvCache>, tails: &[Tail], out: &mut [f32]) {
     let isa = Isa::current();
-    let q_row = shape.heads * shape.head_dim;
-    let starts = tails.iter().scan(0, |next, tail| {
-        *next += tail.rows;
-        Some(*next - tail.rows)
-    });
-    let starts: Vec<usize> = starts.collect();
-    let own = |(tail, &start): (&Tail, &usize)| {
+    let width = shape.heads * shape.head_dim;
+    let mut lse = vec![0f32; q.len() / shape.head_dim];
+    let parts = tails.par_iter().zip(split(q, width, tails));
+    let parts = parts.zip(split_mut(out, width, tails)).zip(split_mut(&mut lse, shape.heads, tails));
+    parts.for_each(|(((tail, q), out), lse)| {
         let kv = &tail.cache.layers[layer];
-        let q = &q[start * q_row..(start + tail.rows) * q_row];
-        kernel::attend(isa, shape, q, kv, Visible::Causal { first: kv.len() - tail.rows })
-    };
-    let mut parts: Vec<Partial> = tails.par_iter().zip(&starts).map(own).collect();
-    let mut whole = match parts.len() {
-        1 => parts.remove(0),
-        _ => Partial {
-            out: parts.iter().map(|part| part.out.as_slice()).collect::<Vec<_>>().concat(),
-            lse: parts.iter().map(|part| part.lse.as_slice()).collect::<Vec<_>>().concat(),
-        },
-    };
-    if let Some(prefix) = prefix.filter(|prefix| !prefix.is_empty()) {
-        whole.merge(&kernel::attend(isa, shape, q, &prefix.layers[layer], Visible::All));
-    }
-    whole.out
+        kernel::attend_into(isa, shape, q, kv, Visible::Causal { first: kv.len() - tail.rows }, out, lse);
+    });
+    let Some(prefix) = prefix.filter(|prefix| !prefix.is_empty()) else { return };
+    let own = |tail: &Tail| tail.cache.layers[layer].len() - tail.rows..tail.cache.layers[layer].len();
+    let at: Vec<usize> = tails.iter().flat_map(own).map(|position| prefix.len() + position).collect();
+    let behind = kernel::attend(isa, shape, q, &prefix.layers[layer], Visible::Behind { at: &at });
+    kernel::merge(out, &mut lse, &behind);
 }

@@ -2,7 +2,7 @@
 
 use super::{
     Checkpoint, Config, Family, PackedCache, PackedWeights, Profile, Stage, internal,
-    ops::{self, Linear, RmsNorm},
+    ops::{self, Input, Linear, RmsNorm},
 };
 use crate::{
     Error, Kind, Result,
@@ -33,6 +33,36 @@ struct Layer {
     gate_proj: Linear,
     up_proj: Linear,
     down_proj: Linear,
+}
+
+/// Room for what a layer computes, (rows, width) each: used by one layer after the other.
+struct Room {
+    normed: Tensor,
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    attended: Tensor,
+    /// What attention or the MLP adds to the residual stream.
+    hidden: Tensor,
+    gate: Tensor,
+    up: Tensor,
+}
+
+impl Room {
+    /// All layers are of the same shape.
+    fn new(layer: &Layer, rows: usize) -> Result<Room> {
+        let empty = |linear: &Linear| ops::empty(rows, linear.outputs());
+        Ok(Room {
+            normed: empty(&layer.o_proj)?,
+            q: empty(&layer.q_proj)?,
+            k: empty(&layer.k_proj)?,
+            v: empty(&layer.v_proj)?,
+            attended: empty(&layer.q_proj)?,
+            hidden: empty(&layer.o_proj)?,
+            gate: empty(&layer.gate_proj)?,
+            up: empty(&layer.up_proj)?,
+        })
+    }
 }
 
 /// Cosines and sines, each (rows, pairs).
@@ -117,69 +147,77 @@ impl Decoder {
 
         let profile = &self.profile;
         let x = profile.time(Stage::Embedding, || self.embed_tokens.rows(&ids))?; // (rows, hidden)
+        let Some(first) = self.layers.first() else { return Ok(x) };
+        let room = Room::new(first, ids.len())?;
         for (number, layer) in self.layers.iter().enumerate() {
-            let normed = profile.time(Stage::Elementwise, || layer.input_layernorm.forward(&x))?;
+            profile.time(Stage::Elementwise, || layer.input_layernorm.forward(&x, &room.normed))?;
+            let normed = Input::new(&room.normed);
+            self.append(number, layer, &normed, &table, &mut tails, &room)?;
             if !output && number + 1 == self.layers.len() {
-                self.append(number, layer, &normed, &table, &mut tails)?;
                 break;
             }
-            let attended = self.attend(number, layer, &normed, &table, prefix, &mut tails)?;
-            let attended = self.linear(&layer.o_proj, &attended)?;
-            profile.time(Stage::Elementwise, || ops::add(&x, &attended))?;
-            let normed = profile.time(Stage::Elementwise, || layer.post_attention_layernorm.forward(&x))?;
-            let (gate, up) = (self.linear(&layer.gate_proj, &normed)?, self.linear(&layer.up_proj, &normed)?);
-            profile.time(Stage::Elementwise, || ops::silu_mul(&gate, &up))?;
-            let down = self.linear(&layer.down_proj, &gate)?;
-            profile.time(Stage::Elementwise, || ops::add(&x, &down))?;
+            self.attend(number, layer, &normed, &table, prefix, &tails, &room)?;
+            self.linear(&layer.o_proj, &Input::new(&room.attended), &room.hidden)?;
+            profile.time(Stage::Elementwise, || ops::add(&x, &room.hidden))?;
+            profile.time(Stage::Elementwise, || layer.post_attention_layernorm.forward(&x, &room.normed))?;
+            let normed = Input::new(&room.normed);
+            self.linear(&layer.gate_proj, &normed, &room.gate)?;
+            self.linear(&layer.up_proj, &normed, &room.up)?;
+            profile.time(Stage::Elementwise, || ops::silu_mul(&room.gate, &room.up))?;
+            self.linear(&layer.down_proj, &Input::new(&room.gate), &room.hidden)?;
+            profile.time(Stage::Elementwise, || ops::add(&x, &room.hidden))?;
         }
         Ok(x)
     }
 
-    fn linear(&self, linear: &Linear, x: &Tensor) -> Result<Tensor> {
-        self.profile.time(Stage::Linears, || linear.forward(x))
+    fn linear(&self, linear: &Linear, x: &Input, y: &Tensor) -> Result<()> {
+        self.profile.time(Stage::Linears, || linear.forward(x, y))
     }
 
-    /// (rows, hidden) → (rows, heads · head_dim)
+    /// Fills `room.attended` with what the rows' queries find.
+    #[allow(clippy::too_many_arguments)]
     fn attend(
         &self,
         number: usize,
         layer: &Layer,
-        x: &Tensor,
+        x: &Input,
         table: &Table,
         prefix: Option<&KvCache>,
-        tails: &mut [Tail],
-    ) -> Result<Tensor> {
+        tails: &[Tail],
+        room: &Room,
+    ) -> Result<()> {
         let Config { num_attention_heads, num_key_value_heads, head_dim, .. } = self.config;
-        let rows = x.dim(0).map_err(internal)?;
-        let q = self.rotated(&layer.q_proj, x, table)?;
-        self.append(number, layer, x, table, tails)?;
-        let shape = Shape {
-            heads: num_attention_heads,
-            kv_heads: num_key_value_heads,
-            head_dim,
-            scale: 1.0 / (head_dim as f32).sqrt(),
-        };
+        self.rotated(&layer.q_proj, x, table, &room.q)?;
+        let shape = Shape::new(num_attention_heads, num_key_value_heads, head_dim);
         self.profile.time(Stage::Attention, || {
-            let attended = ops::with_slice(&q, |q| attention::attend(shape, number, q, prefix, tails))?;
-            ops::tensor(attended, (rows, num_attention_heads * head_dim))
+            ops::with_slice(&room.q, |q| {
+                ops::fill(&room.attended, |out| attention::attend(shape, number, q, prefix, tails, out))
+            })?
         })
     }
 
     /// Puts the rows' keys, rotated, and values into their caches.
-    fn append(&self, number: usize, layer: &Layer, x: &Tensor, table: &Table, tails: &mut [Tail]) -> Result<()> {
-        let k = self.rotated(&layer.k_proj, x, table)?;
-        let v = self.linear(&layer.v_proj, x)?;
+    fn append(
+        &self,
+        number: usize,
+        layer: &Layer,
+        x: &Input,
+        table: &Table,
+        tails: &mut [Tail],
+        room: &Room,
+    ) -> Result<()> {
+        self.rotated(&layer.k_proj, x, table, &room.k)?;
+        self.linear(&layer.v_proj, x, &room.v)?;
         self.profile.time(Stage::Cache, || {
-            ops::with_slice(&k, |k| ops::with_slice(&v, |v| attention::append(number, k, v, tails)))?
+            ops::with_slice(&room.k, |k| ops::with_slice(&room.v, |v| attention::append(number, k, v, tails)))?
         })
     }
 
-    /// Queries or keys with their positions' rotation: (rows, heads · head_dim).
-    fn rotated(&self, projection: &Linear, x: &Tensor, (cos, sin): &Table) -> Result<Tensor> {
-        let projected = self.linear(projection, x)?;
+    /// Queries or keys with their positions' rotation: `y` (rows, heads · head_dim).
+    fn rotated(&self, projection: &Linear, x: &Input, (cos, sin): &Table, y: &Tensor) -> Result<()> {
+        self.linear(projection, x, y)?;
         let Config { head_dim, pairing, .. } = self.config;
-        self.profile.time(Stage::Cache, || ops::rotate(&projected, cos, sin, head_dim, pairing))?;
-        Ok(projected)
+        self.profile.time(Stage::Cache, || ops::rotate(y, cos, sin, head_dim, pairing))
     }
 
     /// Logits of some rows of [`Self::forward`]'s result: for each its (vocabulary).
@@ -187,7 +225,12 @@ impl Decoder {
         let rows: Vec<u32> = rows.iter().map(|&row| row as u32).collect();
         let index = Tensor::new(rows.as_slice(), hidden.device()).map_err(internal)?;
         let chosen = hidden.index_select(&index, 0).map_err(internal)?;
-        let logits = self.profile.time(Stage::Head, || self.lm_head.forward(&self.norm.forward(&chosen)?))?;
+        let logits = ops::empty(rows.len(), self.lm_head.outputs())?;
+        self.profile.time(Stage::Head, || {
+            let normed = ops::empty(rows.len(), self.config.hidden_size)?;
+            self.norm.forward(&chosen, &normed)?;
+            self.lm_head.forward(&Input::new(&normed), &logits)
+        })?;
         let logits: Vec<Vec<f32>> = logits.to_vec2().map_err(internal)?;
         if logits.iter().any(|row| row.iter().any(|logit| logit.is_nan())) {
             let problem = "computes what is no number; its weights may be damaged";

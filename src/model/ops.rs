@@ -2,13 +2,14 @@
 
 use super::internal;
 use crate::Result;
-use candle_core::{CpuStorage, Device, InplaceOp1, InplaceOp2, Layout, Storage, Tensor};
+use candle_core::{CpuStorage, DType, Device, InplaceOp1, InplaceOp2, Layout, Storage, Tensor};
 use ronbun_kernels::{
     Isa,
     elementwise::{self, Pairing},
     linear,
     packed::{self, Activations, Packed},
 };
+use std::cell::OnceCell;
 
 use super::{TensorView, packed::PackedView};
 
@@ -49,22 +50,23 @@ impl Linear {
         linear::Weights { kind: self.view.kind, bytes: self.view.bytes(), rows, columns }
     }
 
-    /// (rows, inputs) → (rows, outputs)
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let rows = x.dim(0).map_err(internal)?;
+    /// (rows, inputs) → `y` (rows, outputs)
+    pub fn forward(&self, x: &Input, y: &Tensor) -> Result<()> {
         let weights = self.weights();
-        let mut y = vec![0f32; rows * weights.rows];
         let (isa, bias) = (Isa::current(), self.bias.as_deref());
-        with_slice(x, |x| match &self.packed {
+        match &self.packed {
             Some(packed) => {
-                let x = Activations::new(isa, x, weights.columns, weights.kind);
                 let linear::Weights { kind, rows, columns, .. } = weights;
                 let packed = Packed { kind, bytes: packed.bytes(), rows, columns };
-                packed::linear(isa, &x, packed, bias, &mut y);
+                let x = x.rounded(columns)?;
+                fill(y, |y| packed::linear(isa, x, packed, bias, y))
             }
-            None => linear::linear(isa, x, weights, bias, &mut y),
-        })?;
-        tensor(y, (rows, weights.rows))
+            None => with_slice(x.tensor, |x| fill(y, |y| linear::linear(isa, x, weights, bias, y)))?,
+        }
+    }
+
+    pub fn outputs(&self) -> usize {
+        self.view.shape[0]
     }
 
     /// The matrix's rows `ids`, which are all below its number of rows: (ids, inputs).
@@ -76,6 +78,26 @@ impl Linear {
     }
 }
 
+/// What linears are given: (rows, inputs), rounded once for all of them that multiply in integers.
+pub struct Input<'a> {
+    tensor: &'a Tensor,
+    rounded: OnceCell<Activations>,
+}
+
+impl<'a> Input<'a> {
+    pub fn new(tensor: &'a Tensor) -> Input<'a> {
+        Input { tensor, rounded: OnceCell::new() }
+    }
+
+    fn rounded(&self, columns: usize) -> Result<&Activations> {
+        if let Some(rounded) = self.rounded.get() {
+            return Ok(rounded);
+        }
+        let rounded = with_slice(self.tensor, |x| Activations::new(Isa::current(), x, columns))?;
+        Ok(self.rounded.get_or_init(|| rounded))
+    }
+}
+
 /// Root-mean-square norm of each row.
 #[derive(Debug, Clone)]
 pub struct RmsNorm {
@@ -84,12 +106,20 @@ pub struct RmsNorm {
 }
 
 impl RmsNorm {
-    pub fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        let (rows, width) = x.dims2().map_err(internal)?;
-        let mut y = vec![0f32; rows * width];
-        with_slice(x, |x| elementwise::rms_norm(Isa::current(), x, &self.weight, self.eps, &mut y))?;
-        tensor(y, (rows, width))
+    /// (rows, hidden) → `y`, of the same shape
+    pub fn forward(&self, x: &Tensor, y: &Tensor) -> Result<()> {
+        with_slice(x, |x| fill(y, |y| elementwise::rms_norm(Isa::current(), x, &self.weight, self.eps, y)))?
     }
+}
+
+/// Lets a kernel write a tensor's elements.
+pub fn fill(y: &Tensor, kernel: impl Fn(&mut [f32])) -> Result<()> {
+    y.inplace_op1(&Alone(kernel)).map_err(internal)
+}
+
+/// A tensor to be filled.
+pub fn empty(rows: usize, width: usize) -> Result<Tensor> {
+    Tensor::zeros((rows, width), DType::F32, &Device::Cpu).map_err(internal)
 }
 
 /// A kernel that changes the first of two tensors of the same shape.
@@ -150,6 +180,5 @@ pub fn add(x: &Tensor, y: &Tensor) -> Result<()> {
 /// Rotates queries or keys (rows, heads · head_dim) by their positions; see [`elementwise::rotate`].
 pub fn rotate(x: &Tensor, cos: &[f32], sin: &[f32], head_dim: usize, pairing: Pairing) -> Result<()> {
     let rows = x.dim(0).map_err(internal)?;
-    let kernel = |x: &mut [f32]| elementwise::rotate(x, cos, sin, rows, head_dim, pairing);
-    x.inplace_op1(&Alone(kernel)).map_err(internal)
+    fill(x, |x| elementwise::rotate(Isa::current(), x, cos, sin, rows, head_dim, pairing))
 }

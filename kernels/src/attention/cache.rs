@@ -1,8 +1,12 @@
 //! Keys and values of one sequence in one layer, in blocks of [`BLOCK`] tokens.
 
 use super::{BLOCK, rounded::Rounded};
-use crate::simd::Simd;
+use crate::{
+    Isa,
+    simd::{Simd, kernel},
+};
 use half::f16;
+use rayon::prelude::*;
 
 /// How keys and values are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -65,18 +69,76 @@ pub(super) enum Block {
 #[derive(Debug, Clone)]
 pub struct KvBlocks {
     kind: KvType,
-    pub(super) kv_heads: usize,
-    pub(super) head_dim: usize,
+    pub(super) layout: Layout,
     pub(super) len: usize,
     pub(super) blocks: Vec<Block>,
+}
+
+/// Where things are in a block that is not rounded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Layout {
+    pub(super) kv_heads: usize,
+    pub(super) head_dim: usize,
 }
 
 /// Rows of values are padded to this many elements.
 const PAD: usize = 16;
 
+impl Layout {
+    pub(super) fn value_dim(self) -> usize {
+        self.head_dim.next_multiple_of(PAD)
+    }
+
+    pub(super) fn keys_at(self, kv_head: usize) -> usize {
+        kv_head * self.head_dim * BLOCK
+    }
+
+    pub(super) fn values_at(self, kv_head: usize) -> usize {
+        self.kv_heads * self.head_dim * BLOCK + kv_head * BLOCK * self.value_dim()
+    }
+
+    fn block_len(self) -> usize {
+        self.kv_heads * BLOCK * (self.head_dim + self.value_dim())
+    }
+
+    /// Elements of a token's keys or values.
+    fn row(self) -> usize {
+        self.kv_heads * self.head_dim
+    }
+
+    /// Puts a token's keys and values into a block.
+    #[inline(always)]
+    fn put(self, block: &mut Values, slot: usize, k: &[f32], v: &[f32]) {
+        for head in 0..self.kv_heads {
+            let (keys_at, values_at) = (self.keys_at(head) + slot, self.values_at(head) + slot * self.value_dim());
+            for i in 0..self.head_dim {
+                block.set(keys_at + i * BLOCK, k[head * self.head_dim + i]);
+                block.set(values_at + i, v[head * self.head_dim + i]);
+            }
+        }
+    }
+
+    /// Each head's keys and values of a block in f32.
+    fn heads(self, block: &[f32]) -> impl Iterator<Item = (&[f32], &[f32])> {
+        (0..self.kv_heads).map(move |head| {
+            let keys = &block[self.keys_at(head)..][..self.head_dim * BLOCK];
+            (keys, &block[self.values_at(head)..][..BLOCK * self.value_dim()])
+        })
+    }
+}
+
+kernel! {
+    fn round_block = round_block_body(layout: Layout, block: &[f32]) -> Rounded
+}
+
+#[inline(always)]
+unsafe fn round_block_body<S: Simd>(layout: Layout, block: &[f32]) -> Rounded {
+    Rounded::new(layout.head_dim, layout.heads(block))
+}
+
 impl KvBlocks {
     pub fn new(kind: KvType, kv_heads: usize, head_dim: usize) -> Self {
-        KvBlocks { kind, kv_heads, head_dim, len: 0, blocks: Vec::new() }
+        KvBlocks { kind, layout: Layout { kv_heads, head_dim }, len: 0, blocks: Vec::new() }
     }
 
     /// Tokens held.
@@ -88,26 +150,15 @@ impl KvBlocks {
         self.len == 0
     }
 
-    pub(super) fn value_dim(&self) -> usize {
-        self.head_dim.next_multiple_of(PAD)
-    }
-
-    pub(super) fn keys_at(&self, kv_head: usize) -> usize {
-        kv_head * self.head_dim * BLOCK
-    }
-
-    pub(super) fn values_at(&self, kv_head: usize) -> usize {
-        self.kv_heads * self.head_dim * BLOCK + kv_head * BLOCK * self.value_dim()
-    }
-
-    fn block_len(&self) -> usize {
-        self.kv_heads * BLOCK * (self.head_dim + self.value_dim())
+    /// Whether full blocks are kept as bytes.
+    pub(super) fn rounds(&self) -> bool {
+        self.kind == KvType::I8
     }
 
     /// Bytes that `tokens` tokens take.
     pub fn bytes_for(kind: KvType, kv_heads: usize, head_dim: usize, tokens: usize) -> usize {
         let blocks = tokens.div_ceil(BLOCK);
-        let elements = KvBlocks::new(kind, kv_heads, head_dim).block_len();
+        let elements = Layout { kv_heads, head_dim }.block_len();
         match kind {
             KvType::F32 => blocks * elements * 4,
             KvType::F16 => blocks * elements * 2,
@@ -119,44 +170,60 @@ impl KvBlocks {
     }
 
     /// Adds tokens: `keys` and `values` are (tokens, kv_heads, head_dim), keys already rotated.
-    pub fn append(&mut self, keys: &[f32], values: &[f32]) {
-        let row = self.kv_heads * self.head_dim;
+    pub fn append(&mut self, isa: Isa, keys: &[f32], values: &[f32]) {
+        let row = self.layout.row();
         assert_eq!(keys.len(), values.len(), "as many keys as values");
         assert!(keys.len().is_multiple_of(row), "whole tokens");
+        // Token by token up to the end of a block that is rounded, then such blocks whole, side by side, then what is left.
+        let tokens = keys.len() / row;
+        let single = match self.rounds() {
+            true => (self.len.next_multiple_of(BLOCK).max(BLOCK) - self.len).min(tokens),
+            false => tokens,
+        };
+        let whole = (tokens - single) / BLOCK * BLOCK;
+        self.append_tokens(isa, &keys[..single * row], &values[..single * row]);
+        let blocks = single * row..(single + whole) * row;
+        self.append_blocks(isa, &keys[blocks.clone()], &values[blocks]);
+        self.append_tokens(isa, &keys[(single + whole) * row..], &values[(single + whole) * row..]);
+    }
+
+    fn append_tokens(&mut self, isa: Isa, keys: &[f32], values: &[f32]) {
+        let row = self.layout.row();
         for (k, v) in keys.chunks_exact(row).zip(values.chunks_exact(row)) {
-            self.append_token(k, v);
-            if self.kind == KvType::I8 && self.len.is_multiple_of(BLOCK) && self.len > BLOCK {
-                self.round_last();
+            let (slot, number) = (self.len % BLOCK, self.len / BLOCK);
+            if number == self.blocks.len() {
+                self.blocks.push(Block::Exact(Values::zeros(self.kind, self.layout.block_len())));
+            }
+            let Block::Exact(block) = &mut self.blocks[number] else { unreachable!("only full blocks are rounded") };
+            self.layout.put(block, slot, k, v);
+            self.len += 1;
+            if self.rounds() && self.len.is_multiple_of(BLOCK) && self.len > BLOCK {
+                self.round_last(isa);
             }
         }
     }
 
-    fn append_token(&mut self, k: &[f32], v: &[f32]) {
-        let (head_dim, value_dim) = (self.head_dim, self.value_dim());
-        let (slot, number) = (self.len % BLOCK, self.len / BLOCK);
-        if number == self.blocks.len() {
-            self.blocks.push(Block::Exact(Values::zeros(self.kind, self.block_len())));
-        }
-        let places: Vec<_> = (0..self.kv_heads).map(|head| (self.keys_at(head), self.values_at(head))).collect();
-        let Block::Exact(block) = &mut self.blocks[number] else { unreachable!("only full blocks are rounded") };
-        for (head, (keys_at, values_at)) in places.into_iter().enumerate() {
-            for i in 0..head_dim {
-                block.set(keys_at + i * BLOCK + slot, k[head * head_dim + i]);
-                block.set(values_at + slot * value_dim + i, v[head * head_dim + i]);
+    /// Whole blocks, of which none is the first.
+    fn append_blocks(&mut self, isa: Isa, keys: &[f32], values: &[f32]) {
+        let layout = self.layout;
+        let size = BLOCK * layout.row();
+        let block = |(keys, values): (&[f32], &[f32])| {
+            let mut block = Values::zeros(KvType::F32, layout.block_len());
+            let tokens = keys.chunks_exact(layout.row()).zip(values.chunks_exact(layout.row()));
+            tokens.enumerate().for_each(|(slot, (k, v))| layout.put(&mut block, slot, k, v));
+            match &block {
+                Values::F32(block) => Block::Rounded(round_block(isa, layout, block)),
+                Values::F16(_) => unreachable!("made in f32"),
             }
-        }
-        self.len += 1;
+        };
+        let blocks: Vec<Block> = keys.par_chunks_exact(size).zip(values.par_chunks_exact(size)).map(block).collect();
+        self.len += blocks.len() * BLOCK;
+        self.blocks.extend(blocks);
     }
 
-    fn round_last(&mut self) {
+    fn round_last(&mut self, isa: Isa) {
         let Some(Block::Exact(Values::F32(exact))) = self.blocks.last() else { return };
-        let heads = (0..self.kv_heads).map(|head| {
-            (
-                &exact[self.keys_at(head)..][..self.head_dim * BLOCK],
-                &exact[self.values_at(head)..][..BLOCK * self.value_dim()],
-            )
-        });
-        let rounded = Rounded::new(self.head_dim, heads);
+        let rounded = round_block(isa, self.layout, exact);
         self.blocks.pop();
         self.blocks.push(Block::Rounded(rounded));
     }

@@ -6,13 +6,27 @@ use crate::{
     simd::{self, Simd},
 };
 
-/// Attention of a task's queries over those of its blocks that are not rounded.
+/// Attention of a task's queries over those of its blocks that are not rounded; `None` if all are.
 #[inline(always)]
-pub(super) unsafe fn attend<S: Simd>(shape: Shape, q: &[f32], kv: &KvBlocks, visible: Visible, task: Task) -> Partial {
-    let Shape { heads, kv_heads, head_dim, scale } = shape;
+pub(super) unsafe fn attend<S: Simd>(
+    shape: Shape,
+    q: &[f32],
+    kv: &KvBlocks,
+    visible: Visible,
+    task: Task,
+) -> Option<Partial> {
+    let Shape { heads, kv_heads, head_dim, scale, window, softcap } = shape;
+    let mut blocks = task
+        .seen_blocks(kv, visible, window)
+        .filter_map(|number| match &kv.blocks[number] {
+            Block::Exact(kept) => Some((number, kept)),
+            Block::Rounded(_) => None,
+        })
+        .peekable();
+    blocks.peek()?;
     let group = heads / kv_heads;
     let rows = task.rows * group;
-    let value_dim = kv.value_dim();
+    let value_dim = kv.layout.value_dim();
     // (rows, head_dim), scaled
     let mut queries = vec![0f32; rows * head_dim];
     for row in 0..task.rows {
@@ -29,13 +43,11 @@ pub(super) unsafe fn attend<S: Simd>(shape: Shape, q: &[f32], kv: &KvBlocks, vis
     let mut top = vec![f32::NEG_INFINITY; rows];
     let mut sum = vec![0f32; rows];
 
-    let seen_by_last = visible.count(task.first_row + task.rows - 1, kv.len);
-    for block in task.blocks.0..task.blocks.1.min(seen_by_last.div_ceil(BLOCK)) {
-        let Block::Exact(kept) = &kv.blocks[block] else { continue };
+    for (block, kept) in blocks {
         // SAFETY: the instruction set is the caller's; (head_dim, BLOCK) and (BLOCK, value_dim) are multiples of 64.
         unsafe {
-            kept.widen::<S>(kv.keys_at(task.kv_head), &mut keys);
-            kept.widen::<S>(kv.values_at(task.kv_head), &mut values);
+            kept.widen::<S>(kv.layout.keys_at(task.kv_head), &mut keys);
+            kept.widen::<S>(kv.layout.values_at(task.kv_head), &mut values);
         }
         let first_key = block * BLOCK;
         // SAFETY: queries (rows, head_dim), keys (head_dim, BLOCK), scores (rows, BLOCK).
@@ -44,8 +56,12 @@ pub(super) unsafe fn attend<S: Simd>(shape: Shape, q: &[f32], kv: &KvBlocks, vis
             let b = Rows { start: keys.as_ptr(), stride: BLOCK };
             gemm::multiply::<S>(a, b, scores.as_mut_ptr(), BLOCK, (rows, head_dim, BLOCK), false);
         }
+        if let Some(cap) = softcap {
+            scores.iter_mut().for_each(|score| *score = cap * (*score / cap).tanh());
+        }
         for row in 0..rows {
-            let seen = visible.count(task.first_row + row / group, kv.len).saturating_sub(first_key).min(BLOCK);
+            let seen = visible.range(task.first_row + row / group, kv.len, window);
+            let seen = [seen.start, seen.end].map(|key| key.saturating_sub(first_key).min(BLOCK));
             let scores = &mut scores[row * BLOCK..(row + 1) * BLOCK];
             let out = &mut out[row * value_dim..(row + 1) * value_dim];
             // SAFETY: the instruction set is the caller's; lengths are multiples of 16.
@@ -70,15 +86,16 @@ pub(super) unsafe fn attend<S: Simd>(shape: Shape, q: &[f32], kv: &KvBlocks, vis
             }
         }
     }
-    partial
+    Some(partial)
 }
 
-/// One step of the online softmax for one row: turns the first `seen` scores into weights e^(s - top), the rest into 0,
-/// after raising `top` to their maximum and scaling what `out` and `sum` hold accordingly.
+/// One step of the online softmax for one row: turns the scores from `start` to `end` into weights e^(s - top), the rest
+/// into 0, after raising `top` to their maximum and scaling what `out` and `sum` hold accordingly.
 #[inline(always)]
-unsafe fn soften<S: Simd>(scores: &mut [f32], seen: usize, out: &mut [f32], top: &mut f32, sum: &mut f32) {
-    scores[seen..].fill(f32::NEG_INFINITY);
-    if seen == 0 {
+unsafe fn soften<S: Simd>(scores: &mut [f32], [start, end]: [usize; 2], out: &mut [f32], top: &mut f32, sum: &mut f32) {
+    scores[..start].fill(f32::NEG_INFINITY);
+    scores[end..].fill(f32::NEG_INFINITY);
+    if start >= end {
         scores.fill(0.0);
         return;
     }
@@ -106,7 +123,8 @@ unsafe fn soften<S: Simd>(scores: &mut [f32], seen: usize, out: &mut [f32], top:
             S::store(p, weight);
             total = S::add(total, weight);
         }
-        scores[seen..].fill(0.0);
+        scores[..start].fill(0.0);
+        scores[end..].fill(0.0);
         *sum += S::sum(total);
     }
 }

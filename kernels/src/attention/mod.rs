@@ -14,9 +14,11 @@ pub use cache::{KvBlocks, KvType};
 
 use crate::{
     Isa,
+    output::Output,
     simd::{Simd, kernel},
 };
 use rayon::prelude::*;
+use std::ops::Range;
 
 /// Keys in a block.
 pub const BLOCK: usize = 64;
@@ -25,32 +27,49 @@ const TASK_ROWS: usize = 96;
 /// Fewest key blocks worth a task of their own when there are few queries.
 const SPLIT_BLOCKS: usize = 8;
 
-/// Which keys a query row sees.
+/// Which keys a query row sees, where no window narrows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Visible {
+pub enum Visible<'a> {
     /// All of them: the keys are a prefix of every query.
     All,
     /// Row r sees the keys 0 to `first + r`.
     Causal { first: usize },
+    /// The keys are a prefix, of which row r is at the position `at[r]`, past its end.
+    Behind { at: &'a [usize] },
 }
 
-impl Visible {
-    /// Keys that row `row` sees of `len`.
-    pub fn count(self, row: usize, len: usize) -> usize {
-        match self {
-            Visible::All => len,
-            Visible::Causal { first } => (first + row + 1).min(len),
-        }
+impl Visible<'_> {
+    /// Keys that row `row` sees of `len`, the last `window` up to itself where there is one.
+    fn range(self, row: usize, len: usize, window: Option<usize>) -> Range<usize> {
+        let end = match self {
+            Visible::All => return 0..len,
+            Visible::Causal { first } => first + row + 1,
+            Visible::Behind { at } => at[row] + 1,
+        };
+        let start = window.map_or(0, |window| end.saturating_sub(window));
+        start.min(len)..end.min(len)
     }
 }
 
-/// Attention of one layer: shapes and the scale of the scores.
+/// Attention of one layer: shapes, and what is done to the scores.
 #[derive(Debug, Clone, Copy)]
 pub struct Shape {
     pub heads: usize,
     pub kv_heads: usize,
     pub head_dim: usize,
     pub scale: f32,
+    /// A query sees this many keys at most, itself included; not for [`Visible::All`], which has no positions.
+    pub window: Option<usize>,
+    /// Scores become `cap · tanh(score / cap)`. Only for caches that are not rounded to bytes.
+    pub softcap: Option<f32>,
+}
+
+impl Shape {
+    /// Plain attention: scores are scaled by 1 / √head_dim.
+    pub fn new(heads: usize, kv_heads: usize, head_dim: usize) -> Shape {
+        let scale = 1.0 / (head_dim as f32).sqrt();
+        Shape { heads, kv_heads, head_dim, scale, window: None, softcap: None }
+    }
 }
 
 /// What attention over some keys gives: outputs and the log-sum-exp of their scores, which makes them mergeable.
@@ -63,42 +82,99 @@ pub struct Partial {
 }
 
 impl Partial {
+    /// Of queries that saw no key.
+    fn nothing(rows: usize, head_dim: usize) -> Partial {
+        Partial { out: vec![0.0; rows * head_dim], lse: vec![f32::NEG_INFINITY; rows] }
+    }
+
     /// Merges attention over other keys of the same queries into this one:
     /// o = e^(l₁-l) o₁ + e^(l₂-l) o₂ with l = log(e^l₁ + e^l₂).
     pub fn merge(&mut self, other: &Partial) {
-        assert_eq!(self.lse.len(), other.lse.len(), "same queries");
-        let head_dim = self.out.len() / self.lse.len().max(1);
-        for (row, (lse, &other_lse)) in self.lse.iter_mut().zip(&other.lse).enumerate() {
-            if other_lse == f32::NEG_INFINITY {
-                continue;
-            }
-            let top = lse.max(other_lse);
-            let (mine, theirs) = ((*lse - top).exp(), (other_lse - top).exp());
-            let sum = mine + theirs;
-            let at = row * head_dim..(row + 1) * head_dim;
-            for (out, other) in self.out[at.clone()].iter_mut().zip(&other.out[at]) {
-                *out = (mine * *out + theirs * other) / sum;
-            }
-            *lse = top + sum.ln();
+        merge(&mut self.out, &mut self.lse, other);
+    }
+}
+
+/// As [`Partial::merge`], of results that lie in `out` and `lse`.
+pub fn merge(out: &mut [f32], lse: &mut [f32], other: &Partial) {
+    assert_eq!((out.len(), lse.len()), (other.out.len(), other.lse.len()), "same queries");
+    let head_dim = out.len() / lse.len().max(1);
+    for (row, (lse, &other_lse)) in lse.iter_mut().zip(&other.lse).enumerate() {
+        if other_lse == f32::NEG_INFINITY {
+            continue;
         }
+        let top = lse.max(other_lse);
+        let (mine, theirs) = ((*lse - top).exp(), (other_lse - top).exp());
+        let sum = mine + theirs;
+        let at = row * head_dim..(row + 1) * head_dim;
+        for (out, other) in out[at.clone()].iter_mut().zip(&other.out[at]) {
+            *out = (mine * *out + theirs * other) / sum;
+        }
+        *lse = top + sum.ln();
     }
 }
 
 /// Attention of `q` (rows, heads, head_dim) over the keys of `kv` that `visible` shows them.
 pub fn attend(isa: Isa, shape: Shape, q: &[f32], kv: &KvBlocks, visible: Visible) -> Partial {
+    let mut whole = Partial { out: vec![0.0; q.len()], lse: vec![0.0; q.len() / shape.head_dim] };
+    attend_into(isa, shape, q, kv, visible, &mut whole.out, &mut whole.lse);
+    whole
+}
+
+/// As [`attend`], into `out` (rows, heads, head_dim) and `lse` (rows, heads).
+pub fn attend_into(
+    isa: Isa,
+    shape: Shape,
+    q: &[f32],
+    kv: &KvBlocks,
+    visible: Visible,
+    out: &mut [f32],
+    lse: &mut [f32],
+) {
     let Shape { heads, kv_heads, head_dim, .. } = shape;
-    assert_eq!((kv_heads, head_dim), (kv.kv_heads, kv.head_dim), "shape of the cache");
+    assert_eq!((kv_heads, head_dim), (kv.layout.kv_heads, kv.layout.head_dim), "shape of the cache");
     assert!(heads.is_multiple_of(kv_heads), "whole groups of heads");
     let rows = q.len() / (heads * head_dim);
     assert_eq!(q.len(), rows * heads * head_dim, "length of q");
+    assert_eq!((out.len(), lse.len()), (q.len(), rows * heads), "lengths of the results");
+    assert!(shape.softcap.is_none() || !kv.rounds(), "scores over bytes have no soft cap");
+    if let Visible::Behind { at } = visible {
+        assert_eq!(at.len(), rows, "as many positions as rows");
+    }
+    let tasks = tasks(shape, rows, kv.len.div_ceil(BLOCK));
     let group = heads / kv_heads;
-    let step = (TASK_ROWS / group).max(1);
-    let row_tasks = rows.div_ceil(step);
-    let blocks = kv.len.div_ceil(BLOCK);
-    let wanted = (4 * rayon::current_num_threads()).div_ceil((kv_heads * row_tasks).max(1));
-    let splits = wanted.min(blocks / SPLIT_BLOCKS).max(1);
-    let tasks: Vec<Task> = (0..row_tasks)
-        .flat_map(|part| (0..kv_heads).map(move |kv_head| (part, kv_head)))
+    let target = Target {
+        out: Output { start: out.as_mut_ptr(), stride: heads * head_dim },
+        lse: Output { start: lse.as_mut_ptr(), stride: heads },
+        group,
+        head_dim,
+    };
+    let compute = |task: &Task| attend_task(isa, shape, q, kv, visible, *task);
+    tasks.par_chunks(splits(shape, rows, kv.len.div_ceil(BLOCK))).for_each(|parts| {
+        let Some((first, others)) = parts.split_first() else { return };
+        let mut merged = compute(first);
+        let others: Vec<Partial> = others.par_iter().map(compute).collect();
+        others.iter().for_each(|other| merged.merge(other));
+        // SAFETY: the rows and the heads are within the results, and no other task's.
+        unsafe { target.store(first, &merged) };
+    });
+}
+
+/// Query positions that one task works on.
+fn task_rows(shape: Shape) -> usize {
+    (TASK_ROWS / (shape.heads / shape.kv_heads)).max(1)
+}
+
+/// How many tasks share the keys of the same queries, where there are few of these.
+fn splits(shape: Shape, rows: usize, blocks: usize) -> usize {
+    let row_tasks = rows.div_ceil(task_rows(shape));
+    let wanted = (4 * rayon::current_num_threads()).div_ceil((shape.kv_heads * row_tasks).max(1));
+    wanted.min(blocks / SPLIT_BLOCKS).max(1)
+}
+
+fn tasks(shape: Shape, rows: usize, blocks: usize) -> Vec<Task> {
+    let (step, splits) = (task_rows(shape), splits(shape, rows, blocks));
+    (0..rows.div_ceil(step))
+        .flat_map(|part| (0..shape.kv_heads).map(move |kv_head| (part, kv_head)))
         .flat_map(|(part, kv_head)| {
             (0..splits).map(move |split| Task {
                 kv_head,
@@ -107,24 +183,7 @@ pub fn attend(isa: Isa, shape: Shape, q: &[f32], kv: &KvBlocks, visible: Visible
                 blocks: (split * blocks / splits, (split + 1) * blocks / splits),
             })
         })
-        .collect();
-    let mut results: Vec<Partial> =
-        tasks.par_iter().map(|&task| attend_task(isa, shape, q, kv, visible, task)).collect();
-
-    let mut whole = Partial { out: vec![0.0; rows * heads * head_dim], lse: vec![f32::NEG_INFINITY; rows * heads] };
-    for (task, results) in tasks.chunks(splits).zip(results.chunks_mut(splits)) {
-        let Some((merged, others)) = results.split_first_mut() else { continue };
-        others.iter().for_each(|other| merged.merge(other));
-        // A task's rows are (row, head of the group).
-        for row in 0..task[0].rows {
-            let to = (task[0].first_row + row) * heads + task[0].kv_head * group;
-            let from = row * group;
-            whole.lse[to..to + group].copy_from_slice(&merged.lse[from..from + group]);
-            whole.out[to * head_dim..(to + group) * head_dim]
-                .copy_from_slice(&merged.out[from * head_dim..(from + group) * head_dim]);
-        }
-    }
-    whole
+        .collect()
 }
 
 /// Rows of q times one key head times a range of key blocks.
@@ -136,6 +195,42 @@ struct Task {
     blocks: (usize, usize),
 }
 
+impl Task {
+    /// Those of its blocks of which a row sees something.
+    fn seen_blocks(&self, kv: &KvBlocks, visible: Visible, window: Option<usize>) -> Range<usize> {
+        let ranges = (self.first_row..self.first_row + self.rows).map(|row| visible.range(row, kv.len, window));
+        let (start, end) = ranges.fold((kv.len, 0), |(start, end), range| (start.min(range.start), end.max(range.end)));
+        (start / BLOCK).max(self.blocks.0)..end.div_ceil(BLOCK).min(self.blocks.1)
+    }
+}
+
+/// Where tasks put their results: (rows, heads, head_dim) and (rows, heads).
+struct Target {
+    out: Output,
+    lse: Output,
+    /// Heads that share a key head.
+    group: usize,
+    head_dim: usize,
+}
+
+impl Target {
+    /// Stores what a task's queries found: (rows, heads of the group, head_dim).
+    unsafe fn store(&self, task: &Task, found: &Partial) {
+        let Target { out, lse, group, head_dim } = self;
+        for row in 0..task.rows {
+            let (to, from, first_head) = (task.first_row + row, row * group, task.kv_head * group);
+            // SAFETY: the caller's.
+            unsafe {
+                let lse = lse.start.add(to * lse.stride + first_head);
+                lse.copy_from_nonoverlapping(found.lse[from..from + group].as_ptr(), *group);
+                let out = out.start.add(to * out.stride + first_head * head_dim);
+                let found = &found.out[from * head_dim..(from + group) * head_dim];
+                out.copy_from_nonoverlapping(found.as_ptr(), found.len());
+            }
+        }
+    }
+}
+
 kernel! {
     fn attend_task = task_body(shape: Shape, q: &[f32], kv: &KvBlocks, visible: Visible, task: Task) -> Partial
 }
@@ -143,10 +238,14 @@ kernel! {
 #[inline(always)]
 unsafe fn task_body<S: Simd>(shape: Shape, q: &[f32], kv: &KvBlocks, visible: Visible, task: Task) -> Partial {
     // SAFETY: the instruction set is the caller's.
-    let mut partial = unsafe { exact::attend::<S>(shape, q, kv, visible, task) };
-    // SAFETY: as above.
-    if let Some(rounded) = unsafe { rounded::attend::<S>(shape, q, kv, visible, task) } {
-        partial.merge(&rounded);
+    let (exact, rounded) =
+        unsafe { (exact::attend::<S>(shape, q, kv, visible, task), rounded::attend::<S>(shape, q, kv, visible, task)) };
+    match (exact, rounded) {
+        (Some(mut exact), Some(rounded)) => {
+            exact.merge(&rounded);
+            exact
+        }
+        (Some(only), None) | (None, Some(only)) => only,
+        (None, None) => Partial::nothing(task.rows * shape.heads / shape.kv_heads, shape.head_dim),
     }
-    partial
 }

@@ -13,6 +13,7 @@ use crate::{
     lines::Lines,
     simd::{self, Simd},
 };
+use std::ops::Range;
 
 /// Keys, or dimensions of a value, whose products are collected at a time.
 const STRIP: usize = 8;
@@ -67,12 +68,16 @@ impl Rounded {
     }
 
     /// Of full blocks in f32, for each key head: keys (head_dim, BLOCK) and values (BLOCK, padded head_dim).
+    #[inline(always)]
     pub(super) fn new<'a>(head_dim: usize, heads: impl Iterator<Item = (&'a [f32], &'a [f32])>) -> Rounded {
         let mut rounded = Rounded { codes: Vec::new(), shifts: Vec::new(), factors: Vec::new() };
-        heads.for_each(|(keys, values)| rounded.push(head_dim, keys, values));
+        for (keys, values) in heads {
+            rounded.push(head_dim, keys, values);
+        }
         rounded
     }
 
+    #[inline(always)]
     fn push(&mut self, head_dim: usize, keys: &[f32], values: &[f32]) {
         let mean: Vec<f32> = keys.chunks_exact(BLOCK).map(|keys| keys.iter().sum::<f32>() / BLOCK as f32).collect();
         let mut spread: Vec<f32> = keys.to_vec();
@@ -132,10 +137,12 @@ impl Rounded {
 
 /// Where element `column` of row `row` stands in codes of rows of `width` elements: four of a row, then those of the other
 /// rows of its strip.
+#[inline(always)]
 fn place(row: usize, column: usize, width: usize) -> usize {
     row / STRIP * STRIP * width + (column / 4 * STRIP + row % STRIP) * 4 + column % 4
 }
 
+#[inline(always)]
 fn inverse(most: f32) -> f32 {
     if most > 0.0 { 127.0 / most } else { 0.0 }
 }
@@ -154,7 +161,7 @@ struct Queries {
 impl Queries {
     #[inline(always)]
     unsafe fn new<S: Simd>(shape: Shape, q: &[f32], task: Task) -> Queries {
-        let Shape { heads, kv_heads, head_dim, scale } = shape;
+        let Shape { heads, kv_heads, head_dim, scale, .. } = shape;
         let group = heads / kv_heads;
         let rows = task.rows * group;
         let vectors = rows.div_ceil(S::LANES);
@@ -254,8 +261,8 @@ pub(super) unsafe fn attend<S: Simd>(
 ) -> Option<Partial> {
     let head_dim = shape.head_dim;
     let group = shape.heads / shape.kv_heads;
-    let last = visible.count(task.first_row + task.rows - 1, kv.len).div_ceil(BLOCK).min(task.blocks.1);
-    let mut blocks = (task.blocks.0..last)
+    let mut blocks = task
+        .seen_blocks(kv, visible, shape.window)
         .filter_map(|number| match &kv.blocks[number] {
             Block::Rounded(block) => Some((number, block)),
             Block::Exact(_) => None,
@@ -272,24 +279,25 @@ pub(super) unsafe fn attend<S: Simd>(
     };
     let mut scratch =
         Scratch { scores: Lines::zeros(2 * BLOCK * S::LANES), weights: Lines::zeros(2 * BLOCK * S::LANES) };
-    // Of each lane, how many of the keys it sees.
-    let seen: Vec<usize> =
-        (0..lanes).map(|row| visible.count(task.first_row + (row / group).min(task.rows - 1), kv.len)).collect();
+    // Of each lane the keys that it sees.
+    let row = |lane: usize| task.first_row + (lane / group).min(task.rows - 1);
+    let seen: Vec<Range<usize>> = (0..lanes).map(|lane| visible.range(row(lane), kv.len, shape.window)).collect();
     for (number, block) in blocks {
         let head = block.head(task.kv_head, head_dim);
-        let first_key = number * BLOCK;
+        let keys = number * BLOCK..(number + 1) * BLOCK;
         let mut vector = 0;
         while vector < queries.vectors {
             let wide = S::PAIRS && vector + 2 <= queries.vectors;
             let count = if wide { 2 } else { 1 };
             let seen = &seen[vector * S::LANES..(vector + count) * S::LANES];
-            if seen.iter().any(|&seen| seen > first_key) {
-                let seen = seen.iter().any(|&seen| seen < first_key + BLOCK).then_some(seen);
+            if seen.iter().any(|seen| seen.start < keys.end && keys.start < seen.end) {
+                let whole = seen.iter().all(|seen| seen.start <= keys.start && keys.end <= seen.end);
+                let seen = (!whole).then_some(seen);
                 // SAFETY: the instruction set is the caller's; the vectors are within the queries.
                 unsafe {
                     match wide {
-                        true => step::<S, 2>(&queries, vector, &head, first_key, seen, &mut scratch, &mut state),
-                        false => step::<S, 1>(&queries, vector, &head, first_key, seen, &mut scratch, &mut state),
+                        true => step::<S, 2>(&queries, vector, &head, keys.start, seen, &mut scratch, &mut state),
+                        false => step::<S, 1>(&queries, vector, &head, keys.start, seen, &mut scratch, &mut state),
                     }
                 }
             }
@@ -314,7 +322,7 @@ unsafe fn step<S: Simd, const V: usize>(
     vector: usize,
     head: &Head,
     first_key: usize,
-    seen: Option<&[usize]>,
+    seen: Option<&[Range<usize>]>,
     scratch: &mut Scratch,
     state: &mut State,
 ) {
@@ -409,10 +417,10 @@ unsafe fn strip_products<S: Simd, const V: usize>(
 
 /// Puts what a lane does not see at [`NEVER`]; the largest scores that are left.
 #[inline(always)]
-unsafe fn hide<S: Simd, const V: usize>(seen: &[usize], first_key: usize, scores: &mut [f32]) -> [S::V; V] {
+unsafe fn hide<S: Simd, const V: usize>(seen: &[Range<usize>], first_key: usize, scores: &mut [f32]) -> [S::V; V] {
     for (key, scores) in scores.chunks_exact_mut(V * S::LANES).take(BLOCK).enumerate() {
         for (score, seen) in scores.iter_mut().zip(seen) {
-            if first_key + key >= *seen {
+            if !seen.contains(&(first_key + key)) {
                 *score = NEVER;
             }
         }
