@@ -9,9 +9,9 @@ mod tree;
 use super::draft::Draft;
 use super::encoding;
 use super::inline::Inline;
-use crate::document::{BlockKind, Document, Part, Source};
+use crate::document::{BlockKind, Document, Part, Source, pattern};
 use encoding_rs::Encoding;
-use regex::bytes::Regex;
+use regex::Regex;
 use std::sync::LazyLock;
 use tree::{Content, Tree};
 
@@ -21,8 +21,9 @@ const DEEPEST: usize = 120;
 /// The text of a page: in the encoding that it names, unless it is UTF-8 all the same.
 pub fn decode(bytes: &[u8]) -> String {
     static CHARSET: LazyLock<Regex> =
-        LazyLock::new(|| Regex::new(r#"(?i)<meta[^>]{1,200}charset\s*=\s*["']?([\w-]{2,30})"#).expect("a constant"));
-    let named = CHARSET.captures(&bytes[..bytes.len().min(4096)]).and_then(|parts| Encoding::for_label(&parts[1]));
+        LazyLock::new(|| pattern(r#"(?i)<meta[^>\u{fffd}]{1,200}charset\s*=\s*["']?([\w-]{2,30})"#));
+    let start = String::from_utf8_lossy(&bytes[..bytes.len().min(4096)]);
+    let named = CHARSET.captures(&start).and_then(|parts| Encoding::for_label(parts[1].as_bytes()));
     match named {
         Some(named) if std::str::from_utf8(bytes).is_err() => named.decode(bytes).0.into_owned(),
         _ => encoding::decode(bytes).0,
