@@ -81,24 +81,19 @@ pub trait Look {
 /// Errors: those of `look`; [`Kind::Unavailable`] where OCR is wanted always and there is no Tesseract, or not its
 /// language; [`Kind::Usage`] for languages that cannot be names.
 pub fn read(look: &impl Look, options: &ReadOptions) -> Result<Document> {
+    if options.ocr.mode == OcrMode::Never {
+        return look.read(options);
+    }
     check_languages(options.ocr.languages())?;
-    let always = match options.ocr.mode {
-        OcrMode::Never => return look.read(options),
-        OcrMode::Always => wanted(&options.ocr)?,
-        OcrMode::Auto => None,
-    };
     let first = look.read(&ReadOptions { keep_refused: true, ..options.clone() })?;
-    let is_wanted = |page: &&Page| !page.skipped && (always.is_some() || is_wanting(&first, page));
+    let always = options.ocr.mode == OcrMode::Always;
+    let is_wanted = |page: &&Page| !page.skipped && (always || is_wanting(&first, page));
     let pages: Vec<u32> = first.pages.iter().filter(is_wanted).map(|page| page.number).collect();
     if pages.is_empty() && !first.blocks.is_empty() {
         return Ok(first);
     }
     // Most papers need no Tesseract: it is looked for where one does.
-    let tesseract = match always {
-        Some(tesseract) => Some(tesseract),
-        None => wanted(&options.ocr)?,
-    };
-    let Some(tesseract) = tesseract else { return look.read(options) };
+    let Some(tesseract) = wanted(&options.ocr)? else { return look.read(options) };
     let mut recognised = Vec::new();
     for page in pages {
         interrupt::check()?;
