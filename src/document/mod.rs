@@ -91,14 +91,9 @@ impl Document {
         let input = input::open(file)?;
         let document = match input.source {
             Source::Pdf => ocr::read(&Pdf { file, bytes: &input.bytes }, options)?,
-            source => only(&options.pages, file, sources::read(file, &input.bytes, source)?)?,
+            source => read_text(file, &input.bytes, source, options)?,
         };
-        let sha256 = match input.bytes.is_empty() {
-            // Of a folder: of the text that was read in it.
-            true => hex(&Sha256::digest(document.text())),
-            false => hex(&Sha256::digest(&input.bytes)),
-        };
-        Ok(Document { file: name(file), sha256, ..document })
+        Ok(document.of_file(file, &input.bytes))
     }
 
     /// The pages of a PDF as pictures of `width` pixels, for [`forms::html()`]; a page that cannot be drawn is left out.
@@ -119,6 +114,14 @@ impl Document {
             let blocks = self.blocks.iter().filter(|block| block.page() == page.number);
             (page.number, blocks.collect())
         })
+    }
+
+    /// With the name of the file that `bytes` are of, and their hash; of a folder, which has none, that of the text.
+    fn of_file(self, file: &Path, bytes: &[u8]) -> Document {
+        let digest = if bytes.is_empty() { Sha256::digest(self.text()) } else { Sha256::digest(bytes) };
+        let sha256 = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let name = file.file_name().map_or_else(|| file.to_string_lossy(), |name| name.to_string_lossy());
+        Document { file: name.into_owned(), sha256, ..self }
     }
 }
 
@@ -143,19 +146,15 @@ fn read_pdf(file: &Path, bytes: &[u8], options: &ReadOptions) -> Result<Document
     only(&options.pages, file, pdf::read(file, bytes, options)?)
 }
 
+/// The paper in `bytes`, which comes as text, without its name and hash.
+fn read_text(file: &Path, bytes: &[u8], source: Source, options: &ReadOptions) -> Result<Document> {
+    only(&options.pages, file, sources::read(file, bytes, source)?)
+}
+
 /// The chosen pages of a document.
 fn only(pages: &Option<Pages>, file: &Path, document: Document) -> Result<Document> {
     match pages {
         Some(pages) => document.only(pages, &file.to_string_lossy()),
         None => Ok(document),
     }
-}
-
-/// A file's name without its folders.
-fn name(file: &Path) -> String {
-    file.file_name().map_or_else(|| file.to_string_lossy(), |name| name.to_string_lossy()).into_owned()
-}
-
-fn hex(digest: &[u8]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,7 +1,7 @@
 //! The child: reads one file, having given up everything else.
 
 use super::{Limits, Request, Task};
-use crate::document::{ocr, only, pdf, read_pdf, sources};
+use crate::document::{ocr, pdf, read_pdf, read_text};
 use crate::{Error, Kind, Result};
 use std::any::Any;
 use std::io::{BufRead, Write};
@@ -35,8 +35,7 @@ fn answer(input: &mut impl BufRead) -> Result<Vec<u8>, String> {
     let answer = match request.task {
         Task::Read => serde_json::to_vec(&confined(&request, |file| read_pdf(file, &bytes, &request.options))),
         Task::Text(source) => {
-            let read = |file: &Path| only(&request.options.pages, file, sources::read(file, &bytes, source)?);
-            serde_json::to_vec(&confined(&request, read))
+            serde_json::to_vec(&confined(&request, |file| read_text(file, &bytes, source, &request.options)))
         }
         Task::Picture(page) => serde_json::to_vec(&confined(&request, |file| {
             pdf::picture(file, &bytes, &request.options, page, ocr::RESOLUTION)

@@ -2,11 +2,10 @@
 
 use super::{COMMAND, Limits, Request, Task};
 use crate::document::input::{self, Input};
-use crate::document::{Document, Picture, ReadOptions, Source, hex, name, ocr, sources};
+use crate::document::{Document, Picture, ReadOptions, Source, ocr, read_text, sources};
 use crate::progress::Progress;
 use crate::{Error, Kind, Result, interrupt};
 use serde::de::DeserializeOwned;
-use sha2::{Digest, Sha256};
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -64,10 +63,10 @@ impl Sandbox {
         let document = match source {
             Source::Pdf => ocr::read(&confined, options)?,
             // What lies beside it belongs to it, and a child reads no other files.
-            Source::Latex if sources::has_neighbours(&bytes) => return Document::read(file, options),
+            Source::Latex if sources::has_neighbours(&bytes) => read_text(file, &bytes, source, options)?,
             _ => confined.document(Task::Text(source), options)?,
         };
-        Ok(Document { file: name(file), sha256: hex(&Sha256::digest(&bytes)), ..document })
+        Ok(document.of_file(file, &bytes))
     }
 
     /// As [`Document::pictures`]. Errors: those of [`Sandbox::read`].
