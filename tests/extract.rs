@@ -1,5 +1,5 @@
 //! `ronbun extract` with the real binary and PDFium: choosing pages and parts, the plan of what goes to a model, and the
-//! process that PDFs are read in.
+//! process that papers are read in.
 
 mod common;
 
@@ -165,8 +165,8 @@ fn ctrl_c_ends_the_reader_too() {
 #[test]
 fn the_reader_is_hidden_and_tells_what_it_is_for() {
     let run = |args: &[&str]| Command::new(env!("CARGO_BIN_EXE_ronbun")).args(args).output().expect("runs");
-    assert!(!text(&run(&["--help"]).stdout).contains("read-pdf"));
-    let output = run(&["read-pdf"]);
+    assert!(!text(&run(&["--help"]).stdout).contains("read-paper"));
+    let output = run(&["read-paper"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("this is no request"), "{}", text(&output.stderr));
 }

@@ -30,7 +30,7 @@ use super::{ReadOptions, Source};
 use serde::{Deserialize, Serialize};
 
 /// The first argument that makes the program a child. Not for people: it speaks JSON on stdin and stdout.
-pub const COMMAND: &str = "read-pdf";
+pub const COMMAND: &str = "read-paper";
 
 /// What a child is started for. Each has its own kind of answer.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
