@@ -1,5 +1,6 @@
-//! Reference lists and citations of real papers, against lists counted by hand (`tests/fixtures/references`). `-- --nocapture`
-//! prints the figures. The papers are looked for as in `tests/document.rs`; what cannot be had is skipped, saying so.
+//! Reference lists and citations of real papers, against lists counted by hand
+//! (`tests/fixtures/references`). `-- --nocapture` prints the figures. The papers are looked for as
+//! in `tests/document.rs`; what cannot be had is skipped, saying so.
 
 mod common;
 

@@ -64,7 +64,8 @@ struct Reach {
 }
 
 impl Hub {
-    /// All cards, judged: those that can be used here first, of these the tried ones, then by preference. Asks the hub once whether it answers.
+    /// All cards, judged: those that can be used here first, of these the tried ones, then by
+    /// preference. Asks the hub once whether it answers.
     pub fn recommend(&self) -> Vec<Candidate> {
         let online = !self.settings.offline;
         let reach = Reach {

@@ -134,8 +134,9 @@ fn flaw(attempt: &Attempt, [question, instructions]: [&str; 2], asked: &str) -> 
 /// An answer is nearly its question if this much of its letters' trigrams are the question's.
 const ECHO: f64 = 0.8;
 
-/// Whether every line of the answer stands in the question or in the instructions, marks and case aside, or nearly does. Small models give back
-/// the form that a question asks for. An answer that a question asks for word by word (it stands there in quotes) is none.
+/// Whether every line of the answer stands in the question or in the instructions, marks and case
+/// aside, or nearly does. Small models give back the form that a question asks for. An answer that
+/// a question asks for word by word (it stands there in quotes) is none.
 fn is_echo(text: &str, question: &str, instructions: &str) -> bool {
     let words =
         |text: &str| text.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect::<String>();

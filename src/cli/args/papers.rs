@@ -118,10 +118,11 @@ Examples:
 pub struct Summarize {
     /// Papers: files, folders, globs, arXiv ids or arXiv addresses
     ///
-    /// A file is a PDF, LaTeX (a .tex file, or an e-print of arXiv's as .tar.gz, .tar or .gz), HTML, Markdown or plain text, told
-    /// apart by its content. A folder stands for the PDFs directly in it. It is one paper in LaTeX where it holds a .tex file
-    /// with \documentclass and no PDF but that paper's own and its figures; name the .tex file or write 'folder/*.pdf' to say
-    /// which is meant.
+    /// A file is a PDF, LaTeX (a .tex file, or an e-print of arXiv's as .tar.gz, .tar or .gz),
+    /// HTML, Markdown or plain text, told apart by its content. A folder stands for the PDFs
+    /// directly in it. It is one paper in LaTeX where it holds a .tex file with \documentclass and
+    /// no PDF but that paper's own and its figures; name the .tex file or write 'folder/*.pdf' to
+    /// say which is meant.
     #[arg(required = true, value_name = "INPUT", value_hint = ValueHint::AnyPath)]
     pub inputs: Vec<String>,
     /// Template of questions: an id or a TOML file [default: the built-in one]

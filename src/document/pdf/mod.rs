@@ -1,10 +1,12 @@
 //! A PDF's bytes → [`Document`].
 //!
-//! Glyphs come from PDFium ([`pdfium`]), are set right ([`glyphs`]), become runs ([`runs`]) and lines ([`lines`]), are put
-//! in reading order ([`layout`]), lose running heads ([`heads`]), are told apart from tables, formulas, code and figures
-//! ([`displays`]) and become paragraphs ([`paragraphs`], with [`breaks`] for where they begin, [`words`] for what happens at
-//! line ends and [`kinds`] and [`notes`] for what they are), which go on over columns and pages ([`flow`]). [`structure`] finds the paper's parts, with [`front`] for title
-//! and authors and [`headings`] for numbers and levels.
+//! Glyphs come from PDFium ([`pdfium`]), are set right ([`glyphs`]), become runs ([`runs`]) and
+//! lines ([`lines`]), are put in reading order ([`layout`]), lose running heads ([`heads`]), are
+//! told apart from tables, formulas, code and figures ([`displays`]) and become paragraphs
+//! ([`paragraphs`], with [`breaks`] for where they begin, [`words`] for what happens at line ends
+//! and [`kinds`] and [`notes`] for what they are), which go on over columns and pages ([`flow`]).
+//! [`structure`] finds the paper's parts, with [`front`] for title and authors and [`headings`] for
+//! numbers and levels.
 
 mod aside;
 mod breaks;

@@ -1,10 +1,12 @@
-//! A paper read in a process of its own. Papers come from strangers and PDFium is C++: whatever a file makes of it, the file
-//! costs one error, never the batch, and gets at nothing of the user's. LaTeX in files of its own is read by the parent: what
-//! it includes lies beside it, and a child reads no files.
+//! A paper read in a process of its own. Papers come from strangers and PDFium is C++: whatever a
+//! file makes of it, the file costs one error, never the batch, and gets at nothing of the user's.
+//! LaTeX in files of its own is read by the parent: what it includes lies beside it, and a child
+//! reads no files.
 //!
-//! The parent ([`Sandbox`]) starts this very program again with [`COMMAND`], hands it a [`Request`] and the file's bytes on
-//! stdin, and takes what comes of the [`Task`], or the error, from its stdout, as JSON. The child ([`serve`]) loads PDFium for
-//! a PDF, reads the bytes and then gives up what it no longer needs, before anything of the file is parsed:
+//! The parent ([`Sandbox`]) starts this very program again with [`COMMAND`], hands it a [`Request`]
+//! and the file's bytes on stdin, and takes what comes of the [`Task`], or the error, from its
+//! stdout, as JSON. The child ([`serve`]) loads PDFium for a PDF, reads the bytes and then gives up
+//! what it no longer needs, before anything of the file is parsed:
 //!
 //! | what | how | where |
 //! |---|---|---|

@@ -1,4 +1,5 @@
-//! Archives as arXiv gives them out: a gzipped tar, or one gzipped file. Untrusted: only text is kept, and sizes are bounded.
+//! Archives as arXiv gives them out: a gzipped tar, or one gzipped file. Untrusted: only text is
+//! kept, and sizes are bounded.
 
 use super::encoding;
 use crate::{Error, Kind, Result};

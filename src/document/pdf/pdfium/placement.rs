@@ -51,7 +51,8 @@ impl Placement {
         [x0.min(x1), y0.min(y1), x0.max(x1), y0.max(y1)]
     }
 
-    /// The character's geometry, and nothing else of it; that of `previous` where PDFium knows none, so that its text is not lost.
+    /// The character's geometry, and nothing else of it; that of `previous` where PDFium knows
+    /// none, so that its text is not lost.
     pub fn glyph(&self, char: &PdfPageTextChar, previous: Option<&Glyph>) -> Glyph {
         let size = char.scaled_font_size().value.abs();
         let rect = char.loose_bounds().or_else(|_| char.tight_bounds()).ok();

@@ -1,8 +1,9 @@
 //! LaTeX → blocks, read as LaTeX reads it, as far as text goes.
 //!
-//! Files come from a [`project`]. Characters become tokens ([`token`], [`mouth`]); the [`gullet`] takes in definitions and
-//! expands [`macros`]; the [`reader`] makes blocks of what is left. Numbers and citations that are needed before they are known
-//! are why LaTeX runs until nothing changes, and so does this: each run fills an [`Aux`] for the next.
+//! Files come from a [`project`]. Characters become tokens ([`token`], [`mouth`]); the [`gullet`]
+//! takes in definitions and expands [`macros`]; the [`reader`] makes blocks of what is left.
+//! Numbers and citations that are needed before they are known are why LaTeX runs until nothing
+//! changes, and so does this: each run fills an [`Aux`] for the next.
 
 mod bibliography;
 mod bibtex;
