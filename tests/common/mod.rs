@@ -2,9 +2,10 @@
 
 #![allow(dead_code, reason = "each test uses what it needs")]
 
-use ronbun::Kind;
+use ronbun::document::{Document, ReadOptions};
 use ronbun::hub::{Hub, Settings};
 use ronbun::progress::Progress;
+use ronbun::{Error, Kind};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -41,4 +42,9 @@ pub fn papers() -> Option<PathBuf> {
 
 pub fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/pdf").join(name)
+}
+
+pub fn read(library: &Path, file: &Path, password: Option<&str>) -> Result<Document, Error> {
+    let password = password.map(str::to_string);
+    Document::read(file, &ReadOptions { library: library.to_path_buf(), password, ..ReadOptions::default() })
 }
