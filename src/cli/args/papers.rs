@@ -165,7 +165,7 @@ pub struct Ask {
 
 /// Show what ronbun reads in a paper, without any model
 ///
-/// The PDF is read in a process of its own, with limits of memory and time and without network or write access: a file that
+/// A paper is read in a process of its own, with limits of memory and time and without network or write access: a file that
 /// is damaged or made to do harm costs one error. What was dropped (running heads, page numbers) and where each block stands
 /// is in the JSON.
 #[derive(Debug, Args)]
