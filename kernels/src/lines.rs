@@ -23,7 +23,7 @@ unsafe impl Element for i32 {}
 // SAFETY: as above.
 unsafe impl Element for f32 {}
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Lines<T> {
     lines: Vec<Line>,
     len: usize,

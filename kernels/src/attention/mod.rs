@@ -23,7 +23,7 @@ use std::ops::Range;
 /// Keys in a block.
 pub const BLOCK: usize = 64;
 /// Query rows that one task works on; about what the second-level cache holds with its accumulators.
-const TASK_ROWS: usize = 96;
+const TASK_ROWS: usize = 192;
 /// Fewest key blocks worth a task of their own when there are few queries.
 const SPLIT_BLOCKS: usize = 8;
 

@@ -147,6 +147,11 @@ impl Simd for Avx2 {
             _mm_cvtsi128_si32(sums) - 8 * 128
         }
     }
+    const OCTAVE: f32 = 1.0;
+    #[inline(always)]
+    unsafe fn store_powers(out: *mut u8, x: [Self::V; 4], four: usize) {
+        unsafe { super::store_powers::<Self>(out, x, four) }
+    }
     #[inline(always)]
     unsafe fn store_bytes(out: *mut u8, four: [Self::V; 4]) {
         unsafe {

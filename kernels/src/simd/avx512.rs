@@ -1,6 +1,6 @@
 //! AVX-512 with VNNI.
 
-use super::{Simd, avx2::Avx2};
+use super::{DITHER, MOST_WEIGHT, Simd, avx2::Avx2};
 use crate::Isa;
 use half::f16;
 use std::arch::x86_64::*;
@@ -126,6 +126,24 @@ impl Simd for Avx512 {
             _mm_cvtsi128_si32(_mm_add_epi32(sums, _mm_unpackhi_epi64(sums, sums))) - 16 * 128
         }
     }
+    const OCTAVE: f32 = 2048.0;
+    #[inline(always)]
+    unsafe fn store_powers(out: *mut u8, x: [Self::V; 4], four: usize) {
+        unsafe {
+            let [a, b, c, d] = x.map(|x| _mm512_cvtps_epi32(x));
+            // In each quarter four lanes of a then of b; those of c and d. Exponents below -16 become -16.
+            let dither = |at: usize| {
+                let [low, high] =
+                    [DITHER[four][at], DITHER[four][at + 1]].map(i64::from).map(|x| x * 0x0001_0001_0001_0001);
+                _mm512_broadcast_i32x4(_mm_set_epi64x(high, low))
+            };
+            let low = weights(_mm512_packs_epi32(a, b), dither(0));
+            let high = weights(_mm512_packs_epi32(c, d), dither(2));
+            let bytes = _mm512_mask_blend_epi8(0xaaaa_aaaa_aaaa_aaaa, _mm512_srli_epi16::<8>(low), high);
+            let order = _mm_set_epi8(15, 7, 14, 6, 13, 5, 12, 4, 11, 3, 10, 2, 9, 1, 8, 0);
+            _mm512_storeu_si512(out.cast(), _mm512_shuffle_epi8(bytes, _mm512_broadcast_i32x4(order)));
+        }
+    }
     #[inline(always)]
     unsafe fn store_bytes(out: *mut u8, four: [Self::V; 4]) {
         unsafe {
@@ -134,5 +152,22 @@ impl Simd for Avx512 {
             let high = _mm512_or_si512(_mm512_slli_epi32::<16>(c), _mm512_slli_epi32::<24>(d));
             _mm512_storeu_si512(out.cast(), _mm512_or_si512(low, high));
         }
+    }
+}
+
+/// 256 · MOST_WEIGHT · 2^(x / 2048) in 16 bits, x from -32768 to -1, plus `dither`.
+///
+/// x / 2048 = n + f with f from 0 to 1; 2ᶠ by the polynomial of degree 2 that is relatively nearest to it, within 0.0018.
+#[inline(always)]
+unsafe fn weights(x: __m512i, dither: __m512i) -> __m512i {
+    const HALF: f32 = 128.0 * MOST_WEIGHT;
+    let constant = |c: f32| unsafe { _mm512_set1_epi16((HALF * c) as i16) };
+    unsafe {
+        let f = _mm512_slli_epi16::<5>(x);
+        let p = _mm512_add_epi16(_mm512_mulhi_epu16(f, constant(0.337_189_7)), constant(0.657_636_6));
+        let p = _mm512_add_epi16(_mm512_mulhi_epu16(f, p), constant(1.001_724_6));
+        // -1 - n
+        let shift = _mm512_srli_epi16::<11>(_mm512_xor_si512(x, _mm512_set1_epi16(-1)));
+        _mm512_add_epi16(_mm512_srlv_epi16(p, shift), dither)
     }
 }

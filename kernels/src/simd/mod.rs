@@ -84,6 +84,11 @@ pub(crate) trait Simd: Copy {
     /// Rounds values from -128 to 127 to the nearest integers, even ones where two are as near, and stores them as bytes,
     /// four together and the next four `step` bytes on. Returns their sum.
     unsafe fn store_rounded(out: *mut i8, step: usize, v: Self::V) -> i32;
+    /// What exponents are multiplied with for [`Simd::store_powers`].
+    const OCTAVE: f32;
+    /// Stores [`MOST_WEIGHT`] · 2ˣ, x below 0, of four vectors as bytes, for each lane those of the four vectors. What is added
+    /// before cutting to integers differs between the vectors and between the [`FOURS`] values of `four`.
+    unsafe fn store_powers(out: *mut u8, x: [Self::V; 4], four: usize);
     /// Cuts values from 0 to 255 to integers, and stores for each lane those of the four vectors: LANES times four bytes.
     unsafe fn store_bytes(out: *mut u8, four: [Self::V; 4]);
 }
@@ -122,6 +127,35 @@ pub(crate) unsafe fn exp2<S: Simd>(x: S::V) -> S::V {
             p = S::fma(p, f, S::splat(c));
         }
         S::scale_by_power_of_two(p, n)
+    }
+}
+
+/// The largest weight, as bytes have it: one less than they could, since an exponent may be a little above 0.
+pub(crate) const MOST_WEIGHT: f32 = 254.0;
+/// How often four weights each are cut in ways of their own.
+pub(crate) const FOURS: usize = 16;
+
+/// What is added to weights before they are cut to integers, in 256ths: every 64th of one once, neighbours far apart, so that
+/// many small weights neither all vanish nor all count.
+pub(crate) const DITHER: [[u8; 4]; FOURS] = {
+    let mut dither = [[0; 4]; FOURS];
+    let mut key = 0;
+    while key < 4 * FOURS {
+        dither[key / 4][key % 4] = (key * 27 % (4 * FOURS)) as u8 * 4 + 2;
+        key += 1;
+    }
+    dither
+};
+
+/// [`Simd::store_powers`] by powers in f32, for an octave of 1.
+#[inline(always)]
+unsafe fn store_powers<S: Simd>(out: *mut u8, x: [S::V; 4], four: usize) {
+    unsafe {
+        let mut bytes = x;
+        for (byte, dither) in bytes.iter_mut().zip(DITHER[four]) {
+            *byte = S::fma(exp2::<S>(*byte), S::splat(MOST_WEIGHT), S::splat(f32::from(dither) / 256.0));
+        }
+        S::store_bytes(out, bytes);
     }
 }
 

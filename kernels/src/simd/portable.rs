@@ -137,6 +137,11 @@ impl Simd for Portable {
         }
         codes.iter().map(|code| i32::from(*code)).sum()
     }
+    const OCTAVE: f32 = 1.0;
+    #[inline(always)]
+    unsafe fn store_powers(out: *mut u8, x: [Self::V; 4], four: usize) {
+        unsafe { super::store_powers::<Self>(out, x, four) }
+    }
     #[inline(always)]
     unsafe fn store_bytes(out: *mut u8, four: [Self::V; 4]) {
         for i in 0..8 {

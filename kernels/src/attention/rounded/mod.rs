@@ -1,0 +1,253 @@
+//! Attention over blocks of keys and values that are rounded to signed bytes: products of integers, the softmax in f32.
+//!
+//! A vector's lanes are queries: those of all heads of a group, times positions or branches. A key's four bytes go to all
+//! lanes at once, so maxima, sums and scales are a lane's own affair and nothing is ever added up across a vector. A block's
+//! weights are rounded to bytes of the block's own largest, so that a block that counts little is as exact in itself as one
+//! that counts much; the sum that outputs are divided by is that of the rounded weights.
+//! Keys are rounded around their block's mean (as SageAttention does, arXiv:2410.02367, for whole sequences): it shifts all
+//! scores of a query in the block alike, and is added in f32. What keys of neighbouring positions have in common, often
+//! much more than what they differ by, costs no precision then.
+
+mod queries;
+mod step;
+
+use super::{BLOCK, KvBlocks, Partial, Shape, Task, Visible, cache::Block};
+use crate::{lines::Lines, simd::Simd};
+use queries::Queries;
+use std::ops::Range;
+use step::{Scratch, Seen, State, TOGETHER, commons, step};
+
+/// Keys, or dimensions of a value, whose products are collected at a time.
+const STRIP: usize = 8;
+/// Below every score, also times the smallest scale of a query.
+const NEVER: f32 = -1e30;
+/// Below every score that a key has which is seen.
+const HIDDEN: f32 = -1e20;
+/// A block of all key heads.
+#[derive(Debug, Clone)]
+pub(super) struct Rounded {
+    /// For each key head: keys (BLOCK / STRIP, padded head_dim / 4, STRIP, 4), then values (padded head_dim / STRIP,
+    /// BLOCK / 4, STRIP, 4): in the order in which products take them.
+    codes: Vec<i8>,
+    /// For each key head: of each key -128 times the sum of its codes (queries are shifted by 128 to be unsigned).
+    shifts: Vec<i32>,
+    /// For each key head: scales of keys (BLOCK), the keys' mean (head_dim), scales of values (padded head_dim).
+    factors: Vec<f32>,
+}
+
+/// One key head of a block.
+#[derive(Clone, Copy)]
+struct Head<'a> {
+    keys: &'a [i8],
+    values: &'a [i8],
+    shifts: &'a [i32],
+    key_scales: &'a [f32],
+    mean: &'a [f32],
+    value_scales: &'a [f32],
+}
+
+/// Bytes of a key: its last four go to the lanes together with the others.
+const fn key_dim(head_dim: usize) -> usize {
+    head_dim.next_multiple_of(4)
+}
+
+/// Dimensions of a value, those of the last strip included.
+const fn value_dim(head_dim: usize) -> usize {
+    head_dim.next_multiple_of(STRIP)
+}
+
+/// Factors of one key head.
+const fn factors(head_dim: usize) -> usize {
+    BLOCK + head_dim + value_dim(head_dim)
+}
+
+impl Rounded {
+    /// Bytes of one key head's block.
+    pub(super) fn head_bytes(head_dim: usize) -> usize {
+        BLOCK * (key_dim(head_dim) + value_dim(head_dim)) + 4 * (BLOCK + factors(head_dim))
+    }
+
+    /// Of full blocks in f32, for each key head: keys (head_dim, BLOCK) and values (BLOCK, padded head_dim).
+    #[inline(always)]
+    pub(super) fn new<'a>(head_dim: usize, heads: impl Iterator<Item = (&'a [f32], &'a [f32])>) -> Rounded {
+        let mut rounded = Rounded { codes: Vec::new(), shifts: Vec::new(), factors: Vec::new() };
+        for (keys, values) in heads {
+            rounded.push(head_dim, keys, values);
+        }
+        rounded
+    }
+
+    #[inline(always)]
+    fn push(&mut self, head_dim: usize, keys: &[f32], values: &[f32]) {
+        let mean: Vec<f32> = keys.chunks_exact(BLOCK).map(|keys| keys.iter().sum::<f32>() / BLOCK as f32).collect();
+        let mut spread: Vec<f32> = keys.to_vec();
+        for (keys, mean) in spread.chunks_exact_mut(BLOCK).zip(&mean) {
+            keys.iter_mut().for_each(|key| *key -= mean);
+        }
+        spread_out(&mut spread, BLOCK);
+        let mut most = [0f32; BLOCK];
+        for keys in spread.chunks_exact(BLOCK) {
+            most.iter_mut().zip(keys).for_each(|(most, key)| *most = most.max(key.abs()));
+        }
+        let width = key_dim(head_dim);
+        let start = self.codes.len();
+        self.codes.resize(start + BLOCK * width, 0);
+        let codes = &mut self.codes[start..];
+        let inverses = most.map(inverse);
+        let mut sums = [0i32; BLOCK];
+        for (i, keys) in spread.chunks_exact(BLOCK).enumerate() {
+            for (key, value) in keys.iter().enumerate() {
+                let code = (value * inverses[key]).round_ties_even() as i8;
+                codes[place(key, i, width)] = code;
+                sums[key] += i32::from(code);
+            }
+        }
+        self.shifts.extend(sums.map(|sum| -128 * sum));
+        self.factors.extend(most.map(|most| most / 127.0));
+        self.factors.extend(mean);
+        let stride = values.len() / BLOCK;
+        let first_value = self.codes.len();
+        self.codes.resize(first_value + BLOCK * value_dim(head_dim), 0);
+        for i in 0..value_dim(head_dim) {
+            let column = || (0..BLOCK).map(|key| if i < head_dim { values[key * stride + i] } else { 0.0 });
+            let most = column().fold(0f32, |most, value| most.max(value.abs()));
+            for (key, value) in column().enumerate() {
+                self.codes[first_value + place(i, key, BLOCK)] = (value * inverse(most)).round_ties_even() as i8;
+            }
+            self.factors.push(most / 127.0);
+        }
+    }
+
+    fn head(&self, number: usize, head_dim: usize) -> Head<'_> {
+        let width = key_dim(head_dim);
+        let padded = value_dim(head_dim);
+        let (keys, values) = self.codes[number * BLOCK * (width + padded)..].split_at(BLOCK * width);
+        let (key_scales, rest) = self.factors[number * factors(head_dim)..].split_at(BLOCK);
+        let (mean, value_scales) = rest.split_at(head_dim);
+        Head {
+            keys,
+            values: &values[..padded * BLOCK],
+            shifts: &self.shifts[number * BLOCK..(number + 1) * BLOCK],
+            key_scales,
+            mean,
+            value_scales: &value_scales[..padded],
+        }
+    }
+}
+
+/// Where element `column` of row `row` stands in codes of rows of `width` elements: four of a row, then those of the other
+/// rows of its strip.
+#[inline(always)]
+fn place(row: usize, column: usize, width: usize) -> usize {
+    row / STRIP * STRIP * width + (column / 4 * STRIP + row % STRIP) * 4 + column % 4
+}
+
+#[inline(always)]
+fn inverse(most: f32) -> f32 {
+    if most > 0.0 { 127.0 / most } else { 0.0 }
+}
+
+/// Turns the columns of `x` (head_dim, width) by a Hadamard matrix, or by several smaller ones where `head_dim` is no power
+/// of two: products of columns stay as they are, but what was large in one element is spread over all of them, so that
+/// rounding loses less (arXiv:2407.08608 §3.3, arXiv:2404.00456).
+#[inline(always)]
+fn spread_out(x: &mut [f32], width: usize) {
+    let head_dim = x.len() / width;
+    let size = 1 << head_dim.trailing_zeros();
+    let norm = 1.0 / (size as f32).sqrt();
+    for x in x.chunks_exact_mut(size * width) {
+        let mut half = width;
+        while half < x.len() {
+            for pair in x.chunks_exact_mut(2 * half) {
+                let (a, b) = pair.split_at_mut(half);
+                for (a, b) in a.iter_mut().zip(b) {
+                    (*a, *b) = (*a + *b, *a - *b);
+                }
+            }
+            half *= 2;
+        }
+        x.iter_mut().for_each(|x| *x *= norm);
+    }
+}
+
+/// Attention of a task's queries over those of its blocks that are rounded; `None` if none is.
+#[inline(always)]
+pub(super) unsafe fn attend<S: Simd>(
+    shape: Shape,
+    q: &[f32],
+    kv: &KvBlocks,
+    visible: Visible,
+    task: Task,
+) -> Option<Partial> {
+    let group = shape.heads / shape.kv_heads;
+    let blocks: Vec<(usize, Head)> = task
+        .seen_blocks(kv, visible, shape.window)
+        .filter_map(|number| match &kv.blocks[number] {
+            Block::Rounded(block) => Some((number, block.head(task.kv_head, shape.head_dim))),
+            Block::Exact(_) => None,
+        })
+        .collect();
+    if blocks.is_empty() {
+        return None;
+    }
+    // SAFETY: the instruction set is the caller's.
+    let queries = unsafe { Queries::new::<S>(shape, q, task) };
+    let lanes = queries.vectors * S::LANES;
+    let mut state = State {
+        top: Lines::filled(NEVER, lanes),
+        sum: Lines::zeros(lanes),
+        out: Lines::zeros(lanes * value_dim(shape.head_dim)),
+    };
+    let mut scratch = Scratch {
+        scores: Lines::zeros(2 * BLOCK * S::LANES),
+        weights: Lines::zeros(2 * BLOCK * S::LANES),
+        common: Lines::zeros(TOGETHER * 2 * S::LANES),
+    };
+    // Of each lane the keys that it sees.
+    let row = |lane: usize| task.first_row + (lane / group).min(task.rows - 1);
+    let seen: Vec<Range<usize>> = (0..lanes).map(|lane| visible.range(row(lane), kv.len, shape.window)).collect();
+    for blocks in blocks.chunks(TOGETHER) {
+        let mut vector = 0;
+        while vector < queries.vectors {
+            let wide = S::PAIRS && vector + 2 <= queries.vectors;
+            let count = if wide { 2 } else { 1 };
+            let seen = &seen[vector * S::LANES..(vector + count) * S::LANES];
+            // SAFETY: the instruction set is the caller's; the vectors are within the queries.
+            unsafe {
+                match wide {
+                    true => steps::<S, 2>(&queries, vector, blocks, seen, &mut scratch, &mut state),
+                    false => steps::<S, 1>(&queries, vector, blocks, seen, &mut scratch, &mut state),
+                }
+            }
+            vector += count;
+        }
+    }
+    Some(state.partial(task.rows * group, shape.head_dim, S::LANES))
+}
+
+/// Adds what the vectors from `vector` on, V of them, see in some blocks.
+#[inline(always)]
+unsafe fn steps<S: Simd, const V: usize>(
+    queries: &Queries,
+    vector: usize,
+    blocks: &[(usize, Head)],
+    seen: &[Range<usize>],
+    scratch: &mut Scratch,
+    state: &mut State,
+) {
+    let means = std::array::from_fn(|i| blocks[i.min(blocks.len() - 1)].1.mean);
+    let mut common = std::mem::take(&mut scratch.common);
+    // SAFETY: the caller's.
+    unsafe { commons::<S, V>(queries, vector, &means, &mut common) };
+    for (&(number, head), common) in blocks.iter().zip(common.chunks_exact(V * S::LANES)) {
+        let keys = number * BLOCK..(number + 1) * BLOCK;
+        if seen.iter().any(|seen| seen.start < keys.end && keys.start < seen.end) {
+            let whole = seen.iter().all(|seen| seen.start <= keys.start && keys.end <= seen.end);
+            let parts = (!whole).then_some(seen);
+            let block = Seen { head, common, first_key: keys.start, parts };
+            // SAFETY: the caller's.
+            unsafe { step::<S, V>(queries, vector, block, scratch, state) };
+        }
+    }
+    scratch.common = common;
+}

@@ -1,0 +1,267 @@
+//! What some queries see in a block of bytes.
+
+use super::{HIDDEN, Head, NEVER, STRIP, queries::Queries, value_dim};
+use crate::{
+    attention::{BLOCK, Partial},
+    lines::Lines,
+    simd::{self, MOST_WEIGHT, Simd},
+};
+use std::ops::Range;
+
+/// What is known so far of some vectors of queries: the largest score, the sum of weights, the weighted values.
+pub(super) struct State {
+    /// (vectors, LANES)
+    pub(super) top: Lines<f32>,
+    /// (vectors, LANES)
+    pub(super) sum: Lines<f32>,
+    /// (vectors, padded head_dim, LANES)
+    pub(super) out: Lines<f32>,
+}
+
+/// A block's scores and weights, for two vectors of queries at most.
+pub(super) struct Scratch {
+    /// (BLOCK, vectors, LANES)
+    pub(super) scores: Lines<f32>,
+    /// (BLOCK / 4, vectors, LANES, 4)
+    pub(super) weights: Lines<u8>,
+    /// (TOGETHER, vectors, LANES)
+    pub(super) common: Lines<f32>,
+}
+
+/// What is known of a block before its keys are looked at.
+pub(super) struct Seen<'a> {
+    pub(super) head: Head<'a>,
+    /// The part of the scores that all its keys have in common: (vectors, LANES).
+    pub(super) common: &'a [f32],
+    pub(super) first_key: usize,
+    /// The keys that each lane sees, where some see only a part.
+    pub(super) parts: Option<&'a [Range<usize>]>,
+}
+
+/// Adds what the vectors from `vector` on, V of them, see in a block.
+#[inline(always)]
+pub(super) unsafe fn step<S: Simd, const V: usize>(
+    queries: &Queries,
+    vector: usize,
+    block: Seen,
+    scratch: &mut Scratch,
+    state: &mut State,
+) {
+    let head = &block.head;
+    unsafe {
+        let mut largest = score::<S, V>(queries, vector, head, &mut scratch.scores);
+        if let Some(parts) = block.parts {
+            largest = hide::<S, V>(parts, block.first_key, &mut scratch.scores);
+        }
+        let at = vector * S::LANES;
+        let zeros = [S::splat(0.0); V];
+        let (mut keep, mut take, mut scales, mut offsets) = (zeros, zeros, zeros, zeros);
+        for v in 0..V {
+            let scale = S::load(queries.scales.as_ptr().add(at + v * S::LANES));
+            let highest = S::fma(largest[v], scale, S::load(block.common.as_ptr().add(v * S::LANES)));
+            let top = state.top.as_mut_ptr().add(at + v * S::LANES);
+            let old = S::load(top);
+            let new = S::max(old, highest);
+            S::store(top, new);
+            keep[v] = simd::exp2::<S>(S::add(old, S::mul(new, S::splat(-1.0))));
+            take[v] = simd::exp2::<S>(S::add(highest, S::mul(new, S::splat(-1.0))));
+            // Weights of the largest; where a lane sees nothing its scores stay below what is added to them.
+            scales[v] = S::mul(scale, S::splat(S::OCTAVE));
+            let offset = S::min(S::mul(S::mul(largest[v], scale), S::splat(-1.0)), S::splat(-HIDDEN));
+            offsets[v] = S::mul(S::add(offset, S::splat(-SLACK)), S::splat(S::OCTAVE));
+        }
+        let sums = weigh::<S, V>(scales, offsets, &scratch.scores, &mut scratch.weights);
+        for v in 0..V {
+            let sum = state.sum.as_mut_ptr().add(at + v * S::LANES);
+            S::store(sum, S::fma(S::load(sum), keep[v], S::mul(S::to_f32(sums[v]), take[v])));
+        }
+        let out = state.out.as_mut_ptr().add(at * head.value_scales.len());
+        gather::<S, V>(head, &scratch.weights, keep, take, out);
+    }
+}
+
+/// Exponents are this much smaller than they should be, in all weights alike: rounding must not bring the largest above 0.
+const SLACK: f32 = 1.0 / 256.0;
+
+/// Products of the vectors' queries with a block's keys, times the keys' scales: (BLOCK, V, LANES). Returns the largest of
+/// each lane.
+#[inline(always)]
+unsafe fn score<S: Simd, const V: usize>(
+    queries: &Queries,
+    vector: usize,
+    head: &Head,
+    scores: &mut [f32],
+) -> [S::V; V] {
+    unsafe {
+        let width = head.keys.len() / BLOCK;
+        let codes = queries.codes.as_ptr().add(vector * S::LANES * width);
+        let mut largest = [S::splat(NEVER); V];
+        for strip in (0..BLOCK).step_by(STRIP) {
+            let keys = head.keys.as_ptr().add(strip * width);
+            let mut dots = [[S::splat_i32(0); V]; STRIP];
+            for (i, dots) in dots.iter_mut().enumerate() {
+                *dots = [S::splat_i32(*head.shifts.get_unchecked(strip + i)); V];
+            }
+            strip_products::<S, V>(keys, width / 4, codes, (4 * S::LANES, width * S::LANES), &mut dots);
+            for (i, dots) in dots.iter().enumerate() {
+                let scale = S::splat(*head.key_scales.get_unchecked(strip + i));
+                for (v, dot) in dots.iter().enumerate() {
+                    let score = S::mul(S::to_f32(*dot), scale);
+                    largest[v] = S::max(largest[v], score);
+                    S::store(scores.as_mut_ptr().add(((strip + i) * V + v) * S::LANES), score);
+                }
+            }
+        }
+        largest
+    }
+}
+
+/// Adds to `dots` the products of a strip of keys or values, `fours` times four bytes of each, with what the lanes hold at
+/// `lanes`: four bytes each, which go on after `step` bytes for the next four and after `vector` bytes for the next vector.
+#[inline(always)]
+unsafe fn strip_products<S: Simd, const V: usize>(
+    strip: *const i8,
+    fours: usize,
+    lanes: *const u8,
+    (step, vector): (usize, usize),
+    dots: &mut [[S::I; V]; STRIP],
+) {
+    unsafe {
+        for four in 0..fours {
+            for (i, dots) in dots.iter_mut().enumerate() {
+                let bytes = strip.add((four * STRIP + i) * 4).cast::<i32>().read_unaligned();
+                for (v, dot) in dots.iter_mut().enumerate() {
+                    *dot = S::dot4(*dot, lanes.add(four * step + v * vector), bytes);
+                }
+            }
+        }
+    }
+}
+
+/// Puts what a lane does not see at [`NEVER`]; the largest scores that are left.
+#[inline(always)]
+unsafe fn hide<S: Simd, const V: usize>(seen: &[Range<usize>], first_key: usize, scores: &mut [f32]) -> [S::V; V] {
+    for (key, scores) in scores.chunks_exact_mut(V * S::LANES).take(BLOCK).enumerate() {
+        for (score, seen) in scores.iter_mut().zip(seen) {
+            if !seen.contains(&(first_key + key)) {
+                *score = NEVER;
+            }
+        }
+    }
+    unsafe {
+        let mut largest = [S::splat(NEVER); V];
+        for key in 0..BLOCK {
+            for (v, largest) in largest.iter_mut().enumerate() {
+                *largest = S::max(*largest, S::load(scores.as_ptr().add((key * V + v) * S::LANES)));
+            }
+        }
+        largest
+    }
+}
+
+/// Blocks whose keys' means are multiplied with the queries at a time.
+pub(super) const TOGETHER: usize = 8;
+
+/// The part of scores that all keys of a block have in common: queries times the keys' means, of as many blocks as `means`
+/// has and of the vectors from `vector` on: (blocks, V, LANES).
+#[inline(always)]
+pub(super) unsafe fn commons<S: Simd, const V: usize>(
+    queries: &Queries,
+    vector: usize,
+    means: &[&[f32]; TOGETHER],
+    out: &mut [f32],
+) {
+    unsafe {
+        let head_dim = means[0].len();
+        let exact = queries.exact.as_ptr().add(vector * head_dim * S::LANES);
+        let mut sums = [[S::splat(0.0); V]; TOGETHER];
+        for i in 0..head_dim {
+            for v in 0..V {
+                let q = S::load(exact.add((v * head_dim + i) * S::LANES));
+                for (sums, mean) in sums.iter_mut().zip(means) {
+                    sums[v] = S::fma(q, S::splat(*mean.get_unchecked(i)), sums[v]);
+                }
+            }
+        }
+        for (number, sums) in sums.iter().enumerate() {
+            for (v, sum) in sums.iter().enumerate() {
+                S::store(out.as_mut_ptr().add((number * V + v) * S::LANES), *sum);
+            }
+        }
+    }
+}
+
+/// Scores → weights 2^(score · scale + offset) as bytes; their sums.
+#[inline(always)]
+unsafe fn weigh<S: Simd, const V: usize>(
+    scales: [S::V; V],
+    offsets: [S::V; V],
+    scores: &[f32],
+    weights: &mut [u8],
+) -> [S::I; V] {
+    unsafe {
+        let mut sums = [S::splat_i32(0); V];
+        for four in 0..BLOCK / 4 {
+            for v in 0..V {
+                let mut exponents = [offsets[v]; 4];
+                for (i, exponent) in exponents.iter_mut().enumerate() {
+                    let score = S::load(scores.as_ptr().add(((4 * four + i) * V + v) * S::LANES));
+                    *exponent = S::fma(score, scales[v], offsets[v]);
+                }
+                let out = weights.as_mut_ptr().add((four * V + v) * 4 * S::LANES);
+                S::store_powers(out, exponents, four);
+                sums[v] = S::dot4(sums[v], out, 0x0101_0101);
+            }
+        }
+        sums
+    }
+}
+
+/// `out = out · keep + weights · values · take`: out is (V, padded head_dim, LANES).
+#[inline(always)]
+unsafe fn gather<S: Simd, const V: usize>(
+    head: &Head,
+    weights: &[u8],
+    keep: [S::V; V],
+    take: [S::V; V],
+    out: *mut f32,
+) {
+    unsafe {
+        let width = head.value_scales.len();
+        for first in (0..width).step_by(STRIP) {
+            let values = head.values.as_ptr().add(first * BLOCK);
+            let mut dots = [[S::splat_i32(0); V]; STRIP];
+            let steps = (4 * V * S::LANES, 4 * S::LANES);
+            strip_products::<S, V>(values, BLOCK / 4, weights.as_ptr(), steps, &mut dots);
+            for (i, dots) in dots.iter().enumerate() {
+                let scale = S::splat(*head.value_scales.get_unchecked(first + i));
+                for (v, dot) in dots.iter().enumerate() {
+                    let out = out.add((v * width + first + i) * S::LANES);
+                    let new = S::mul(S::to_f32(*dot), S::mul(scale, take[v]));
+                    S::store(out, S::fma(S::load(out), keep[v], new));
+                }
+            }
+        }
+    }
+}
+
+impl State {
+    /// Rows of the first `rows` lanes.
+    pub(super) fn partial(&self, rows: usize, head_dim: usize, lanes: usize) -> Partial {
+        let mut partial = Partial { out: vec![0.0; rows * head_dim], lse: vec![f32::NEG_INFINITY; rows] };
+        for row in 0..rows {
+            let sum = self.sum[row];
+            if self.top[row] < HIDDEN || sum <= 0.0 {
+                continue;
+            }
+            // Weights are bytes, and all of them too small by the slack.
+            let sum_of_powers = self.top[row] + (sum / MOST_WEIGHT).log2() + SLACK;
+            partial.lse[row] = sum_of_powers * std::f32::consts::LN_2;
+            let (vector, lane) = (row / lanes, row % lanes);
+            for (i, out) in partial.out[row * head_dim..(row + 1) * head_dim].iter_mut().enumerate() {
+                *out = self.out[(vector * value_dim(head_dim) + i) * lanes + lane] / sum;
+            }
+        }
+        partial
+    }
+}
