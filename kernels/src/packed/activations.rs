@@ -83,16 +83,16 @@ impl Activations {
     pub(super) fn sums(&self, isa: Isa, form: Form) -> Sums {
         let len = self.codes.len() / form.group;
         let mut sums = Sums { shifts: vec![0; len], values: vec![0.0; if form.offset { len } else { 0 }] };
-        let panels: Vec<(usize, usize)> = Panels::of(self.rows).iter().collect();
-        for &(first, rows) in &panels {
-            let part = |per: usize| first * self.columns / per..(first + rows) * self.columns / per;
-            let halves = &self.sums[part(HALF)];
-            shift(isa, halves, rows, form, &mut sums.shifts[part(form.group)]);
-            if form.offset {
-                let values = &mut sums.values[part(form.group)];
-                add_up(isa, halves, &self.scales[part(SPAN)], rows, form, values);
-            }
-        }
+        let step = Panels::of(self.rows).step * self.columns;
+        let parts = self.sums.par_chunks(step / HALF).zip(self.scales.par_chunks(step / SPAN));
+        let shifts = sums.shifts.par_chunks_mut(step / form.group);
+        parts.clone().zip(shifts).with_min_len(8).for_each(|((halves, _), shifts)| {
+            shift(isa, halves, halves.len() * HALF / self.columns, form, shifts);
+        });
+        let values = sums.values.par_chunks_mut(step / form.group);
+        parts.zip(values).with_min_len(8).for_each(|((halves, scales), values)| {
+            add_up(isa, halves, scales, halves.len() * HALF / self.columns, form, values);
+        });
         sums
     }
 
