@@ -41,19 +41,21 @@ impl Values {
         }
     }
 
-    /// Elements from `at` on, as many as `out` has, a multiple of 16.
+    /// Elements from `at` on, `len` of them, a multiple of 16: where they lie, or widened in `room`.
     #[inline(always)]
-    pub(super) unsafe fn widen<S: Simd>(&self, at: usize, out: &mut [f32]) {
-        debug_assert!(out.len().is_multiple_of(16));
+    pub(super) unsafe fn widened<'a, S: Simd>(&'a self, at: usize, len: usize, room: &'a mut Vec<f32>) -> &'a [f32] {
+        debug_assert!(len.is_multiple_of(16));
         match self {
             Values::F16(values) => {
-                let values = &values[at..at + out.len()];
-                for i in (0..out.len()).step_by(S::LANES) {
-                    // SAFETY: LANES divides 16, and both slices are as long.
-                    unsafe { S::store(out.as_mut_ptr().add(i), S::load_f16(values.as_ptr().add(i))) };
+                let values = &values[at..at + len];
+                room.resize(len, 0.0);
+                for i in (0..len).step_by(S::LANES) {
+                    // SAFETY: LANES divides 16, and both are as long.
+                    unsafe { S::store(room.as_mut_ptr().add(i), S::load_f16(values.as_ptr().add(i))) };
                 }
+                room
             }
-            Values::F32(values) => out.copy_from_slice(&values[at..at + out.len()]),
+            Values::F32(values) => &values[at..at + len],
         }
     }
 }

@@ -36,8 +36,7 @@ pub(super) unsafe fn attend<S: Simd>(
             *out = x * scale;
         }
     }
-    let mut keys = vec![0f32; head_dim * BLOCK];
-    let mut values = vec![0f32; BLOCK * value_dim];
+    let (mut key_room, mut value_room) = (Vec::new(), Vec::new());
     let mut scores = vec![0f32; rows * BLOCK];
     let mut out = vec![0f32; rows * value_dim];
     let mut top = vec![f32::NEG_INFINITY; rows];
@@ -45,10 +44,12 @@ pub(super) unsafe fn attend<S: Simd>(
 
     for (block, kept) in blocks {
         // SAFETY: the instruction set is the caller's; (head_dim, BLOCK) and (BLOCK, value_dim) are multiples of 64.
-        unsafe {
-            kept.widen::<S>(kv.layout.keys_at(task.kv_head), &mut keys);
-            kept.widen::<S>(kv.layout.values_at(task.kv_head), &mut values);
-        }
+        let (keys, values) = unsafe {
+            (
+                kept.widened::<S>(kv.layout.keys_at(task.kv_head), head_dim * BLOCK, &mut key_room),
+                kept.widened::<S>(kv.layout.values_at(task.kv_head), BLOCK * value_dim, &mut value_room),
+            )
+        };
         let first_key = block * BLOCK;
         // SAFETY: queries (rows, head_dim), keys (head_dim, BLOCK), scores (rows, BLOCK).
         unsafe {

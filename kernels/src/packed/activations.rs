@@ -3,6 +3,7 @@
 use super::{Form, SPAN};
 use crate::{
     Isa,
+    lines::Lines,
     simd::{Simd, kernel},
 };
 use rayon::prelude::*;
@@ -13,19 +14,19 @@ pub struct Activations {
     pub(super) rows: usize,
     pub(super) columns: usize,
     /// For each panel (columns / 4, rows of the panel, 4).
-    pub(super) codes: Vec<i8>,
+    pub(super) codes: Lines<i8>,
     /// For each panel (columns / 32, rows of the panel).
-    pub(super) scales: Vec<f32>,
+    pub(super) scales: Lines<f32>,
     /// Sums of sixteen codes each: for each panel (columns / 16, rows of the panel).
-    sums: Vec<i32>,
+    sums: Lines<i32>,
 }
 
 /// Sums of activations over the groups of a type of weights: for each panel (columns / group, rows of the panel).
 pub(super) struct Sums {
     /// Of codes, times minus the code for zero.
-    pub(super) shifts: Vec<i32>,
+    pub(super) shifts: Lines<i32>,
     /// Of what the codes stand for; empty for weights without offsets.
-    pub(super) values: Vec<f32>,
+    pub(super) values: Lines<f32>,
 }
 
 /// Rows of the largest panel.
@@ -56,7 +57,7 @@ impl Panels {
     }
 
     /// Rows of all panels together.
-    fn padded(self) -> usize {
+    pub(super) fn padded(self) -> usize {
         let whole = self.rows / self.step * self.step;
         whole + if whole < self.rows { self.height(self.rows - whole) } else { 0 }
     }
@@ -69,9 +70,9 @@ impl Activations {
         let rows = x.len() / columns;
         let panels = Panels::of(rows);
         let (padded, step) = (panels.padded(), panels.step);
-        let mut codes = vec![0i8; padded * columns];
-        let mut scales = vec![0f32; padded * columns / SPAN];
-        let mut sums = vec![0i32; padded * columns / HALF];
+        let mut codes = Lines::any(padded * columns);
+        let mut scales = Lines::any(padded * columns / SPAN);
+        let mut sums = Lines::any(padded * columns / HALF);
         let parts = x.par_chunks(step * columns).zip(codes.par_chunks_mut(step * columns));
         let parts = parts.zip(scales.par_chunks_mut(step * columns / SPAN));
         let parts = parts.zip(sums.par_chunks_mut(step * columns / HALF)).with_min_len(4);
@@ -82,7 +83,7 @@ impl Activations {
     /// Sums for the groups of weights that are packed in `form`.
     pub(super) fn sums(&self, isa: Isa, form: Form) -> Sums {
         let len = self.codes.len() / form.group;
-        let mut sums = Sums { shifts: vec![0; len], values: vec![0.0; if form.offset { len } else { 0 }] };
+        let mut sums = Sums { shifts: Lines::any(len), values: Lines::any(if form.offset { len } else { 0 }) };
         let step = Panels::of(self.rows).step * self.columns;
         let parts = self.sums.par_chunks(step / HALF).zip(self.scales.par_chunks(step / SPAN));
         let shifts = sums.shifts.par_chunks_mut(step / form.group);
@@ -162,6 +163,12 @@ kernel! {
 
 #[inline(always)]
 unsafe fn round_body<S: Simd>(x: &[f32], columns: usize, out: Panel) {
+    if x.len() < out.codes.len() {
+        // Rows that only fill up a panel.
+        out.codes.fill(0);
+        out.scales.fill(0.0);
+        out.sums.fill(0);
+    }
     // SAFETY: the instruction set is the caller's.
     unsafe {
         match out.codes.len() / columns {

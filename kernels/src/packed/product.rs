@@ -23,8 +23,8 @@ pub fn linear(isa: Isa, x: &Activations, weights: Packed, bias: Option<&[f32]>, 
     let target = Output { start: y.as_mut_ptr(), stride: weights.rows };
     let sums = x.sums(isa, form);
     let tiles = weights.rows.div_ceil(TILE);
-    // Enough tasks to even out the threads, few enough to be cheap.
-    let step = tiles.div_ceil(8 * rayon::current_num_threads()).next_multiple_of(TILES);
+    // Enough tasks to even out the threads, few enough to be cheap, and results that stay in the second-level cache.
+    let step = tiles.div_ceil(8 * rayon::current_num_threads()).next_multiple_of(TILES).min(TASK_TILES);
     (0..tiles.div_ceil(step)).into_par_iter().for_each(|task| {
         let tiles = task * step..tiles.min((task + 1) * step);
         products(isa, Input { x, sums: &sums }, form, weights, bias, tiles, target);
@@ -40,6 +40,8 @@ struct Input<'a> {
 
 /// Tiles that are multiplied at a time, at most: enough for each byte of x that is loaded to be used twice.
 const TILES: usize = 2;
+/// Tiles that one task works on, at most.
+const TASK_TILES: usize = 8;
 /// Inputs that are gone through at a time: some tiles' share of them stays in the first-level cache, that of 512 activations
 /// in the second.
 const DEPTH: usize = 1024;
@@ -59,9 +61,13 @@ unsafe fn products_body<S: Simd>(
 ) {
     // The codes of some tiles, a byte each, where several panels share the work of unpacking them.
     let unpack = form.narrow && x.x.rows > PANEL;
-    let mut wide = Lines::<u8>::zeros(if unpack { TILES * TILE * DEPTH.min(weights.columns) } else { 0 });
+    let depth = DEPTH.min(weights.columns);
+    let mut wide = Lines::<u8>::any(if unpack { TILES * TILE * depth } else { 0 });
     // Eight rows are as many as there are registers for, with one tile.
     let together = if S::PAIRS && !(5..=PANEL).contains(&x.x.rows) { TILES } else { 1 };
+    // (padded rows, tiles of the task, TILE)
+    let width = tiles.len() * TILE;
+    let mut sums = Lines::<f32>::any(Panels::of(x.x.rows).padded() * width);
     for start in (0..weights.columns).step_by(DEPTH) {
         let groups = start / form.group..(start + DEPTH).min(weights.columns) / form.group;
         let mut tile = tiles.start;
@@ -70,67 +76,47 @@ unsafe fn products_body<S: Simd>(
             let part = |number: usize| Part::new(weights, form, tile + number.min(parts - 1), groups.clone());
             let mut both = [part(0), part(1)];
             if unpack {
-                for (part, wide) in
-                    both.iter_mut().zip(wide.chunks_exact_mut(TILE * DEPTH.min(weights.columns))).take(parts)
-                {
-                    part.widen(wide);
-                }
+                let rooms = wide.chunks_exact_mut(TILE * depth);
+                both.iter_mut().zip(rooms).take(parts).for_each(|(part, room)| part.widen(room));
             }
-            let columns = tile * TILE..weights.rows.min((tile + parts) * TILE);
-            let bias = bias.filter(|_| start == 0).map(|bias| &bias[columns.clone()]);
-            // SAFETY: the instruction set is the caller's; the groups are within the tiles and x.
+            // SAFETY: the instruction set is the caller's; the groups are within the tiles and x, the tiles within the sums.
             unsafe {
+                let out = Output { start: sums.as_mut_ptr().add((tile - tiles.start) * TILE), stride: width };
                 match parts {
-                    2 => all_panels::<S, 2>(x, both, groups.start, columns, bias, y),
-                    _ => all_panels::<S, 1>(x, [both[0]], groups.start, columns, bias, y),
+                    2 => all_panels::<S, 2>(x, both, groups.start, out),
+                    _ => all_panels::<S, 1>(x, [both[0]], groups.start, out),
                 }
             }
             tile += parts;
         }
     }
+    let columns = tiles.start * TILE..weights.rows.min(tiles.end * TILE);
+    for (row, sums) in sums.chunks_exact(width).enumerate().take(x.x.rows) {
+        // SAFETY: the row is x's and the columns are the weights'; no other task writes these columns.
+        let y = unsafe { std::slice::from_raw_parts_mut(y.start.add(row * y.stride + columns.start), columns.len()) };
+        match bias {
+            Some(bias) => {
+                y.iter_mut().zip(sums).zip(&bias[columns.clone()]).for_each(|((y, sum), bias)| *y = sum + bias)
+            }
+            None => y.copy_from_slice(&sums[..columns.len()]),
+        }
+    }
 }
 
-/// Products of all rows of x with some groups, of which `group` is the first, of T tiles, whose columns of y are `columns`.
+/// Adds products of all rows of x with some groups, of which `group` is the first, of T tiles to `out`.
 #[inline(always)]
-unsafe fn all_panels<S: Simd, const T: usize>(
-    x: Input,
-    tiles: [Part; T],
-    group: usize,
-    columns: std::ops::Range<usize>,
-    bias: Option<&[f32]>,
-    y: Output,
-) {
-    let mut sums = [[[0f32; TILE]; TILES]; PANEL];
+unsafe fn all_panels<S: Simd, const T: usize>(x: Input, tiles: [Part; T], group: usize, out: Output) {
     for (first, rows) in Panels::of(x.x.rows).iter() {
         // SAFETY: the caller's.
         unsafe {
             match rows {
-                8 => panel::<S, 8, T>(x, tiles, first, group, &mut sums),
-                6 => panel::<S, 6, T>(x, tiles, first, group, &mut sums),
-                4 => panel::<S, 4, T>(x, tiles, first, group, &mut sums),
-                2 => panel::<S, 2, T>(x, tiles, first, group, &mut sums),
-                _ => panel::<S, 1, T>(x, tiles, first, group, &mut sums),
+                8 => panel::<S, 8, T>(x, tiles, first, group, out),
+                6 => panel::<S, 6, T>(x, tiles, first, group, out),
+                4 => panel::<S, 4, T>(x, tiles, first, group, out),
+                2 => panel::<S, 2, T>(x, tiles, first, group, out),
+                _ => panel::<S, 1, T>(x, tiles, first, group, out),
             }
         }
-        for (i, sums) in sums.iter().enumerate().take(rows.min(x.x.rows - first)) {
-            // SAFETY: row first + i is x's and the columns are the weights'; no other task writes these columns.
-            let y = unsafe {
-                std::slice::from_raw_parts_mut(y.start.add((first + i) * y.stride + columns.start), columns.len())
-            };
-            store(y, &sums.as_flattened()[..T * TILE], group == 0, bias);
-        }
-    }
-}
-
-/// The results for one row: the first ones replace what y holds, others are added to it.
-#[inline(always)]
-fn store(y: &mut [f32], sums: &[f32], first: bool, bias: Option<&[f32]>) {
-    match first {
-        true => y.iter_mut().zip(sums).for_each(|(y, sum)| *y = *sum),
-        false => y.iter_mut().zip(sums).for_each(|(y, sum)| *y += sum),
-    }
-    if let Some(bias) = bias {
-        y.iter_mut().zip(bias).for_each(|(y, bias)| *y += bias);
     }
 }
 
@@ -176,23 +162,23 @@ impl<'a> Part<'a> {
 /// Vectors of a tile's width on the narrowest instruction set.
 const VECTORS: usize = 2;
 
-/// Puts the products of a panel, which begins with row `first` and has ROWS rows, with these groups, of which `group` is the
-/// first, into `sums`.
+/// Adds (or puts, if `group` is 0) the products of a panel, which begins with row `first` and has ROWS rows, with these groups, of which `group` is the
+/// first, to `out`.
 #[inline(always)]
 unsafe fn panel<S: Simd, const ROWS: usize, const T: usize>(
     x: Input,
     tiles: [Part; T],
     first: usize,
     group: usize,
-    sums: &mut [[[f32; TILE]; TILES]; PANEL],
+    out: Output,
 ) {
     let Form { group: width, narrow, .. } = tiles[0].form;
     unsafe {
         match (width, narrow && !tiles[0].unpacked) {
-            (32, false) => panel_of::<S, ROWS, T, 32, false>(x, tiles, first, group, sums),
-            (32, true) => panel_of::<S, ROWS, T, 32, true>(x, tiles, first, group, sums),
-            (_, false) => panel_of::<S, ROWS, T, 16, false>(x, tiles, first, group, sums),
-            (_, true) => panel_of::<S, ROWS, T, 16, true>(x, tiles, first, group, sums),
+            (32, false) => panel_of::<S, ROWS, T, 32, false>(x, tiles, first, group, out),
+            (32, true) => panel_of::<S, ROWS, T, 32, true>(x, tiles, first, group, out),
+            (_, false) => panel_of::<S, ROWS, T, 16, false>(x, tiles, first, group, out),
+            (_, true) => panel_of::<S, ROWS, T, 16, true>(x, tiles, first, group, out),
         }
     }
 }
@@ -203,7 +189,7 @@ unsafe fn panel_of<S: Simd, const ROWS: usize, const T: usize, const GROUP: usiz
     tiles: [Part; T],
     first: usize,
     group: usize,
-    sums: &mut [[[f32; TILE]; TILES]; PANEL],
+    out: Output,
 ) {
     let Input { x, sums: of_groups } = x;
     let form = tiles[0].form;
@@ -279,11 +265,14 @@ unsafe fn panel_of<S: Simd, const ROWS: usize, const T: usize, const GROUP: usiz
                 halves[t] = halves[t].wrapping_add(group_bytes);
             }
         }
-        for (sums, totals) in sums.iter_mut().zip(&totals) {
+        for (i, totals) in totals.iter().enumerate() {
             for (t, totals) in totals.iter().enumerate() {
                 let unit = S::splat(tiles[t].unit);
                 for (v, &total) in totals.iter().enumerate().take(vectors) {
-                    S::store(sums[t].as_mut_ptr().add(v * S::LANES), S::mul(total, unit));
+                    let out = out.start.add((first + i) * out.stride + t * TILE + v * S::LANES);
+                    // The first groups' products replace whatever is there.
+                    let before = if group == 0 { S::splat(0.0) } else { S::load(out) };
+                    S::store(out, S::fma(total, unit, before));
                 }
             }
         }
