@@ -85,15 +85,14 @@ impl Activations {
         let len = self.codes.len() / form.group;
         let mut sums = Sums { shifts: Lines::any(len), values: Lines::any(if form.offset { len } else { 0 }) };
         let step = Panels::of(self.rows).step * self.columns;
-        let parts = self.sums.par_chunks(step / HALF).zip(self.scales.par_chunks(step / SPAN));
-        let shifts = sums.shifts.par_chunks_mut(step / form.group);
-        parts.clone().zip(shifts).with_min_len(8).for_each(|((halves, _), shifts)| {
+        let halves = self.sums.chunks(step / HALF);
+        for (halves, shifts) in halves.clone().zip(sums.shifts.chunks_mut(step / form.group)) {
             shift(isa, halves, halves.len() * HALF / self.columns, form, shifts);
-        });
-        let values = sums.values.par_chunks_mut(step / form.group);
-        parts.zip(values).with_min_len(8).for_each(|((halves, scales), values)| {
+        }
+        let scales = self.scales.chunks(step / SPAN);
+        for ((halves, scales), values) in halves.zip(scales).zip(sums.values.chunks_mut(step / form.group)) {
             add_up(isa, halves, scales, halves.len() * HALF / self.columns, form, values);
-        });
+        }
         sums
     }
 

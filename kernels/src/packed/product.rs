@@ -24,7 +24,7 @@ pub fn linear(isa: Isa, x: &Activations, weights: Packed, bias: Option<&[f32]>, 
     let sums = x.sums(isa, form);
     let tiles = weights.rows.div_ceil(TILE);
     // Enough tasks to even out the threads, few enough to be cheap, and results that stay in the second-level cache.
-    let step = tiles.div_ceil(8 * rayon::current_num_threads()).next_multiple_of(TILES).min(TASK_TILES);
+    let step = tiles.div_ceil(4 * rayon::current_num_threads()).next_multiple_of(TILES).min(TASK_TILES);
     (0..tiles.div_ceil(step)).into_par_iter().for_each(|task| {
         let tiles = task * step..tiles.min((task + 1) * step);
         products(isa, Input { x, sums: &sums }, form, weights, bias, tiles, target);
