@@ -1,11 +1,12 @@
 //! What this machine can do at most, measured on the spot: the rates that kernels are compared with.
 
 use crate::{
-    Isa,
+    Isa, pool,
     simd::{Simd, kernel},
 };
 use std::{
     hint::black_box,
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -29,13 +30,13 @@ pub fn f32(isa: Isa) -> f64 {
 
 /// Bytes a second read from memory, all threads together.
 pub fn bandwidth() -> f64 {
-    let buffers: Vec<Vec<u64>> = rayon::broadcast(|_| vec![1; READ / 8]);
+    let buffers = vec![vec![1u64; READ / 8]; pool::threads()];
     let start = Instant::now();
     let mut best = f64::INFINITY;
     while start.elapsed() < LOOK {
         let start = Instant::now();
-        rayon::broadcast(|context| {
-            black_box(buffers[context.index()].iter().fold(0u64, |sum, x| sum.wrapping_add(*x)))
+        pool::run(buffers.len(), |thread| {
+            black_box(buffers[thread].iter().fold(0u64, |sum, x| sum.wrapping_add(*x)));
         });
         best = best.min(start.elapsed().as_secs_f64());
     }
@@ -48,7 +49,8 @@ fn lanes(isa: Isa) -> usize {
 
 /// The sum over threads of each one's best rate, when all run.
 fn best<R>(spin: impl Fn() -> R + Sync, operations: f64) -> f64 {
-    let rates = rayon::broadcast(|_| {
+    let rates = Mutex::new(0.0);
+    pool::run(pool::threads(), |_| {
         let start = Instant::now();
         let mut best = f64::INFINITY;
         while start.elapsed() < LOOK {
@@ -56,9 +58,9 @@ fn best<R>(spin: impl Fn() -> R + Sync, operations: f64) -> f64 {
             black_box(spin());
             best = best.min(start.elapsed().as_secs_f64());
         }
-        operations / best
+        *rates.lock().unwrap_or_else(PoisonError::into_inner) += operations / best;
     });
-    rates.iter().sum()
+    rates.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 kernel! {

@@ -1,17 +1,23 @@
 //! Norms, rotary embedding and gated activation: small work per element, spread over threads by rows.
 
 use crate::{
-    Isa,
+    Isa, pool,
     simd::{self, Simd, kernel},
 };
-use rayon::prelude::*;
+
+/// Rows of a task.
+const ROWS: usize = 16;
+/// Elements of a task, where rows do not matter.
+const ELEMENTS: usize = 1 << 14;
 
 /// `y = x / sqrt(mean(x²) + eps) · weight` for each row of `weight.len()` elements.
 pub fn rms_norm(isa: Isa, x: &[f32], weight: &[f32], eps: f64, y: &mut [f32]) {
     assert_eq!(x.len(), y.len(), "lengths of x and y");
     let width = weight.len();
-    let rows = x.par_chunks(width).zip(y.par_chunks_mut(width)).with_min_len(8);
-    rows.for_each(|(x, y)| rms_norm_row(isa, x, weight, eps, y));
+    pool::chunks_mut(y, ROWS * width, |index, y| {
+        let x = x[index * ROWS * width..].chunks_exact(width);
+        x.zip(y.chunks_exact_mut(width)).for_each(|(x, y)| rms_norm_row(isa, x, weight, eps, y));
+    });
 }
 
 kernel! {
@@ -46,15 +52,17 @@ unsafe fn rms_norm_body<S: Simd>(x: &[f32], weight: &[f32], eps: f64, y: &mut [f
 /// `x = x + y`
 pub fn add(x: &mut [f32], y: &[f32]) {
     assert_eq!(x.len(), y.len(), "lengths of x and y");
-    x.par_chunks_mut(1 << 15)
-        .zip(y.par_chunks(1 << 15))
-        .for_each(|(x, y)| x.iter_mut().zip(y).for_each(|(x, y)| *x += y));
+    pool::chunks_mut(x, ELEMENTS, |index, x| {
+        x.iter_mut().zip(&y[index * ELEMENTS..]).for_each(|(x, y)| *x += y);
+    });
 }
 
 /// `gate = silu(gate) · up`, where silu(x) = x / (1 + e⁻ˣ).
 pub fn silu_mul(isa: Isa, gate: &mut [f32], up: &[f32]) {
     assert_eq!(gate.len(), up.len(), "lengths of gate and up");
-    gate.par_chunks_mut(4096).zip(up.par_chunks(4096)).for_each(|(gate, up)| silu_mul_part(isa, gate, up));
+    pool::chunks_mut(gate, ELEMENTS, |index, gate| {
+        silu_mul_part(isa, gate, &up[index * ELEMENTS..][..gate.len()]);
+    });
 }
 
 kernel! {
@@ -97,8 +105,11 @@ pub fn rotate(isa: Isa, x: &mut [f32], cos: &[f32], sin: &[f32], rows: usize, he
     }
     assert!(2 * half <= head_dim, "rotary dimension within the head");
     let width = x.len() / rows;
-    let rows = x.par_chunks_mut(width).zip(cos.par_chunks(half)).zip(sin.par_chunks(half)).with_min_len(16);
-    rows.for_each(|((x, cos), sin)| rotate_row(isa, x, cos, sin, head_dim, pairing));
+    pool::chunks_mut(x, ROWS * width, |index, x| {
+        let angles = cos[index * ROWS * half..].chunks_exact(half).zip(sin[index * ROWS * half..].chunks_exact(half));
+        let rows = x.chunks_exact_mut(width).zip(angles);
+        rows.for_each(|(x, (cos, sin))| rotate_row(isa, x, cos, sin, head_dim, pairing));
+    });
 }
 
 kernel! {

@@ -8,6 +8,7 @@
 //! | [`linear`] | `y = x · Wᵀ` from weights as they lie in the file |
 //! | [`attention`] | keys and values in blocks, attention over them with an online softmax |
 //! | [`packed`] | quantised linears in integers, over weights packed for them |
+//! | [`pool`] | the threads that kernels share |
 //! | [`ceiling`] | what the machine can do at most |
 //! | [`elementwise`] | norms, rotary embedding, gated activation |
 //! | [`reference`](mod@reference) | the same in naive f64: what the tests hold every kernel to |
@@ -25,6 +26,7 @@ mod lines;
 pub mod mapping;
 mod output;
 pub mod packed;
+pub mod pool;
 pub mod reference;
 mod simd;
 

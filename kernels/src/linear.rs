@@ -9,9 +9,9 @@ use crate::{
     blocks::{self, BlockType},
     gemm::{self, Rows},
     output::Output,
+    pool,
     simd::{Simd, kernel},
 };
-use rayon::prelude::*;
 
 /// A weight matrix of `rows` outputs by `columns` inputs, row-major.
 #[derive(Clone, Copy)]
@@ -57,14 +57,14 @@ pub fn linear(isa: Isa, x: &[f32], weights: Weights, bias: Option<&[f32]>, y: &m
     let target = Output { start: y.as_mut_ptr(), stride: weights.rows };
     if m >= PANEL_FROM_ROWS {
         let panels = weights.rows.div_ceil(PANEL);
-        (0..panels).into_par_iter().for_each(|panel| {
+        pool::run(panels, |panel| {
             let first = panel * PANEL;
             let columns = PANEL.min(weights.rows - first);
             panel_product(isa, x, m, weights, bias, first, columns, target);
         });
     } else if m > 0 {
-        let step = weights.rows.div_ceil(8 * rayon::current_num_threads()).max(8);
-        (0..weights.rows.div_ceil(step)).into_par_iter().for_each(|part| {
+        let step = weights.rows.div_ceil(8 * pool::threads()).max(8);
+        pool::run(weights.rows.div_ceil(step), |part| {
             let first = part * step;
             let rows = step.min(weights.rows - first);
             row_products(isa, x, m, weights, bias, first, rows, target);

@@ -3,10 +3,8 @@
 pub use ronbun_kernels::attention::{KvType, Shape};
 use ronbun_kernels::{
     Isa,
-    attention::{self as kernel, KvBlocks, Visible},
+    attention::{self as kernel, Job, KvBlocks, Partial, Visible},
 };
-
-use rayon::prelude::*;
 
 /// Keys and values of one sequence in all layers. Positions are the holder's business: a tail's first token stands right
 /// after the prefix that it is used with.
@@ -53,8 +51,9 @@ pub fn append(layer: usize, k: &[f32], v: &[f32], tails: &mut [Tail]) {
     let rows: usize = tails.iter().map(|tail| tail.rows).sum();
     let width = k.len() / rows.max(1);
     let (k, v) = (split(k, width, tails), split(v, width, tails));
-    let tails = tails.par_iter_mut().zip(k).zip(v);
-    tails.for_each(|((tail, k), v)| tail.cache.layers[layer].append(isa, k, v));
+    for ((tail, k), v) in tails.iter_mut().zip(k).zip(v) {
+        tail.cache.layers[layer].append(isa, k, v);
+    }
 }
 
 /// Each tail's rows of `x`, of `width` elements each.
@@ -83,15 +82,25 @@ pub fn attend(shape: Shape, layer: usize, q: &[f32], prefix: Option<&KvCache>, t
     let isa = Isa::current();
     let width = shape.heads * shape.head_dim;
     let mut lse = vec![0f32; q.len() / shape.head_dim];
-    let parts = tails.par_iter().zip(split(q, width, tails));
-    let parts = parts.zip(split_mut(out, width, tails)).zip(split_mut(&mut lse, shape.heads, tails));
-    parts.for_each(|(((tail, q), out), lse)| {
-        let kv = &tail.cache.layers[layer];
-        kernel::attend_into(isa, shape, q, kv, Visible::Causal { first: kv.len() - tail.rows }, out, lse);
-    });
-    let Some(prefix) = prefix.filter(|prefix| !prefix.is_empty()) else { return };
+    let prefix = prefix.filter(|prefix| !prefix.is_empty());
     let own = |tail: &Tail| tail.cache.layers[layer].len() - tail.rows..tail.cache.layers[layer].len();
-    let at: Vec<usize> = tails.iter().flat_map(own).map(|position| prefix.len() + position).collect();
-    let behind = kernel::attend(isa, shape, q, &prefix.layers[layer], Visible::Behind { at: &at });
-    kernel::merge(out, &mut lse, &behind);
+    let behind = prefix.map_or(0, KvCache::len);
+    let at: Vec<usize> = tails.iter().flat_map(own).map(|position| behind + position).collect();
+    let len = if prefix.is_some() { q.len() } else { 0 };
+    let mut found = Partial { out: vec![0.0; len], lse: vec![0.0; len / shape.head_dim] };
+    // The long one first: the short ones fill up what its threads leave.
+    let long = prefix.map(|prefix| {
+        let Partial { out, lse } = &mut found;
+        Job { q, kv: &prefix.layers[layer], visible: Visible::Behind { at: &at }, out, lse }
+    });
+    let parts = tails.iter().zip(split(q, width, tails));
+    let parts = parts.zip(split_mut(out, width, tails)).zip(split_mut(&mut lse, shape.heads, tails));
+    let short = parts.map(|(((tail, q), out), lse)| {
+        let kv = &tail.cache.layers[layer];
+        Job { q, kv, visible: Visible::Causal { first: kv.len() - tail.rows }, out, lse }
+    });
+    kernel::attend_all(isa, shape, &mut long.into_iter().chain(short).collect::<Vec<_>>());
+    if len > 0 {
+        kernel::merge(out, &mut lse, &found);
+    }
 }

@@ -11,7 +11,7 @@ use crate::model::{Checkpoint, Decoder, Stage};
 use crate::progress::Unit;
 use crate::{Error, Kind, Result, pipeline};
 use indicatif::{DecimalBytes, HumanCount};
-use ronbun_kernels::{Isa, ceiling};
+use ronbun_kernels::{Isa, ceiling, pool};
 use serde::Serialize;
 use std::path::Path;
 use std::time::Instant;
@@ -97,7 +97,7 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
         schema_version: 1,
         model: name.to_string(),
         instruction_set: isa.to_string(),
-        threads: rayon::current_num_threads(),
+        threads: pool::threads(),
         arithmetic: if args.exact { "f32" } else { "int8" },
         load_seconds,
         prompt_tokens: prompt.len(),

@@ -27,7 +27,9 @@ fn load_local(model: LocalModel, packed: PackedCache, threads: Option<usize>) ->
 pub fn limit_threads(threads: Option<usize>) -> Result<()> {
     let Some(threads) = threads else { return Ok(()) };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
-    pool.map_err(|error| usage("--threads", &error.to_string(), "set it once, at the start"))
+    pool.map_err(|error| usage("--threads", &error.to_string(), "set it once, at the start"))?;
+    ronbun_kernels::pool::set_threads(threads);
+    Ok(())
 }
 
 /// This build computes on the CPU only; asking for another device is an error rather than a slow surprise.

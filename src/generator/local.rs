@@ -65,7 +65,7 @@ impl LocalGenerator {
             context_length: decoder.config.context_length,
             rope: decoder.config.rope.describe(),
             device: format!("cpu ({})", ronbun_kernels::Isa::current()),
-            threads: rayon::current_num_threads(),
+            threads: ronbun_kernels::pool::threads(),
         };
         let engine = Engine::new(decoder, KV_TYPE).limit_vocabulary(tokenizer.len());
         Ok(LocalGenerator { facts, engine, tokenizer, template, stop, bos, weight_bytes })

@@ -120,13 +120,13 @@ impl Decoder {
 
     /// Appends `ids` to a cache, nothing more: what the last layer would make of them is not computed.
     pub fn extend(&self, ids: &[u32], cache: &mut KvCache) -> Result<()> {
-        in_pool(|| self.run(None, &mut [Sequence { ids, cache }], false).map(|_| ()))
+        self.run(None, &mut [Sequence { ids, cache }], false).map(|_| ())
     }
 
     /// Runs the new tokens of all sequences, which all stand behind `prefix`, and appends them to their caches.
     /// Returns the last hidden states (all new tokens, hidden), the sequences' rows one after the other.
     pub fn forward(&self, prefix: Option<&KvCache>, sequences: &mut [Sequence]) -> Result<Tensor> {
-        in_pool(|| self.run(prefix, sequences, true))
+        self.run(prefix, sequences, true)
     }
 
     /// Without `output` the last layer only takes keys and values, and the result says nothing.
@@ -231,7 +231,7 @@ impl Decoder {
             self.norm.forward(&chosen, &normed)?;
             self.lm_head.forward(&Input::new(&normed), &logits)
         };
-        self.profile.time(Stage::Head, || in_pool(head))?;
+        self.profile.time(Stage::Head, head)?;
         let logits: Vec<Vec<f32>> = logits.to_vec2().map_err(internal)?;
         if logits.iter().any(|row| row.iter().any(|logit| logit.is_nan())) {
             let problem = "computes what is no number; its weights may be damaged";
@@ -239,11 +239,6 @@ impl Decoder {
         }
         Ok(logits)
     }
-}
-
-/// Runs `work` on one of the threads that share it: a thread outside would sleep and be woken once for each kernel.
-fn in_pool<R: Send>(work: impl FnOnce() -> R + Send) -> R {
-    rayon::scope(|_| work())
 }
 
 /// Takes tensors out of a checkpoint, checking their shapes.

@@ -2,11 +2,10 @@
 
 use super::{BLOCK, rounded::Rounded};
 use crate::{
-    Isa,
+    Isa, pool,
     simd::{Simd, kernel},
 };
 use half::f16;
-use rayon::prelude::*;
 
 /// How keys and values are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,14 +107,14 @@ impl Layout {
         self.kv_heads * self.head_dim
     }
 
-    /// Puts a token's keys and values into a block.
+    /// Puts a token's keys and values where they are in a block.
     #[inline(always)]
-    fn put(self, block: &mut Values, slot: usize, k: &[f32], v: &[f32]) {
+    fn put(self, mut set: impl FnMut(usize, f32), slot: usize, k: &[f32], v: &[f32]) {
         for head in 0..self.kv_heads {
             let (keys_at, values_at) = (self.keys_at(head) + slot, self.values_at(head) + slot * self.value_dim());
             for i in 0..self.head_dim {
-                block.set(keys_at + i * BLOCK, k[head * self.head_dim + i]);
-                block.set(values_at + i, v[head * self.head_dim + i]);
+                set(keys_at + i * BLOCK, k[head * self.head_dim + i]);
+                set(values_at + i, v[head * self.head_dim + i]);
             }
         }
     }
@@ -197,7 +196,7 @@ impl KvBlocks {
                 self.blocks.push(Block::Exact(Values::zeros(self.kind, self.layout.block_len())));
             }
             let Block::Exact(block) = &mut self.blocks[number] else { unreachable!("only full blocks are rounded") };
-            self.layout.put(block, slot, k, v);
+            self.layout.put(|at, x| block.set(at, x), slot, k, v);
             self.len += 1;
             if self.rounds() && self.len.is_multiple_of(BLOCK) && self.len > BLOCK {
                 self.round_last(isa);
@@ -209,18 +208,19 @@ impl KvBlocks {
     fn append_blocks(&mut self, isa: Isa, keys: &[f32], values: &[f32]) {
         let layout = self.layout;
         let size = BLOCK * layout.row();
-        let block = |(keys, values): (&[f32], &[f32])| {
-            let mut block = Values::zeros(KvType::F32, layout.block_len());
+        let count = keys.len() / size;
+        let mut blocks: Vec<Option<Rounded>> = (0..count).map(|_| None).collect();
+        pool::chunks_mut(&mut blocks, 1, |number, place| {
+            let mut block = vec![0f32; layout.block_len()];
+            let (keys, values) = (&keys[number * size..], &values[number * size..]);
             let tokens = keys.chunks_exact(layout.row()).zip(values.chunks_exact(layout.row()));
-            tokens.enumerate().for_each(|(slot, (k, v))| layout.put(&mut block, slot, k, v));
-            match &block {
-                Values::F32(block) => Block::Rounded(round_block(isa, layout, block)),
-                Values::F16(_) => unreachable!("made in f32"),
+            for (slot, (k, v)) in tokens.take(BLOCK).enumerate() {
+                layout.put(|at, x| block[at] = x, slot, k, v);
             }
-        };
-        let blocks: Vec<Block> = keys.par_chunks_exact(size).zip(values.par_chunks_exact(size)).map(block).collect();
-        self.len += blocks.len() * BLOCK;
-        self.blocks.extend(blocks);
+            place[0] = Some(round_block(isa, layout, &block));
+        });
+        self.len += count * BLOCK;
+        self.blocks.extend(blocks.into_iter().flatten().map(Block::Rounded));
     }
 
     fn round_last(&mut self, isa: Isa) {

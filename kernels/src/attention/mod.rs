@@ -15,10 +15,10 @@ pub use cache::{KvBlocks, KvType};
 use crate::{
     Isa,
     output::Output,
+    pool,
     simd::{Simd, kernel},
 };
-use rayon::prelude::*;
-use std::ops::Range;
+use std::{ops::Range, sync::OnceLock};
 
 /// Keys in a block.
 pub const BLOCK: usize = 64;
@@ -113,50 +113,98 @@ pub fn merge(out: &mut [f32], lse: &mut [f32], other: &Partial) {
     }
 }
 
+/// Queries over one cache.
+pub struct Job<'a> {
+    /// (rows, heads, head_dim)
+    pub q: &'a [f32],
+    pub kv: &'a KvBlocks,
+    pub visible: Visible<'a>,
+    /// Where the results go: (rows, heads, head_dim).
+    pub out: &'a mut [f32],
+    /// (rows, heads); -∞ where a row sees no key.
+    pub lse: &'a mut [f32],
+}
+
 /// Attention of `q` (rows, heads, head_dim) over the keys of `kv` that `visible` shows them.
 pub fn attend(isa: Isa, shape: Shape, q: &[f32], kv: &KvBlocks, visible: Visible) -> Partial {
     let mut whole = Partial { out: vec![0.0; q.len()], lse: vec![0.0; q.len() / shape.head_dim] };
-    attend_into(isa, shape, q, kv, visible, &mut whole.out, &mut whole.lse);
+    attend_all(isa, shape, &mut [Job { q, kv, visible, out: &mut whole.out, lse: &mut whole.lse }]);
     whole
 }
 
-/// As [`attend`], into `out` (rows, heads, head_dim) and `lse` (rows, heads).
-pub fn attend_into(
-    isa: Isa,
-    shape: Shape,
-    q: &[f32],
-    kv: &KvBlocks,
-    visible: Visible,
-    out: &mut [f32],
-    lse: &mut [f32],
-) {
-    let Shape { heads, kv_heads, head_dim, .. } = shape;
-    assert_eq!((kv_heads, head_dim), (kv.layout.kv_heads, kv.layout.head_dim), "shape of the cache");
-    assert!(heads.is_multiple_of(kv_heads), "whole groups of heads");
-    let rows = q.len() / (heads * head_dim);
-    assert_eq!(q.len(), rows * heads * head_dim, "length of q");
-    assert_eq!((out.len(), lse.len()), (q.len(), rows * heads), "lengths of the results");
-    assert!(shape.softcap.is_none() || !kv.rounds(), "scores over bytes have no soft cap");
-    if let Visible::Behind { at } = visible {
-        assert_eq!(at.len(), rows, "as many positions as rows");
-    }
-    let tasks = tasks(shape, rows, kv.len.div_ceil(BLOCK));
-    let group = heads / kv_heads;
-    let target = Target {
-        out: Output { start: out.as_mut_ptr(), stride: heads * head_dim },
-        lse: Output { start: lse.as_mut_ptr(), stride: heads },
-        group,
-        head_dim,
-    };
-    let compute = |task: &Task| attend_task(isa, shape, q, kv, visible, *task);
-    tasks.par_chunks(splits(shape, rows, kv.len.div_ceil(BLOCK))).for_each(|parts| {
-        let Some((first, others)) = parts.split_first() else { return };
-        let mut merged = compute(first);
-        let others: Vec<Partial> = others.par_iter().map(compute).collect();
-        others.iter().for_each(|other| merged.merge(other));
-        // SAFETY: the rows and the heads are within the results, and no other task's.
-        unsafe { target.store(first, &merged) };
+/// Does all of `jobs`, side by side.
+pub fn attend_all(isa: Isa, shape: Shape, jobs: &mut [Job]) {
+    jobs.iter().for_each(|job| job.check(shape));
+    let tasks: Vec<Task> = jobs.iter().enumerate().flat_map(|(number, job)| job.tasks(number, shape)).collect();
+    let targets: Vec<Target> = jobs.iter_mut().map(|job| job.target(shape)).collect();
+    // Of those tasks whose keys others share, what they found.
+    let found: Vec<OnceLock<Partial>> = tasks.iter().map(|_| OnceLock::new()).collect();
+    let jobs = &*jobs;
+    pool::run(tasks.len(), |index| {
+        let task = tasks[index];
+        let job = &jobs[task.job];
+        let partial = attend_task(isa, shape, job.q, job.kv, job.visible, task);
+        match task.splits {
+            // SAFETY: the rows and the heads are within the job's results, and no other task's.
+            1 => unsafe { targets[task.job].store(&task, &partial) },
+            _ => found[index].set(partial).expect("each task is run once"),
+        }
     });
+    let mut rest = tasks.iter().zip(found).filter(|(task, _)| task.splits > 1);
+    while let Some((task, first)) = rest.next() {
+        let mut merged = first.into_inner().expect("every task was run");
+        for (_, other) in rest.by_ref().take(task.splits - 1) {
+            merged.merge(&other.into_inner().expect("every task was run"));
+        }
+        // SAFETY: as above.
+        unsafe { targets[task.job].store(task, &merged) };
+    }
+}
+
+impl Job<'_> {
+    fn rows(&self, shape: Shape) -> usize {
+        self.q.len() / (shape.heads * shape.head_dim)
+    }
+
+    fn check(&self, shape: Shape) {
+        let Shape { heads, kv_heads, head_dim, .. } = shape;
+        assert_eq!((kv_heads, head_dim), (self.kv.layout.kv_heads, self.kv.layout.head_dim), "shape of the cache");
+        assert!(heads.is_multiple_of(kv_heads), "whole groups of heads");
+        let rows = self.rows(shape);
+        assert_eq!(self.q.len(), rows * heads * head_dim, "length of q");
+        assert_eq!((self.out.len(), self.lse.len()), (self.q.len(), rows * heads), "lengths of the results");
+        assert!(shape.softcap.is_none() || !self.kv.rounds(), "scores over bytes have no soft cap");
+        if let Visible::Behind { at } = self.visible {
+            assert_eq!(at.len(), rows, "as many positions as rows");
+        }
+    }
+
+    fn tasks(&self, job: usize, shape: Shape) -> impl Iterator<Item = Task> {
+        let (rows, blocks) = (self.rows(shape), self.kv.len.div_ceil(BLOCK));
+        let (step, splits) = (task_rows(shape), splits(shape, rows, blocks));
+        (0..rows.div_ceil(step)).flat_map(move |part| (0..shape.kv_heads).map(move |kv_head| (part, kv_head))).flat_map(
+            move |(part, kv_head)| {
+                (0..splits).map(move |split| Task {
+                    job,
+                    kv_head,
+                    first_row: part * step,
+                    rows: step.min(rows - part * step),
+                    blocks: (split * blocks / splits, (split + 1) * blocks / splits),
+                    splits,
+                })
+            },
+        )
+    }
+
+    fn target(&mut self, shape: Shape) -> Target {
+        let Shape { heads, kv_heads, head_dim, .. } = shape;
+        Target {
+            out: Output { start: self.out.as_mut_ptr(), stride: heads * head_dim },
+            lse: Output { start: self.lse.as_mut_ptr(), stride: heads },
+            group: heads / kv_heads,
+            head_dim,
+        }
+    }
 }
 
 /// Query positions that one task works on.
@@ -167,32 +215,20 @@ fn task_rows(shape: Shape) -> usize {
 /// How many tasks share the keys of the same queries, where there are few of these.
 fn splits(shape: Shape, rows: usize, blocks: usize) -> usize {
     let row_tasks = rows.div_ceil(task_rows(shape));
-    let wanted = (4 * rayon::current_num_threads()).div_ceil((shape.kv_heads * row_tasks).max(1));
+    let wanted = (4 * pool::threads()).div_ceil((shape.kv_heads * row_tasks).max(1));
     wanted.min(blocks / SPLIT_BLOCKS).max(1)
-}
-
-fn tasks(shape: Shape, rows: usize, blocks: usize) -> Vec<Task> {
-    let (step, splits) = (task_rows(shape), splits(shape, rows, blocks));
-    (0..rows.div_ceil(step))
-        .flat_map(|part| (0..shape.kv_heads).map(move |kv_head| (part, kv_head)))
-        .flat_map(|(part, kv_head)| {
-            (0..splits).map(move |split| Task {
-                kv_head,
-                first_row: part * step,
-                rows: step.min(rows - part * step),
-                blocks: (split * blocks / splits, (split + 1) * blocks / splits),
-            })
-        })
-        .collect()
 }
 
 /// Rows of q times one key head times a range of key blocks.
 #[derive(Debug, Clone, Copy)]
 struct Task {
+    job: usize,
     kv_head: usize,
     first_row: usize,
     rows: usize,
     blocks: (usize, usize),
+    /// Tasks for the same rows and head, which share all blocks, one after the other.
+    splits: usize,
 }
 
 impl Task {

@@ -4,9 +4,11 @@ use super::{Form, SPAN};
 use crate::{
     Isa,
     lines::Lines,
+    pool::{self, Parts},
     simd::{Simd, kernel},
 };
-use rayon::prelude::*;
+
+use std::ops::Range;
 
 /// Rounded rows, in the order in which their products take them: panels of [`PANEL`] rows, the last of 1, 2, 4 or 8, filled
 /// up with zeros.
@@ -31,6 +33,8 @@ pub(super) struct Sums {
 
 /// Rows of the largest panel.
 pub(super) const PANEL: usize = 8;
+/// Panels that one task rounds.
+const TASK_PANELS: usize = 4;
 /// Codes that are added up when rows are rounded: the smallest group.
 const HALF: usize = 16;
 
@@ -47,13 +51,22 @@ impl Panels {
         Panels { rows, step: if rows <= PANEL { PANEL } else { 6 } }
     }
 
-    /// First row of each panel, and how many it has.
-    pub(super) fn iter(self) -> impl Iterator<Item = (usize, usize)> {
-        (0..self.rows).step_by(self.step).map(move |first| (first, self.height(self.rows - first)))
+    /// First row of each of the panels with these numbers, and how many it has.
+    pub(super) fn iter(self, panels: Range<usize>) -> impl Iterator<Item = (usize, usize)> {
+        panels.map(move |panel| (panel * self.step, self.height(self.rows - panel * self.step)))
     }
 
     fn height(self, left: usize) -> usize {
         if left >= self.step { self.step } else { left.next_power_of_two().min(self.step) }
+    }
+
+    /// Of the panels with these numbers the rows, those that fill up the last one included.
+    pub(super) fn rows_of(self, panels: Range<usize>) -> Range<usize> {
+        panels.start * self.step..self.padded().min(panels.end * self.step)
+    }
+
+    pub(super) fn len(self) -> usize {
+        self.rows.div_ceil(self.step)
     }
 
     /// Rows of all panels together.
@@ -73,10 +86,25 @@ impl Activations {
         let mut codes = Lines::any(padded * columns);
         let mut scales = Lines::any(padded * columns / SPAN);
         let mut sums = Lines::any(padded * columns / HALF);
-        let parts = x.par_chunks(step * columns).zip(codes.par_chunks_mut(step * columns));
-        let parts = parts.zip(scales.par_chunks_mut(step * columns / SPAN));
-        let parts = parts.zip(sums.par_chunks_mut(step * columns / HALF)).with_min_len(4);
-        parts.for_each(|(((x, codes), scales), sums)| round_panel(isa, x, columns, Panel { codes, scales, sums }));
+        let (all_codes, all_scales, all_sums) =
+            (Parts::new(&mut codes), Parts::new(&mut scales), Parts::new(&mut sums));
+        let count = panels.len();
+        pool::run(count.div_ceil(TASK_PANELS), |task| {
+            for panel in task * TASK_PANELS..count.min((task + 1) * TASK_PANELS) {
+                let rows_of = panels.rows_of(panel..panel + 1);
+                let part = |per: usize| rows_of.start * columns / per..rows_of.end * columns / per;
+                let x = &x[panel * step * columns..rows.min((panel + 1) * step) * columns];
+                // SAFETY: panels are disjoint.
+                let out = unsafe {
+                    Panel {
+                        codes: all_codes.part(part(1)),
+                        scales: all_scales.part(part(SPAN)),
+                        sums: all_sums.part(part(HALF)),
+                    }
+                };
+                round_panel(isa, x, columns, out);
+            }
+        });
         Activations { rows, columns, codes, scales, sums }
     }
 
@@ -99,8 +127,9 @@ impl Activations {
     /// What the rounded rows stand for: (rows, columns).
     pub fn values(&self) -> Vec<f32> {
         let value = |row: usize, column: usize| {
-            let mut panels = Panels::of(self.rows).iter();
-            let (first, rows) = panels.find(|(first, rows)| row < first + rows).expect("a row of x");
+            let panels = Panels::of(self.rows);
+            let (first, rows) =
+                panels.iter(0..panels.len()).find(|(first, rows)| row < first + rows).expect("a row of x");
             let code = self.codes[first * self.columns + (column / 4 * rows + row - first) * 4 + column % 4];
             f32::from(code) * self.scales[first * self.columns / SPAN + column / SPAN * rows + row - first]
         };

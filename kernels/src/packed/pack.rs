@@ -4,9 +4,9 @@ use super::{Form, HEADER, TILE, size};
 use crate::{
     Isa,
     blocks::{self, BlockType},
+    pool,
 };
 use half::f16;
-use rayon::prelude::*;
 
 /// Packs `bytes`, a matrix of `rows` × `columns` as it lies in a GGUF file, into `out`. Panics on wrong lengths and where
 /// [`size`] gives none.
@@ -15,7 +15,7 @@ pub fn pack(kind: BlockType, bytes: &[u8], rows: usize, columns: usize, out: &mu
     assert_eq!(Some(out.len()), size(kind, rows, columns), "bytes of the packed matrix");
     assert_eq!(bytes.len(), rows * kind.size_of(columns), "bytes of the matrix");
     let isa = Isa::current();
-    out.par_chunks_exact_mut(form.tile_bytes(columns)).enumerate().for_each(|(tile, out)| {
+    pool::chunks_mut(out, form.tile_bytes(columns), |tile, out| {
         pack_tile(isa, kind, form, bytes, tile * TILE..rows.min((tile + 1) * TILE), columns, out);
     });
 }

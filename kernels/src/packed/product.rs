@@ -9,9 +9,9 @@ use crate::{
     Isa,
     lines::Lines,
     output::Output,
+    pool,
     simd::{Simd, kernel},
 };
-use rayon::prelude::*;
 
 /// `y[m × rows] = x[m × columns] · Wᵀ`, plus `bias` to each row of y where there is one. Panics on wrong lengths.
 pub fn linear(isa: Isa, x: &Activations, weights: Packed, bias: Option<&[f32]>, y: &mut [f32]) {
@@ -23,19 +23,38 @@ pub fn linear(isa: Isa, x: &Activations, weights: Packed, bias: Option<&[f32]>, 
     let target = Output { start: y.as_mut_ptr(), stride: weights.rows };
     let sums = x.sums(isa, form);
     let tiles = weights.rows.div_ceil(TILE);
+    // A thread's share is rows that it has in its cache, where there are enough to make up for unpacking the weights again.
+    let panels = Panels::of(x.rows);
+    let parts = (x.rows / PART_ROWS).clamp(1, pool::threads());
     // Enough tasks to even out the threads, few enough to be cheap, and results that stay in the second-level cache.
-    let step = tiles.div_ceil(4 * rayon::current_num_threads()).next_multiple_of(TILES).min(TASK_TILES);
-    (0..tiles.div_ceil(step)).into_par_iter().for_each(|task| {
-        let tiles = task * step..tiles.min((task + 1) * step);
-        products(isa, Input { x, sums: &sums }, form, weights, bias, tiles, target);
+    let step = (parts * tiles).div_ceil(4 * pool::threads()).next_multiple_of(TILES).min(TASK_TILES);
+    let steps = tiles.div_ceil(step);
+    pool::run(parts * steps, |task| {
+        let (part, first) = (task / steps, task % steps * step);
+        let panels = part * panels.len() / parts..(part + 1) * panels.len() / parts;
+        let input = Input { x, sums: &sums, panels: (panels.start, panels.end) };
+        products(isa, input, form, weights, bias, first..tiles.min(first + step), target);
     });
 }
+
+/// Fewest rows that weights are unpacked for.
+const PART_ROWS: usize = 96;
 
 /// Rows of x and what belongs to them for one type of weights.
 #[derive(Clone, Copy)]
 struct Input<'a> {
     x: &'a Activations,
     sums: &'a Sums,
+    /// The panels that are multiplied, from the first to before the second.
+    panels: (usize, usize),
+}
+
+impl Input<'_> {
+    /// The panels' rows of x.
+    fn rows(&self) -> std::ops::Range<usize> {
+        let rows = Panels::of(self.x.rows).rows_of(self.panels.0..self.panels.1);
+        rows.start..rows.end.min(self.x.rows)
+    }
 }
 
 /// Tiles that are multiplied at a time, at most: enough for each byte of x that is loaded to be used twice.
@@ -65,9 +84,11 @@ unsafe fn products_body<S: Simd>(
     let mut wide = Lines::<u8>::any(if unpack { TILES * TILE * depth } else { 0 });
     // Eight rows are as many as there are registers for, with one tile.
     let together = if S::PAIRS && !(5..=PANEL).contains(&x.x.rows) { TILES } else { 1 };
-    // (padded rows, tiles of the task, TILE)
+    // (rows of the panels, tiles of the task, TILE)
     let width = tiles.len() * TILE;
-    let mut sums = Lines::<f32>::any(Panels::of(x.x.rows).padded() * width);
+    let rows = x.rows();
+    let padded = Panels::of(x.x.rows).rows_of(x.panels.0..x.panels.1);
+    let mut sums = Lines::<f32>::any(padded.len() * width);
     for start in (0..weights.columns).step_by(DEPTH) {
         let groups = start / form.group..(start + DEPTH).min(weights.columns) / form.group;
         let mut tile = tiles.start;
@@ -91,7 +112,7 @@ unsafe fn products_body<S: Simd>(
         }
     }
     let columns = tiles.start * TILE..weights.rows.min(tiles.end * TILE);
-    for (row, sums) in sums.chunks_exact(width).enumerate().take(x.x.rows) {
+    for (row, sums) in rows.zip(sums.chunks_exact(width)) {
         // SAFETY: the row is x's and the columns are the weights'; no other task writes these columns.
         let y = unsafe { std::slice::from_raw_parts_mut(y.start.add(row * y.stride + columns.start), columns.len()) };
         match bias {
@@ -106,7 +127,9 @@ unsafe fn products_body<S: Simd>(
 /// Adds products of all rows of x with some groups, of which `group` is the first, of T tiles to `out`.
 #[inline(always)]
 unsafe fn all_panels<S: Simd, const T: usize>(x: Input, tiles: [Part; T], group: usize, out: Output) {
-    for (first, rows) in Panels::of(x.x.rows).iter() {
+    let panels = Panels::of(x.x.rows).iter(x.panels.0..x.panels.1);
+    let mut out = out;
+    for (first, rows) in panels {
         // SAFETY: the caller's.
         unsafe {
             match rows {
@@ -116,6 +139,7 @@ unsafe fn all_panels<S: Simd, const T: usize>(x: Input, tiles: [Part; T], group:
                 2 => panel::<S, 2, T>(x, tiles, first, group, out),
                 _ => panel::<S, 1, T>(x, tiles, first, group, out),
             }
+            out.start = out.start.add(rows * out.stride);
         }
     }
 }
@@ -191,7 +215,7 @@ unsafe fn panel_of<S: Simd, const ROWS: usize, const T: usize, const GROUP: usiz
     group: usize,
     out: Output,
 ) {
-    let Input { x, sums: of_groups } = x;
+    let Input { x, sums: of_groups, .. } = x;
     let form = tiles[0].form;
     // Vectors of a tile; those of all tiles are gone through together.
     let vectors = TILE / S::LANES;
@@ -269,7 +293,7 @@ unsafe fn panel_of<S: Simd, const ROWS: usize, const T: usize, const GROUP: usiz
             for (t, totals) in totals.iter().enumerate() {
                 let unit = S::splat(tiles[t].unit);
                 for (v, &total) in totals.iter().enumerate().take(vectors) {
-                    let out = out.start.add((first + i) * out.stride + t * TILE + v * S::LANES);
+                    let out = out.start.add(i * out.stride + t * TILE + v * S::LANES);
                     // The first groups' products replace whatever is there.
                     let before = if group == 0 { S::splat(0.0) } else { S::load(out) };
                     S::store(out, S::fma(total, unit, before));
