@@ -23,7 +23,7 @@ use crate::{
 use rayon::prelude::*;
 
 /// Tokens of a prompt that are computed at a time.
-pub const PREFILL_CHUNK: usize = 512;
+pub const PREFILL_CHUNK: usize = 1024;
 
 /// Why a branch ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -66,17 +66,20 @@ impl Sampler {
     fn candidates(&self, logits: &[f32]) -> Vec<(u32, f32)> {
         let SamplingParams { temperature, top_k, top_p, min_p, .. } = self.params;
         let top = logits[largest(logits) as usize];
+        let likelier = |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
         // Below this the probability relative to the likeliest is under min_p, or too small for f32 to add.
         let floor = min_p.max(1e-7);
         // Few tokens of a vocabulary are near enough that their exponential is worth computing.
         let least = top + 1.01 * temperature * floor.ln();
         let near = logits.iter().enumerate().filter(|(_, logit)| **logit >= least);
-        let relative = near.map(|(id, logit)| (id as u32, ((logit - top) / temperature).exp()));
-        let mut candidates: Vec<(u32, f32)> = relative.filter(|(_, p)| *p >= floor).collect();
-        candidates.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        if top_k > 0 {
-            candidates.truncate(top_k);
+        let mut near: Vec<(u32, f32)> = near.map(|(id, logit)| (id as u32, *logit)).collect();
+        if top_k > 0 && top_k < near.len() {
+            near.select_nth_unstable_by(top_k - 1, likelier);
+            near.truncate(top_k);
         }
+        let relative = near.into_iter().map(|(id, logit)| (id, ((logit - top) / temperature).exp()));
+        let mut candidates: Vec<(u32, f32)> = relative.filter(|(_, p)| *p >= floor).collect();
+        candidates.sort_unstable_by(likelier);
         if top_p < 1.0 {
             let total: f32 = candidates.iter().map(|(_, p)| p).sum();
             let mut sum = 0.0;
