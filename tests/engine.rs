@@ -30,6 +30,10 @@ fn checkpoints() -> Vec<(PathBuf, Value)> {
     found
 }
 
+fn open(path: &Path) -> Checkpoint {
+    Checkpoint::open(path).unwrap()
+}
+
 fn numbers<T: serde::de::DeserializeOwned>(value: &Value) -> Vec<T> {
     serde_json::from_value(value.clone()).unwrap()
 }
@@ -45,7 +49,7 @@ fn logits_equal_those_of_transformers() {
                 if chunk == Some(1) && ids.len() > 40 {
                     continue;
                 }
-                let got = eval::logits(&path, &ids, chunk).unwrap();
+                let got = eval::logits(&open(&path), &ids, chunk).unwrap();
                 assert_eq!(got.len(), expected.len(), "{}", path.display());
                 let worst = got.iter().zip(&expected).map(|(&a, b)| (f64::from(a) - b).abs()).fold(0.0, f64::max);
                 assert!(
@@ -66,7 +70,7 @@ fn greedy_ids_equal_those_of_transformers() {
     for (path, reference) in checkpoints() {
         for prompt in reference["prompts"].as_array().unwrap().iter().filter(|prompt| prompt.get("greedy").is_some()) {
             let expected: Vec<u32> = numbers(&prompt["greedy"]);
-            let got = eval::greedy(&path, &numbers::<u32>(&prompt["ids"]), expected.len(), Some(50)).unwrap();
+            let got = eval::greedy(&open(&path), &numbers::<u32>(&prompt["ids"]), expected.len(), Some(50)).unwrap();
             let got: Vec<u32> = got.iter().map(|step| step.id).collect();
             assert_eq!(got, expected, "{}", path.display());
             compared += 1;
@@ -76,20 +80,20 @@ fn greedy_ids_equal_those_of_transformers() {
 }
 
 fn engine(path: &Path) -> Engine {
-    Engine::new(Decoder::new(&Checkpoint::open(path).unwrap()).unwrap(), KvType::F16)
+    Engine::new(Decoder::new(&open(path)).unwrap(), KvType::F16)
 }
 
 /// The decoder that answers are computed with: integers where the checkpoint is quantised.
 fn fast(path: &Path) -> Decoder {
     let folder = tempfile::tempdir().unwrap();
     let cache = PackedCache { folder: folder.path().to_path_buf(), progress: Progress::silent() };
-    Decoder::load(&Checkpoint::open(path).unwrap(), path, Some(&cache)).unwrap().0
+    Decoder::load(&open(path), path, Some(&cache)).unwrap().0
 }
 
 #[test]
 fn the_shape_counts_the_elements_that_the_file_holds() {
     for (path, _) in checkpoints() {
-        let checkpoint = Checkpoint::open(&path).unwrap();
+        let checkpoint = open(&path);
         let config = &checkpoint.config;
         let layers: u64 = checkpoint
             .tensors
@@ -115,7 +119,7 @@ fn long_prompt(reference: &Value) -> Vec<u32> {
 #[test]
 fn what_is_computed_in_integers_is_near_to_f32() {
     for (path, reference) in checkpoints() {
-        let exact = Decoder::new(&Checkpoint::open(&path).unwrap()).unwrap();
+        let exact = Decoder::new(&open(&path)).unwrap();
         let ids = long_prompt(&reference);
         let rows = eval::divergence(&exact, (&fast(&path), KvType::I8), &ids, (7, ids.len()), |_| {}).unwrap();
         let [row] = rows.as_slice() else { panic!("one row") };
@@ -230,7 +234,7 @@ fn stop_tokens_and_limits_end_branches() {
 #[test]
 fn ids_past_the_vocabulary_are_refused() {
     let (path, _) = checkpoints().remove(0);
-    let error = eval::logits(&path, &[1, 5_000_000], None).unwrap_err();
+    let error = eval::logits(&open(&path), &[1, 5_000_000], None).unwrap_err();
     assert!(error.problem.contains("5000000"), "{error}");
-    assert!(eval::logits(&path, &[], None).is_err());
+    assert!(eval::logits(&open(&path), &[], None).is_err());
 }

@@ -18,11 +18,11 @@ use std::path::{Path, PathBuf};
 pub fn run(context: &Context, command: Eval) -> Result<()> {
     match command {
         Eval::Logits(input) => {
-            let logits = eval::logits(&locate(context, &input.model)?, &input.ids, input.chunk)?;
+            let logits = eval::logits(&open(context, &input)?, &input.ids, input.chunk)?;
             print(&input, "logits", json!(logits))
         }
         Eval::Greedy { input, tokens } => {
-            let steps = eval::greedy(&locate(context, &input.model)?, &input.ids, tokens, input.chunk)?;
+            let steps = eval::greedy(&open(context, &input)?, &input.ids, tokens, input.chunk)?;
             let step = |step: &GreedyStep| {
                 let top = step.top.iter().map(|(id, logit)| json!({ "id": id, "logit": logit }));
                 json!({ "id": step.id, "top": top.collect::<Value>() })
@@ -43,6 +43,10 @@ pub fn run(context: &Context, command: Eval) -> Result<()> {
     }
 }
 
+fn open(context: &Context, input: &EvalInput) -> Result<Checkpoint> {
+    Checkpoint::open(&locate(context, &input.model)?)
+}
+
 fn divergence(
     context: &Context,
     model: &str,
@@ -54,9 +58,11 @@ fn divergence(
     let mut ids = ids(&path, text)?;
     ids.truncate(tokens);
     let checkpoint = Checkpoint::open(&path)?;
-    let (fast, _) = Decoder::load(&checkpoint, &path, Some(&engine::packed_cache(&context.hub()?)))?;
+    let (mut fast, _) = Decoder::load(&checkpoint, &path, Some(&engine::packed_cache(&context.hub()?)))?;
     let bar = context.progress.bar("reading twice", ids.len() as u64, Unit::Tokens);
-    let exact = Decoder::new(&checkpoint)?;
+    let mut exact = Decoder::new(&checkpoint)?;
+    exact.plan(ids.len());
+    fast.plan(ids.len());
     let kv = match kv {
         Kv::I8 => KvType::I8,
         Kv::F16 => KvType::F16,

@@ -8,7 +8,6 @@ use crate::{
     model::{Checkpoint, Decoder, Sequence},
 };
 use serde::Serialize;
-use std::path::Path;
 
 /// A token taken greedily.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,16 +20,18 @@ pub struct GreedyStep {
 /// Tokens that a [`GreedyStep`] shows.
 const SHOWN: usize = 5;
 
-/// The last position's logits after `ids`, computed `chunk` tokens at a time (all at once without).
-/// Keys and values are kept in f32.
-pub fn logits(path: &Path, ids: &[u32], chunk: Option<usize>) -> Result<Vec<f32>> {
-    let decoder = Decoder::new(&Checkpoint::open(path)?)?;
+/// The last position's logits after `ids`, computed `chunk` tokens at a time (all at once without). Keys and values are
+/// kept in f32, and positions are planned for just these tokens.
+pub fn logits(checkpoint: &Checkpoint, ids: &[u32], chunk: Option<usize>) -> Result<Vec<f32>> {
+    let mut decoder = Decoder::new(checkpoint)?;
+    decoder.plan(ids.len());
     run(&decoder, &mut decoder.new_cache(KvType::F32), ids, chunk)
 }
 
-/// `tokens` greedy tokens after `ids`.
-pub fn greedy(path: &Path, ids: &[u32], tokens: usize, chunk: Option<usize>) -> Result<Vec<GreedyStep>> {
-    let decoder = Decoder::new(&Checkpoint::open(path)?)?;
+/// `tokens` greedy tokens after `ids`, with positions planned for all of them.
+pub fn greedy(checkpoint: &Checkpoint, ids: &[u32], tokens: usize, chunk: Option<usize>) -> Result<Vec<GreedyStep>> {
+    let mut decoder = Decoder::new(checkpoint)?;
+    decoder.plan(ids.len().saturating_add(tokens));
     let mut cache = decoder.new_cache(KvType::F32);
     let mut logits = run(&decoder, &mut cache, ids, chunk)?;
     let mut steps = Vec::with_capacity(tokens);

@@ -89,6 +89,15 @@ impl Engine {
         self.decoder.cache_bytes(self.kv_type, self.cache.len())
     }
 
+    /// Fixes the positions' angles for sequences of at most `tokens` tokens, prompt and answers together. A prefix that was
+    /// computed with others is forgotten.
+    pub fn plan(&mut self, tokens: usize) {
+        if self.decoder.plan(tokens) {
+            self.prefix.clear();
+            self.cache = self.decoder.new_cache(self.kv_type);
+        }
+    }
+
     /// Tokens of `ids` that need not be computed again.
     pub fn held(&self, ids: &[u32]) -> usize {
         common_prefix(&self.prefix, ids)

@@ -63,7 +63,7 @@ impl LocalGenerator {
             quantization: checkpoint.quantization(),
             parameters: checkpoint.parameters(),
             context_length: decoder.config.context_length,
-            rope: decoder.config.rope.describe(),
+            rope: decoder.rope(),
             device: format!("cpu ({})", ronbun_kernels::Isa::current()),
             threads: ronbun_kernels::pool::threads(),
         };
@@ -237,6 +237,10 @@ impl Generator for LocalGenerator {
         let Some(prefix) = conversations.first().map(|ids| &ids[..shared]) else {
             return Ok((Vec::new(), Usage::default()));
         };
+        let lengths =
+            conversations.iter().zip(questions).map(|(ids, asked)| ids.len().saturating_add(asked.max_tokens));
+        self.engine.plan(lengths.max().unwrap_or(0));
+        self.facts.rope = self.engine.decoder.rope();
         let held = self.engine.held(prefix);
         self.engine.prefill(prefix, |done, total| watch(Event::Prefill { done, total }))?;
         let branches: Vec<Branch> = conversations

@@ -1,6 +1,6 @@
 //! A decoder's shape, read from config.json or from a GGUF file's metadata.
 
-use crate::rope::{RopePlan, Scaling};
+use crate::rope::{Rope, Subject};
 use ronbun_kernels::elementwise::Pairing;
 use serde_json::Value;
 
@@ -45,7 +45,7 @@ pub struct Config {
     pub rms_norm_eps: f64,
     /// The most tokens that the model was made for.
     pub context_length: usize,
-    pub rope: RopePlan,
+    pub rope: Rope,
     pub pairing: Pairing,
     /// Whether the head is the embedding; unknown of a GGUF file, where the tensors tell.
     pub tied: Option<bool>,
@@ -76,15 +76,8 @@ impl Config {
             Some(_) => count("head_dim")?,
             None => hidden_size / heads.max(1),
         };
-        let in_parameters = |key: &str| json.get("rope_parameters").and_then(|parameters| parameters.get(key));
-        let theta = match optional("rope_theta").or_else(|| in_parameters("rope_theta")) {
-            Some(theta) => theta.as_f64().ok_or_else(|| format!("rope: rope_theta is {theta}, not a number"))?,
-            None => 10_000.0,
-        };
-        let partial = optional("partial_rotary_factor").or_else(|| in_parameters("partial_rotary_factor"));
-        if let Some(partial) = partial.filter(|partial| partial.as_f64() != Some(1.0)) {
-            return Err(format!("rope: partial_rotary_factor is {partial}; this version rotates whole heads only"));
-        }
+        let subject =
+            Subject { layer_type: "full_attention", theta_key: "rope_theta", default_theta: 10_000.0, head_dim };
         let config = Config {
             family,
             vocab_size: count("vocab_size")?,
@@ -96,7 +89,7 @@ impl Config {
             head_dim,
             rms_norm_eps: optional("rms_norm_eps").and_then(Value::as_f64).unwrap_or(1e-6),
             context_length: count("max_position_embeddings")?,
-            rope: RopePlan::new(head_dim, theta, &RopePlan::scaling_of_config(json)?)?,
+            rope: Rope::of_config(json, subject)?,
             pairing: Pairing::HalfSplit,
             tied: Some(optional("tie_word_embeddings").is_some_and(|tied| *tied == true)),
             eos_token_ids: ids(optional("eos_token_id")),
@@ -129,25 +122,6 @@ impl Config {
             return Err(format!("rms_norm_eps is {}", self.rms_norm_eps));
         }
         Ok(self)
-    }
-
-    /// The scaling of a GGUF file: `rope_freqs.weight` if there, else the scaling keys.
-    pub fn gguf_scaling(
-        kind: Option<&str>,
-        factor: Option<f64>,
-        divisors: Option<Vec<f64>>,
-    ) -> Result<Scaling, String> {
-        // Without a type a factor means linear scaling, as in llama.cpp.
-        let scaled = factor.is_some_and(|factor| factor != 0.0 && factor != 1.0);
-        match (divisors, kind.unwrap_or(if scaled { "linear" } else { "none" })) {
-            (Some(divisors), "none") => Ok(Scaling::Divisors(divisors)),
-            (None, "none") => Ok(Scaling::None),
-            (None, "linear") => {
-                Ok(Scaling::Linear { factor: factor.ok_or("rope: scaling 'linear' without a factor")? })
-            }
-            (Some(_), other) => Err(format!("rope: type '{other}' beside rope_freqs.weight")),
-            (None, other) => Err(format!("rope: unknown rope type '{other}' (known: none, linear, rope_freqs)")),
-        }
     }
 }
 

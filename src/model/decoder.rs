@@ -7,6 +7,7 @@ use super::{
 use crate::{
     Error, Kind, Result,
     attention::{self, KvCache, KvType, Shape, Tail},
+    rope::RopePlan,
 };
 use candle_core::Tensor;
 use ronbun_kernels::blocks;
@@ -15,6 +16,7 @@ use std::path::Path;
 /// A model that can be run.
 pub struct Decoder {
     pub config: Config,
+    plan: RopePlan,
     embed_tokens: Linear,
     layers: Vec<Layer>,
     norm: RmsNorm,
@@ -104,7 +106,23 @@ impl Decoder {
         };
         let layers = (0..config.num_hidden_layers).map(|number| tensors.layer(number)).collect::<Result<_>>()?;
         let norm = tensors.norm("model.norm")?;
-        Ok(Decoder { config, embed_tokens, layers, norm, lm_head, profile: Profile::default() })
+        let plan = config.rope.plan(config.context_length);
+        Ok(Decoder { config, plan, embed_tokens, layers, norm, lm_head, profile: Profile::default() })
+    }
+
+    /// Fixes how positions become angles from here on: for sequences of at most `tokens` tokens, prompt and answers
+    /// together; without it, for as many as the model was made for. Returns whether that changes anything: what a cache
+    /// holds then was computed otherwise and is of no more use.
+    pub fn plan(&mut self, tokens: usize) -> bool {
+        let plan = self.config.rope.plan(tokens);
+        let changed = (&plan.inv_freq, plan.attention_factor) != (&self.plan.inv_freq, self.plan.attention_factor);
+        self.plan = plan;
+        changed
+    }
+
+    /// Base and scaling of the plan, in words.
+    pub fn rope(&self) -> String {
+        self.plan.describe()
     }
 
     pub fn new_cache(&self, kind: KvType) -> KvCache {
@@ -141,7 +159,7 @@ impl Decoder {
             let first = behind + sequence.cache.len();
             first..first + sequence.ids.len()
         });
-        let table = self.config.rope.table(positions);
+        let table = self.plan.table(positions);
         let mut tails: Vec<Tail> =
             sequences.iter_mut().map(|s| Tail { rows: s.ids.len(), cache: &mut *s.cache }).collect();
 

@@ -1,7 +1,10 @@
 //! A GGUF file: its metadata become a [`Config`], its tensors get Hugging Face's names.
 
 use super::{Checkpoint, Config, Family, TensorView};
-use crate::{Error, Kind, Result, rope};
+use crate::{
+    Error, Kind, Result,
+    rope::{self, GgufKeys, Rope},
+};
 use candle_core::quantized::{
     GgmlDType,
     gguf_file::{Content, Value},
@@ -198,6 +201,30 @@ fn hugging_face_name(name: &str) -> String {
     layer.unwrap_or_else(|| name.to_string())
 }
 
+/// What a file says below its architecture's name, and its tensors.
+struct Keys<'a> {
+    arch: &'a str,
+    metadata: &'a Metadata,
+    tensors: &'a HashMap<String, TensorView>,
+}
+
+impl GgufKeys for Keys<'_> {
+    fn number(&self, key: &str) -> Option<f64> {
+        self.metadata.number(&format!("{}.{key}", self.arch))
+    }
+
+    fn string(&self, key: &str) -> Option<String> {
+        self.metadata.string(&format!("{}.{key}", self.arch)).map(str::to_string)
+    }
+
+    fn tensor(&self, name: &str) -> Option<Vec<f64>> {
+        let tensor = self.tensors.get(name)?;
+        let mut values = vec![0f32; tensor.shape.iter().product()];
+        blocks::dequantize(Isa::current(), tensor.kind, tensor.bytes(), &mut values);
+        Some(values.into_iter().map(f64::from).collect())
+    }
+}
+
 fn config(metadata: &Metadata, tensors: &HashMap<String, TensorView>) -> Result<Config, String> {
     let arch = metadata.string("general.architecture").ok_or("has no general.architecture")?;
     let family = Family::from_name(arch)
@@ -214,21 +241,7 @@ fn config(metadata: &Metadata, tensors: &HashMap<String, TensorView>) -> Result<
     let heads = required("attention.head_count")?;
     let hidden_size = required("embedding_length")?;
     let head_dim = count("attention.key_length").unwrap_or(hidden_size / heads.max(1));
-    let rotary = count("rope.dimension_count").unwrap_or(head_dim);
-    if rotary > head_dim {
-        return Err(format!("rope: dimension {rotary} is above the head size {head_dim}"));
-    }
-    let theta = metadata.number(&key("rope.freq_base")).unwrap_or(10_000.0);
-    let divisors = tensors.get("rope_freqs.weight").map(|tensor| {
-        let mut values = vec![0f32; tensor.shape.iter().product()];
-        blocks::dequantize(Isa::current(), tensor.kind, tensor.bytes(), &mut values);
-        values.into_iter().map(f64::from).collect()
-    });
-    if tensors.keys().any(|name| name.starts_with("rope_factors_")) {
-        return Err("rope: the file has LongRoPE factors (rope_factors_long, rope_factors_short)".into());
-    }
-    let factor = metadata.number(&key("rope.scaling.factor")).or_else(|| metadata.number(&key("rope.scale_linear")));
-    let scaling = Config::gguf_scaling(metadata.string(&key("rope.scaling.type")), factor, divisors)?;
+    let context_length = required("context_length")?;
     let vocab_size = tensors.get("model.embed_tokens.weight").and_then(|t| t.shape.first().copied());
     let config = Config {
         family,
@@ -242,8 +255,8 @@ fn config(metadata: &Metadata, tensors: &HashMap<String, TensorView>) -> Result<
         rms_norm_eps: metadata
             .number(&key("attention.layer_norm_rms_epsilon"))
             .ok_or_else(|| format!("has no {}", key("attention.layer_norm_rms_epsilon")))?,
-        context_length: required("context_length")?,
-        rope: rope::RopePlan::new(rotary, theta, &scaling)?,
+        context_length,
+        rope: Rope::of_gguf(&Keys { arch, metadata, tensors }, head_dim, context_length)?,
         tied: None,
         // The converter permutes the rows of llama's Q and K.
         pairing: if family == Family::Llama { Pairing::Interleaved } else { Pairing::HalfSplit },
