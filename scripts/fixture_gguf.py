@@ -1,4 +1,4 @@
-"""Writes a llama or qwen2 state dict as GGUF, the way llama.cpp's converter lays it out, with any tensor type."""
+"""Writes a state dict as GGUF, the way llama.cpp's converter lays it out, with any tensor type."""
 
 import gguf
 import numpy as np
@@ -9,17 +9,10 @@ FILE_TYPES = {
     Type.F32: 0, Type.F16: 1, Type.Q4_0: 2, Type.Q4_1: 3, Type.Q8_0: 7, Type.Q5_0: 8, Type.Q5_1: 9, Type.BF16: 32,
 }  # fmt: skip
 
-LAYER_NAMES = {
-    "input_layernorm.weight": "attn_norm.weight",
-    "post_attention_layernorm.weight": "ffn_norm.weight",
-    "self_attn.q_proj": "attn_q",
-    "self_attn.k_proj": "attn_k",
-    "self_attn.v_proj": "attn_v",
-    "self_attn.o_proj": "attn_output",
-    "mlp.gate_proj": "ffn_gate",
-    "mlp.up_proj": "ffn_up",
-    "mlp.down_proj": "ffn_down",
-}
+# What the converter calls a family, and where it differs.
+ARCHITECTURES = {"mistral": "llama", "gemma3_text": "gemma3"}
+PERMUTED = ("llama", "smollm3")
+MOST_LAYERS = 8
 
 # One type per matrix, so that one small file holds every k-quant.
 K_MIX = {
@@ -38,20 +31,14 @@ K_LAYOUT = {
 }
 
 
-def gguf_name(name):
+def architecture(config):
+    return ARCHITECTURES.get(config["model_type"], config["model_type"])
+
+
+def gguf_name(name, arch="llama"):
     """model.layers.3.self_attn.q_proj.weight → blk.3.attn_q.weight"""
-    whole = {
-        "model.embed_tokens.weight": "token_embd.weight",
-        "model.norm.weight": "output_norm.weight",
-        "lm_head.weight": "output.weight",
-    }
-    if name in whole:
-        return whole[name]
-    layer, rest = name.removeprefix("model.layers.").split(".", 1)
-    for theirs, ours in LAYER_NAMES.items():
-        if rest.startswith(theirs):
-            return f"blk.{layer}.{ours}{rest[len(theirs):]}"
-    raise KeyError(name)
+    numbers = {text: number for number, text in gguf.MODEL_ARCH_NAMES.items()}
+    return gguf.get_tensor_name_map(numbers[arch], MOST_LAYERS).get_name(name, try_suffixes=(".weight", ".bias"))
 
 
 def permute(weight, heads):
@@ -92,11 +79,12 @@ def as_stored_rows(name, tensor, config):
     return [float(f"{value:.7g}") for value in stored[0]]
 
 
-def write(path, config, tensors, type_of, rng=None, divisors=None, tokenizer=None):
+def write(path, config, tensors, type_of, rng=None, divisors=None, tokenizer=None, scaling=None, attention_factor=None):
     """Writes `tensors` (Hugging Face names, float32) and returns them as a reader sees them, dequantised.
 
-    `type_of` maps a GGUF tensor name to its type; vectors stay F32. k-quants are drawn from `rng`, not quantised."""
-    arch, heads, kv_heads = config["model_type"], config["num_attention_heads"], config["num_key_value_heads"]
+    `type_of` maps a GGUF tensor name to its type; vectors stay F32. k-quants are drawn from `rng`, not quantised.
+    `scaling` are the settings of config.json, `attention_factor` is LongRoPE's."""
+    arch, heads, kv_heads = architecture(config), config["num_attention_heads"], config["num_key_value_heads"]
     head_dim = config.get("head_dim") or config["hidden_size"] // heads
     writer = gguf.GGUFWriter(path, arch)
     add_config(writer, config, head_dim, divisors is not None)
@@ -105,11 +93,12 @@ def write(path, config, tensors, type_of, rng=None, divisors=None, tokenizer=Non
         tokenizer(writer)
     if divisors is not None:
         writer.add_tensor("rope_freqs.weight", divisors)
+    add_positions(writer, config, head_dim, scaling or {}, attention_factor)
 
     seen = {}
     for name, tensor in tensors.items():
-        ours = gguf_name(name)
-        rotated = {"attn_q": heads, "attn_k": kv_heads}.get(ours.split(".")[-2]) if arch == "llama" else None
+        ours = gguf_name(name, arch)
+        rotated = {"attn_q": heads, "attn_k": kv_heads}.get(ours.split(".")[-2]) if arch in PERMUTED else None
         type = type_of(ours) if tensor.ndim == 2 else Type.F32
         stored = permute(tensor, rotated) if rotated else tensor
         data = random_blocks(rng, type, stored.shape, 0.1) if type in K_LAYOUT else quants.quantize(stored, type)
@@ -132,11 +121,38 @@ def add_config(writer, config, head_dim, has_rope_freqs):
     writer.add_head_count(config["num_attention_heads"])
     writer.add_head_count_kv(config["num_key_value_heads"])
     writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
-    writer.add_rope_freq_base(config["rope_theta"])
+    writer.add_rope_freq_base(rope_theta(config))
     writer.add_vocab_size(config["vocab_size"])
-    if config["model_type"] == "llama":
+    if architecture(config) == "llama":
         writer.add_rope_dimension_count(head_dim)
     if "head_dim" in config:
         writer.add_key_length(head_dim)
         writer.add_value_length(head_dim)
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
+
+
+def rope_theta(config):
+    return config["rope_theta"] if "rope_theta" in config else config["rope_parameters"]["rope_theta"]
+
+
+def add_positions(writer, config, head_dim, scaling, attention_factor):
+    """Windows, and the scalings that llama.cpp has a name for."""
+    if config["model_type"] in ("mistral", "phi3", "gemma3_text") and config["sliding_window"]:
+        writer.add_sliding_window(config["sliding_window"])
+    if config["model_type"] == "gemma3_text":
+        # llama.cpp itself takes 10000 and 6.
+        writer.add_rope_freq_base_swa(config["rope_local_base_freq"])
+        writer.add_sliding_window_pattern(config["sliding_window_pattern"])
+    if config["model_type"] == "phi3":
+        writer.add_rope_dimension_count(int(head_dim * config["partial_rotary_factor"]))
+    kind = scaling.get("rope_type", scaling.get("type"))
+    if kind in ("linear", "yarn"):
+        writer.add_rope_scaling_type({"linear": gguf.RopeScalingType.LINEAR, "yarn": gguf.RopeScalingType.YARN}[kind])
+        writer.add_rope_scaling_factor(scaling["factor"])
+    if kind == "yarn":
+        writer.add_rope_scaling_orig_ctx_len(scaling["original_max_position_embeddings"])
+    if kind == "longrope":
+        writer.add_rope_scaling_orig_ctx_len(config["original_max_position_embeddings"])
+        writer.add_rope_scaling_attn_factors(attention_factor)
+        for ours, theirs in (("short", "short_factor"), ("long", "long_factor")):
+            writer.add_tensor(f"rope_factors_{ours}.weight", np.array(scaling[theirs], np.float32))

@@ -14,6 +14,7 @@ import json
 import shutil
 from pathlib import Path
 
+import fixture_families
 import fixture_gguf
 import fixture_tokenizers
 import numpy as np
@@ -273,5 +274,6 @@ if __name__ == "__main__":
     safetensors_and_their_gguf()
     quantised()
     fixture_tokenizers.write_sentencepiece(fixture_tokenizers.sentencepiece(400), fresh("tokenizer-spm"))
+    fixture_families.write(fresh("families"))
     for file in sorted(ROOT.rglob("*.*")):
         print(f"{file.stat().st_size:>8}  {file.relative_to(ROOT)}")

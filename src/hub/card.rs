@@ -8,7 +8,7 @@ use std::path::{Component, Path};
 const BUILTIN: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/cards.rs"));
 
 /// The families that the engine runs.
-const ENGINE_FAMILIES: [&str; 2] = ["llama", "qwen2"];
+const ENGINE_FAMILIES: [&str; 7] = ["llama", "mistral", "qwen2", "qwen3", "phi3", "gemma3", "smollm3"];
 
 /// Context that a whole paper with its questions mostly needs, in tokens; memory is judged by it.
 const PAPER_TOKENS: u64 = 32_768;
@@ -337,6 +337,11 @@ pub(super) mod tests {
             let bits = card.memory.weight_bytes as f64 * 8.0 / card.parameters as f64;
             assert!((2.0..=16.5).contains(&bits), "{file}: {bits} bits a parameter");
         }
+    }
+
+    #[test]
+    fn the_families_are_the_engines() {
+        assert_eq!(ENGINE_FAMILIES.join(", "), crate::model::Family::KNOWN);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The decoder stack: embedding, layers of attention and gated MLP, final norm, head.
 
 use super::{
-    Checkpoint, Config, Family, PackedCache, PackedWeights, Profile, Stage, internal,
+    Activation, Checkpoint, Config, PackedCache, PackedWeights, Profile, Stage, internal,
+    layer::{Layer, Tensors},
     ops::{self, Input, Linear, RmsNorm},
 };
 use crate::{
@@ -10,31 +11,19 @@ use crate::{
     rope::RopePlan,
 };
 use candle_core::Tensor;
-use ronbun_kernels::blocks;
 use std::path::Path;
 
 /// A model that can be run.
 pub struct Decoder {
     pub config: Config,
-    plan: RopePlan,
+    /// Of each rotary embedding that the layers choose from.
+    plans: Vec<RopePlan>,
     embed_tokens: Linear,
     layers: Vec<Layer>,
     norm: RmsNorm,
     /// The embedding itself where the two are tied.
     lm_head: Linear,
     pub profile: Profile,
-}
-
-struct Layer {
-    input_layernorm: RmsNorm,
-    q_proj: Linear,
-    k_proj: Linear,
-    v_proj: Linear,
-    o_proj: Linear,
-    post_attention_layernorm: RmsNorm,
-    gate_proj: Linear,
-    up_proj: Linear,
-    down_proj: Linear,
 }
 
 /// Room for what a layer computes, (rows, width) each: used by one layer after the other.
@@ -105,24 +94,34 @@ impl Decoder {
             false => tensors.linear("lm_head", config.vocab_size, hidden)?,
         };
         let layers = (0..config.num_hidden_layers).map(|number| tensors.layer(number)).collect::<Result<_>>()?;
-        let norm = tensors.norm("model.norm")?;
-        let plan = config.rope.plan(config.context_length);
-        Ok(Decoder { config, plan, embed_tokens, layers, norm, lm_head, profile: Profile::default() })
+        let norm = tensors.norm("model.norm", hidden)?;
+        let plans = plans(&config, config.context_length);
+        Ok(Decoder { config, plans, embed_tokens, layers, norm, lm_head, profile: Profile::default() })
     }
 
     /// Fixes how positions become angles from here on: for sequences of at most `tokens` tokens, prompt and answers
     /// together; without it, for as many as the model was made for. Returns whether that changes anything: what a cache
     /// holds then was computed otherwise and is of no more use.
     pub fn plan(&mut self, tokens: usize) -> bool {
-        let plan = self.config.rope.plan(tokens);
-        let changed = (&plan.inv_freq, plan.attention_factor) != (&self.plan.inv_freq, self.plan.attention_factor);
-        self.plan = plan;
+        let plans = plans(&self.config, tokens);
+        let angles = |plan: &RopePlan| (plan.inv_freq.clone(), plan.attention_factor);
+        let changed = !plans.iter().map(angles).eq(self.plans.iter().map(angles));
+        self.plans = plans;
         changed
     }
 
-    /// Base and scaling of the plan, in words.
+    /// Bases and scalings of the plan, in words.
     pub fn rope(&self) -> String {
-        self.plan.describe()
+        let mut words: Vec<String> = self.plans.iter().map(RopePlan::describe).collect();
+        if let [_, windowed] = words.as_mut_slice() {
+            windowed.push_str(" in layers with a window");
+        }
+        let layers = &self.config.layers;
+        match layers.iter().filter(|layer| layer.rope.is_none()).count() {
+            0 => (),
+            without => words.push(format!("none in {without} of {} layers", layers.len())),
+        }
+        words.join("; ")
     }
 
     pub fn new_cache(&self, kind: KvType) -> KvCache {
@@ -159,37 +158,65 @@ impl Decoder {
             let first = behind + sequence.cache.len();
             first..first + sequence.ids.len()
         });
-        let table = self.plan.table(positions);
+        let tables: Vec<Table> = self.plans.iter().map(|plan| plan.table(positions.clone())).collect();
         let mut tails: Vec<Tail> =
             sequences.iter_mut().map(|s| Tail { rows: s.ids.len(), cache: &mut *s.cache }).collect();
 
         let profile = &self.profile;
+        let elementwise = |work: &dyn Fn() -> Result<()>| profile.time(Stage::Elementwise, work);
         let x = profile.time(Stage::Embedding, || self.embed_tokens.rows(&ids))?; // (rows, hidden)
+        if self.config.embedding_scale != 1.0 {
+            elementwise(&|| ops::scale(&x, self.config.embedding_scale as f32))?;
+        }
         let Some(first) = self.layers.first() else { return Ok(x) };
         let room = Room::new(first, ids.len())?;
         for (number, layer) in self.layers.iter().enumerate() {
-            profile.time(Stage::Elementwise, || layer.input_layernorm.forward(&x, &room.normed))?;
+            let table = layer.kind.rope.map(|rope| &tables[rope]);
+            self.norm(&layer.attention_norm, &x, &room.normed)?;
             let normed = Input::new(&room.normed);
-            self.append(number, layer, &normed, &table, &mut tails, &room)?;
+            self.append(number, layer, &normed, table, &mut tails, &room)?;
             if !output && number + 1 == self.layers.len() {
                 break;
             }
-            self.attend(number, layer, &normed, &table, prefix, &tails, &room)?;
-            self.linear(&layer.o_proj, &Input::new(&room.attended), &room.hidden)?;
-            profile.time(Stage::Elementwise, || ops::add(&x, &room.hidden))?;
-            profile.time(Stage::Elementwise, || layer.post_attention_layernorm.forward(&x, &room.normed))?;
+            self.attend(number, layer, &normed, table, prefix, &tails, &room)?;
+            let attended = Input::new(&room.attended);
+            self.linear_normed(&layer.o_proj, &layer.attended_norm, &attended, &room.normed, &room.hidden)?;
+            elementwise(&|| ops::add(&x, &room.hidden))?;
+            self.norm(&layer.mlp_norm, &x, &room.normed)?;
             let normed = Input::new(&room.normed);
             self.linear(&layer.gate_proj, &normed, &room.gate)?;
             self.linear(&layer.up_proj, &normed, &room.up)?;
-            profile.time(Stage::Elementwise, || ops::silu_mul(&room.gate, &room.up))?;
-            self.linear(&layer.down_proj, &Input::new(&room.gate), &room.hidden)?;
-            profile.time(Stage::Elementwise, || ops::add(&x, &room.hidden))?;
+            elementwise(&|| match self.config.activation {
+                Activation::Silu => ops::silu_mul(&room.gate, &room.up),
+                Activation::GeluTanh => ops::gelu_tanh_mul(&room.gate, &room.up),
+            })?;
+            let gated = Input::new(&room.gate);
+            self.linear_normed(&layer.down_proj, &layer.down_norm, &gated, &room.normed, &room.hidden)?;
+            elementwise(&|| ops::add(&x, &room.hidden))?;
         }
         Ok(x)
     }
 
     fn linear(&self, linear: &Linear, x: &Input, y: &Tensor) -> Result<()> {
         self.profile.time(Stage::Linears, || linear.forward(x, y))
+    }
+
+    fn norm(&self, norm: &RmsNorm, x: &Tensor, y: &Tensor) -> Result<()> {
+        self.profile.time(Stage::Elementwise, || norm.forward(x, y))
+    }
+
+    /// What a linear gives, normed where there is a norm for it; `between` has room for it before that.
+    fn linear_normed(
+        &self,
+        linear: &Linear,
+        norm: &Option<RmsNorm>,
+        x: &Input,
+        between: &Tensor,
+        y: &Tensor,
+    ) -> Result<()> {
+        let Some(norm) = norm else { return self.linear(linear, x, y) };
+        self.linear(linear, x, between)?;
+        self.norm(norm, between, y)
     }
 
     /// Fills `room.attended` with what the rows' queries find.
@@ -199,14 +226,19 @@ impl Decoder {
         number: usize,
         layer: &Layer,
         x: &Input,
-        table: &Table,
+        table: Option<&Table>,
         prefix: Option<&KvCache>,
         tails: &[Tail],
         room: &Room,
     ) -> Result<()> {
         let Config { num_attention_heads, num_key_value_heads, head_dim, .. } = self.config;
-        self.rotated(&layer.q_proj, x, table, &room.q)?;
-        let shape = Shape::new(num_attention_heads, num_key_value_heads, head_dim);
+        self.linear_normed(&layer.q_proj, &layer.q_norm, x, &room.attended, &room.q)?;
+        self.rotate(&room.q, table)?;
+        let shape = Shape {
+            scale: self.config.attention_scale as f32,
+            window: layer.kind.window,
+            ..Shape::new(num_attention_heads, num_key_value_heads, head_dim)
+        };
         self.profile.time(Stage::Attention, || {
             ops::with_slice(&room.q, |q| {
                 ops::fill(&room.attended, |out| attention::attend(shape, number, q, prefix, tails, out))
@@ -220,22 +252,23 @@ impl Decoder {
         number: usize,
         layer: &Layer,
         x: &Input,
-        table: &Table,
+        table: Option<&Table>,
         tails: &mut [Tail],
         room: &Room,
     ) -> Result<()> {
-        self.rotated(&layer.k_proj, x, table, &room.k)?;
+        self.linear_normed(&layer.k_proj, &layer.k_norm, x, &room.v, &room.k)?;
+        self.rotate(&room.k, table)?;
         self.linear(&layer.v_proj, x, &room.v)?;
         self.profile.time(Stage::Cache, || {
             ops::with_slice(&room.k, |k| ops::with_slice(&room.v, |v| attention::append(number, k, v, tails)))?
         })
     }
 
-    /// Queries or keys with their positions' rotation: `y` (rows, heads · head_dim).
-    fn rotated(&self, projection: &Linear, x: &Input, (cos, sin): &Table, y: &Tensor) -> Result<()> {
-        self.linear(projection, x, y)?;
+    /// Turns queries or keys (rows, heads · head_dim) by their positions; not at all without a table.
+    fn rotate(&self, x: &Tensor, table: Option<&Table>) -> Result<()> {
         let Config { head_dim, pairing, .. } = self.config;
-        self.profile.time(Stage::Cache, || ops::rotate(y, cos, sin, head_dim, pairing))
+        let Some((cos, sin)) = table else { return Ok(()) };
+        self.profile.time(Stage::Cache, || ops::rotate(x, cos, sin, head_dim, pairing))
     }
 
     /// Logits of some rows of [`Self::forward`]'s result: for each its (vocabulary).
@@ -250,7 +283,11 @@ impl Decoder {
             self.lm_head.forward(&Input::new(&normed), &logits)
         };
         self.profile.time(Stage::Head, head)?;
-        let logits: Vec<Vec<f32>> = logits.to_vec2().map_err(internal)?;
+        let mut logits: Vec<Vec<f32>> = logits.to_vec2().map_err(internal)?;
+        if let Some(cap) = self.config.logit_softcap {
+            let capped = |logit: &mut f32| *logit = (cap * (f64::from(*logit) / cap).tanh()) as f32;
+            logits.iter_mut().flatten().for_each(capped);
+        }
         if logits.iter().any(|row| row.iter().any(|logit| logit.is_nan())) {
             let problem = "computes what is no number; its weights may be damaged";
             return Err(Error::new(Kind::Model, "the model", problem).hint("`ronbun models verify` checks its files"));
@@ -259,70 +296,6 @@ impl Decoder {
     }
 }
 
-/// Takes tensors out of a checkpoint, checking their shapes.
-struct Tensors<'a> {
-    checkpoint: &'a Checkpoint,
-    packed: Option<&'a PackedWeights>,
-}
-
-impl Tensors<'_> {
-    fn view(&self, name: &str, shape: &[usize]) -> Result<super::TensorView> {
-        let view = self.checkpoint.tensors.get(name);
-        let view = view.ok_or_else(|| self.checkpoint.error(format!("has no tensor {name}")))?;
-        if view.shape != shape {
-            let problem = format!("tensor {name} has the shape {:?}, not {shape:?}", view.shape);
-            return Err(self.checkpoint.error(problem));
-        }
-        Ok(view.clone())
-    }
-
-    fn vector(&self, name: &str, len: usize) -> Result<Vec<f32>> {
-        let view = self.view(name, &[len])?;
-        let mut values = vec![0f32; len];
-        blocks::dequantize(ronbun_kernels::Isa::current(), view.kind, view.bytes(), &mut values);
-        Ok(values)
-    }
-
-    /// A matrix, with its bias where there is one.
-    fn linear(&self, name: &str, outputs: usize, inputs: usize) -> Result<Linear> {
-        let weight = format!("{name}.weight");
-        let view = self.view(&weight, &[outputs, inputs])?;
-        let bias = format!("{name}.bias");
-        let bias = match self.checkpoint.tensors.contains_key(&bias) {
-            true => Some(self.vector(&bias, outputs)?),
-            false => None,
-        };
-        let packed = self.packed.and_then(|packed| packed.view(&weight));
-        Ok(Linear::new(view, packed, bias))
-    }
-
-    fn norm(&self, name: &str) -> Result<RmsNorm> {
-        let config = &self.checkpoint.config;
-        let weight = self.vector(&format!("{name}.weight"), config.hidden_size)?;
-        Ok(RmsNorm { weight, eps: config.rms_norm_eps })
-    }
-
-    fn layer(&self, number: usize) -> Result<Layer> {
-        let config = &self.checkpoint.config;
-        let (hidden, inner) = (config.hidden_size, config.intermediate_size);
-        let queries = config.num_attention_heads * config.head_dim;
-        let keys = config.num_key_value_heads * config.head_dim;
-        let name = |part: &str| format!("model.layers.{number}.{part}");
-        let biases = ["self_attn.q_proj.bias", "self_attn.k_proj.bias", "self_attn.v_proj.bias"].map(name);
-        let missing = biases.iter().find(|bias| !self.checkpoint.tensors.contains_key(*bias));
-        if let (Family::Qwen2, Some(missing)) = (config.family, missing) {
-            return Err(self.checkpoint.error(format!("has no tensor {missing}, which every qwen2 has")));
-        }
-        Ok(Layer {
-            input_layernorm: self.norm(&name("input_layernorm"))?,
-            q_proj: self.linear(&name("self_attn.q_proj"), queries, hidden)?,
-            k_proj: self.linear(&name("self_attn.k_proj"), keys, hidden)?,
-            v_proj: self.linear(&name("self_attn.v_proj"), keys, hidden)?,
-            o_proj: self.linear(&name("self_attn.o_proj"), hidden, queries)?,
-            post_attention_layernorm: self.norm(&name("post_attention_layernorm"))?,
-            gate_proj: self.linear(&name("mlp.gate_proj"), inner, hidden)?,
-            up_proj: self.linear(&name("mlp.up_proj"), inner, hidden)?,
-            down_proj: self.linear(&name("mlp.down_proj"), hidden, inner)?,
-        })
-    }
+fn plans(config: &Config, tokens: usize) -> Vec<RopePlan> {
+    config.ropes.iter().map(|rope| rope.plan(tokens)).collect()
 }

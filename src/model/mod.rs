@@ -6,7 +6,10 @@
 mod checkpoint;
 mod config;
 mod decoder;
+mod family;
+mod fused;
 mod gguf;
+mod layer;
 mod ops;
 mod packed;
 mod profile;
@@ -14,8 +17,9 @@ mod safetensors;
 mod work;
 
 pub use checkpoint::{Checkpoint, TensorView};
-pub use config::{Config, Family};
+pub use config::{Activation, Config, LayerKind};
 pub use decoder::{Decoder, Sequence};
+pub use family::Family;
 pub use gguf::Metadata;
 pub use packed::PackedCache;
 use packed::PackedWeights;

@@ -3,6 +3,7 @@
 use super::internal;
 use crate::Result;
 use candle_core::{CpuStorage, DType, Device, InplaceOp1, InplaceOp2, Layout, Storage, Tensor};
+use rayon::prelude::*;
 use ronbun_kernels::{
     Isa,
     elementwise::{self, Pairing},
@@ -98,7 +99,7 @@ impl<'a> Input<'a> {
     }
 }
 
-/// Root-mean-square norm of each row.
+/// Root-mean-square norm of each row, or of each part of a row that is as long as the weight.
 #[derive(Debug, Clone)]
 pub struct RmsNorm {
     pub weight: Vec<f32>,
@@ -106,7 +107,7 @@ pub struct RmsNorm {
 }
 
 impl RmsNorm {
-    /// (rows, hidden) → `y`, of the same shape
+    /// (rows, width) → `y`, of the same shape
     pub fn forward(&self, x: &Tensor, y: &Tensor) -> Result<()> {
         with_slice(x, |x| fill(y, |y| elementwise::rms_norm(Isa::current(), x, &self.weight, self.eps, y)))?
     }
@@ -170,6 +171,20 @@ fn not_f32() -> candle_core::Error {
 pub fn silu_mul(gate: &Tensor, up: &Tensor) -> Result<()> {
     let kernel = |gate: &mut [f32], up: &[f32]| elementwise::silu_mul(Isa::current(), gate, up);
     gate.inplace_op2(up, &WithOther(kernel)).map_err(internal)
+}
+
+/// `gate = gelu(gate) · up`, where gelu(x) = x/2 · (1 + tanh(√(2/π) · (x + 0.044715 x³))).
+pub fn gelu_tanh_mul(gate: &Tensor, up: &Tensor) -> Result<()> {
+    let gelu = |x: f32| 0.5 * x * (1.0 + ((2.0 / std::f32::consts::PI).sqrt() * (x + 0.044_715 * x * x * x)).tanh());
+    let kernel = |gate: &mut [f32], up: &[f32]| {
+        gate.par_iter_mut().zip(up).with_min_len(4096).for_each(|(gate, up)| *gate = gelu(*gate) * up);
+    };
+    gate.inplace_op2(up, &WithOther(kernel)).map_err(internal)
+}
+
+/// `x = factor · x`
+pub fn scale(x: &Tensor, factor: f32) -> Result<()> {
+    fill(x, |x| x.iter_mut().for_each(|x| *x *= factor))
 }
 
 /// `x = x + y`

@@ -1,6 +1,6 @@
 //! A folder of safetensors with its config.json, as Hugging Face lays it out.
 
-use super::{Checkpoint, Config, TensorView, config};
+use super::{Checkpoint, Config, Family, TensorView, config, fused};
 use crate::{Error, Kind, Result, rope};
 use ::safetensors::{Dtype, SafeTensors};
 use ronbun_kernels::blocks::BlockType;
@@ -28,7 +28,25 @@ pub(super) fn open(folder: &Path) -> Result<Checkpoint> {
     for file in weight_files(folder)? {
         read_tensors(&file, &mut tensors)?;
     }
+    if config.family == Family::Gemma3 {
+        tensors = text_part(tensors);
+    }
+    let damaged = |problem| Error::new(Kind::Model, &name, problem).hint("the file is no model of its family");
+    fused::split(&config, &mut tensors).map_err(damaged)?;
     Ok(Checkpoint { name, config, tensors, metadata: None })
+}
+
+/// A model that also sees pictures has the text's tensors below a name of their own; the others are left out.
+fn text_part(tensors: HashMap<String, TensorView>) -> HashMap<String, TensorView> {
+    let text = |name: &str| {
+        let below_model = name.strip_prefix("model.language_model.").map(|rest| format!("model.{rest}"));
+        below_model.or_else(|| name.strip_prefix("language_model.").map(str::to_string))
+    };
+    if !tensors.keys().any(|name| text(name).is_some()) {
+        return tensors;
+    }
+    let head = |name: &str| (name == "lm_head.weight").then(|| name.to_string());
+    tensors.into_iter().filter_map(|(name, view)| Some((text(&name).or_else(|| head(&name))?, view))).collect()
 }
 
 /// model.safetensors, or what model.safetensors.index.json names.

@@ -1,0 +1,106 @@
+//! A decoder's shape, read from config.json or from a GGUF file's metadata.
+
+mod json;
+
+pub(super) use json::ids;
+
+use super::Family;
+use crate::rope::Rope;
+use ronbun_kernels::elementwise::Pairing;
+
+/// More than any model has, and few enough that a list of them is nothing.
+pub(super) const MOST_LAYERS: usize = 1 << 14;
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    pub family: Family,
+    pub vocab_size: usize,
+    pub hidden_size: usize,
+    pub intermediate_size: usize,
+    pub num_hidden_layers: usize,
+    pub num_attention_heads: usize,
+    pub num_key_value_heads: usize,
+    pub head_dim: usize,
+    pub rms_norm_eps: f64,
+    /// What is added to a norm's weights as they lie in the file.
+    pub norm_offset: f32,
+    pub activation: Activation,
+    /// The scores' factor.
+    pub attention_scale: f64,
+    /// The embedding's factor.
+    pub embedding_scale: f64,
+    /// Logits x become cap · tanh(x / cap).
+    pub logit_softcap: Option<f64>,
+    /// The most tokens that the model was made for.
+    pub context_length: usize,
+    /// Rotary embeddings that the layers choose from.
+    pub ropes: Vec<Rope>,
+    /// How each layer attends.
+    pub layers: Vec<LayerKind>,
+    pub pairing: Pairing,
+    /// Whether the head is the embedding; unknown of a GGUF file, where the tensors tell.
+    pub tied: Option<bool>,
+    /// Token ids that end an answer.
+    pub eos_token_ids: Vec<u32>,
+}
+
+/// How a layer attends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LayerKind {
+    /// A query sees this many keys, itself and those right before it; all without.
+    pub window: Option<usize>,
+    /// Which of [`Config::ropes`] turns queries and keys; none at all without.
+    pub rope: Option<usize>,
+}
+
+/// What the gate of an MLP goes through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    Silu,
+    /// GELU by its approximation with tanh.
+    GeluTanh,
+}
+
+impl Config {
+    /// Shapes that no decoder has are refused here, so that later code can rely on them.
+    pub fn check(self) -> Result<Config, String> {
+        let sizes = [
+            ("vocabulary", self.vocab_size),
+            ("hidden size", self.hidden_size),
+            ("intermediate size", self.intermediate_size),
+            ("number of layers", self.num_hidden_layers),
+            ("number of heads", self.num_attention_heads),
+            ("number of key-value heads", self.num_key_value_heads),
+            ("head size", self.head_dim),
+            ("context length", self.context_length),
+        ];
+        if let Some((name, size)) = sizes.iter().find(|(_, size)| *size == 0 || *size > 1 << 24) {
+            return Err(format!("{name} is {size}"));
+        }
+        if self.num_hidden_layers > MOST_LAYERS || self.layers.len() != self.num_hidden_layers {
+            return Err(format!("number of layers is {}", self.num_hidden_layers));
+        }
+        if !self.num_attention_heads.is_multiple_of(self.num_key_value_heads) {
+            return Err(format!(
+                "{} heads do not share {} key-value heads evenly",
+                self.num_attention_heads, self.num_key_value_heads
+            ));
+        }
+        if !(self.rms_norm_eps > 0.0 && self.rms_norm_eps < 1.0) {
+            return Err(format!("rms_norm_eps is {}", self.rms_norm_eps));
+        }
+        let factors = [
+            ("attention scale", Some(self.attention_scale)),
+            ("embedding scale", Some(self.embedding_scale)),
+            ("soft cap of the logits", self.logit_softcap),
+        ];
+        let bad = |factor: f64| !(factor.is_finite() && factor > 0.0);
+        if let Some((name, factor)) = factors.iter().find(|(_, factor)| factor.is_some_and(bad)) {
+            return Err(format!("{name} is {}", factor.unwrap_or_default()));
+        }
+        if let Some(number) = self.layers.iter().position(|layer| layer.window == Some(0)) {
+            return Err(format!("the window of layer {number} is 0"));
+        }
+        Ok(self)
+    }
+}
