@@ -27,6 +27,8 @@ MODELS = {
 # The original context is 64 tokens wherever a scaling has one.
 ORIGINAL = 64
 LENGTHS = [1, 40, 65, 300]
+# One family also reads a prompt that is far longer than any original context.
+LONG = {"llama": [2500]}
 INITIALIZER_RANGE = 0.2
 NOT_FOR_TRANSFORMERS = ("model_type", "torch_dtype", "dtype", "architectures")
 
@@ -192,7 +194,8 @@ def write(root):
         save_file(stored, folder / "model.safetensors", metadata={"format": "pt"})
         seen = {name: tensor.to(torch.float32).numpy() for name, tensor in stored.items()}
         rng = np.random.default_rng(60 + number)
-        prompts = [rng.integers(3, base["vocab_size"], length).tolist() for length in LENGTHS]
+        lengths = [*LENGTHS, *LONG.get(family, [])]
+        prompts = [rng.integers(3, base["vocab_size"], length).tolist() for length in lengths]
         listed = []
         for name, settings, has_gguf, controls in cases:
             cfg = {**base, **settings}

@@ -1,10 +1,7 @@
 //! One long prompt, then branches over it: what is timed, and how much there was to compute.
 
 use super::{Branch, Engine, SamplingParams, TokenRules};
-use crate::{
-    Result,
-    model::{Stage, keys_seen},
-};
+use crate::{Result, model::Stage};
 use std::time::{Duration, Instant};
 
 /// Times of a part of the work, and the operations that it took.
@@ -57,7 +54,7 @@ pub fn run(
         wall: start.elapsed(),
         stages: profile(engine),
         linear_flops: config.extend_linear_flops(length),
-        attention_flops: config.extend_attention_flops(keys_seen(0, length)),
+        attention_flops: config.extend_attention_flops(0, length),
     };
     let mut first = None;
     let mut written = 0;
@@ -77,7 +74,7 @@ pub fn run(
         wall: end - first,
         stages: profile(engine),
         linear_flops: config.linear_flops((branches * steps) as u64),
-        attention_flops: config.attention_flops(branches as f64 * keys_seen(length + 1, steps as u64)),
+        attention_flops: branches as f64 * config.attention_flops(length + 1, steps as u64),
     };
     Ok(Bench { prefill, ttft: first - start, decode })
 }

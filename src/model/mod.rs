@@ -24,7 +24,6 @@ pub use gguf::Metadata;
 pub use packed::PackedCache;
 use packed::PackedWeights;
 pub use profile::{Profile, Stage};
-pub use work::keys_seen;
 
 use crate::{Error, Kind};
 use ronbun_kernels::mapping::Mapping;

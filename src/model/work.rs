@@ -1,6 +1,6 @@
 //! How much there is to compute, counted from a decoder's shape.
 
-use super::Config;
+use super::{Config, LayerKind};
 
 impl Config {
     /// Elements of all layers' matrices: what a token is multiplied with, without the embedding and the head.
@@ -26,21 +26,31 @@ impl Config {
     }
 
     /// As [`Config::attention_flops`], without the last layer.
-    pub fn extend_attention_flops(&self, keys: f64) -> f64 {
-        let layers = self.num_hidden_layers as f64;
-        self.attention_flops(keys) * (layers - 1.0) / layers
+    pub fn extend_attention_flops(&self, first: u64, tokens: u64) -> f64 {
+        self.flops_of(self.layers.split_last().map_or(&[], |(_, layers)| layers), first, tokens)
     }
 
-    /// Those of attention from tokens that see `keys` keys altogether: two for each element of a key and of a value.
-    pub fn attention_flops(&self, keys: f64) -> f64 {
-        4.0 * (self.num_hidden_layers * self.num_attention_heads * self.head_dim) as f64 * keys
+    /// Those of attention from `tokens` tokens behind `first` others: two for each element of a key and of a value that a
+    /// token sees.
+    pub fn attention_flops(&self, first: u64, tokens: u64) -> f64 {
+        self.flops_of(&self.layers, first, tokens)
+    }
+
+    fn flops_of(&self, layers: &[LayerKind], first: u64, tokens: u64) -> f64 {
+        let keys: f64 = layers.iter().map(|layer| keys_seen(first, tokens, layer.window)).sum();
+        4.0 * (self.num_attention_heads * self.head_dim) as f64 * keys
     }
 }
 
-/// Keys that `tokens` tokens see altogether, each those before it and itself, behind `first` others.
-pub fn keys_seen(first: u64, tokens: u64) -> f64 {
-    let (first, tokens) = (first as f64, tokens as f64);
-    tokens * first + tokens * (tokens + 1.0) / 2.0
+/// Keys that `tokens` tokens see altogether behind `first` others: each those before it and itself, or the last of them that
+/// a window leaves.
+fn keys_seen(first: u64, tokens: u64, window: Option<usize>) -> f64 {
+    let window = window.map_or(u64::MAX, |window| window as u64);
+    // So many see less than a window.
+    let growing = tokens.min(window.saturating_sub(first));
+    let (first, growing, full) = (first as f64, growing as f64, (tokens - growing) as f64);
+    let full = if full > 0.0 { full * window as f64 } else { 0.0 };
+    growing * first + growing * (growing + 1.0) / 2.0 + full
 }
 
 #[cfg(test)]
@@ -49,9 +59,13 @@ mod tests {
 
     #[test]
     fn every_key_is_counted_once_for_each_token_that_sees_it() {
-        let slow = |first: u64, tokens: u64| (0..tokens).map(|i| first + i + 1).sum::<u64>() as f64;
-        for (first, tokens) in [(0, 1), (0, 5), (7, 3), (100, 64)] {
-            assert_eq!(keys_seen(first, tokens), slow(first, tokens));
+        let slow =
+            |first: u64, tokens: u64, window: u64| (0..tokens).map(|i| (first + i + 1).min(window)).sum::<u64>() as f64;
+        for (first, tokens) in [(0, 0), (0, 1), (0, 5), (7, 3), (100, 64)] {
+            assert_eq!(keys_seen(first, tokens, None), slow(first, tokens, u64::MAX));
+            for window in [1, 4, 9, 120, 1000] {
+                assert_eq!(keys_seen(first, tokens, Some(window as usize)), slow(first, tokens, window));
+            }
         }
     }
 }
