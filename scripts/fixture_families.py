@@ -88,8 +88,8 @@ GEMMA3_FIVE = {
 }
 QWEN = {"use_sliding_window": False, "sliding_window": 24, "max_window_layers": 1}
 
-# family: what its weights are shaped by, their type, and its cases: (name, settings, GGUF too, controls). A control takes
-# something away that the logits must then miss: the scaling, the windows, …
+# family: what its weights are shaped by, their type, and its cases: (name, settings, GGUF too, controls). A control
+# takes something away that the logits must then miss: the scaling, the windows, …
 FAMILIES = {
     "llama": (config("llama"), torch.float16, [
         ("default", four(), False, []),
@@ -97,7 +97,8 @@ FAMILIES = {
         ("dynamic", {**four(type="dynamic", factor=2.0), "max_position_embeddings": ORIGINAL}, False, ["scaling"]),
         ("yarn", five(**YARN), True, ["scaling"]),
         ("yarn-4", four(**YARN), False, ["scaling"]),
-        ("yarn-weighted", four(**YARN, mscale=0.707, mscale_all_dim=1.0, beta_fast=16, truncate=False), False, ["scaling"]),
+        ("yarn-weighted", four(**YARN, mscale=0.707, mscale_all_dim=1.0, beta_fast=16, truncate=False), False,
+            ["scaling"]),
         ("llama3", five(**LLAMA3), False, ["scaling"]),
         ("proportional", five(rope_type="proportional", partial_rotary_factor=0.5, factor=2.0), False, ["scaling"]),
     ]),
@@ -190,7 +191,8 @@ def write(root):
         folder = root / family
         folder.mkdir(parents=True)
         first = {**base, **cases[0][1]}
-        stored = {name: torch.from_numpy(tensor).to(dtype) for name, tensor in random_weights(first, 40 + number).items()}
+        drawn = random_weights(first, 40 + number)
+        stored = {name: torch.from_numpy(tensor).to(dtype) for name, tensor in drawn.items()}
         save_file(stored, folder / "model.safetensors", metadata={"format": "pt"})
         seen = {name: tensor.to(torch.float32).numpy() for name, tensor in stored.items()}
         rng = np.random.default_rng(60 + number)
@@ -202,9 +204,8 @@ def write(root):
             logits = [last_logits(cfg, seen, ids) for ids in prompts]
             if has_gguf:
                 kind = {torch.float16: Type.F16, torch.bfloat16: Type.BF16}[dtype]
-                fixture_gguf.write(
-                    folder / f"{name}.gguf", cfg, gguf_tensors(cfg, seen), lambda _, kind=kind: kind, **gguf_options(cfg)
-                )
+                file, tensors = folder / f"{name}.gguf", gguf_tensors(cfg, seen)
+                fixture_gguf.write(file, cfg, tensors, lambda _, kind=kind: kind, **gguf_options(cfg))
             listed.append({"name": name, "config": cfg, "gguf": has_gguf, "controls": controls, "logits": logits})
         lines = ",\n".join(json.dumps(case, separators=(",", ":")) for case in listed)
         prompts = ",\n".join(json.dumps(ids, separators=(",", ":")) for ids in prompts)

@@ -170,8 +170,8 @@ fn branches_continue_as_one_sequence_does() {
     }
 }
 
-/// A sequence that grows past the original context is planned for that from its first token on; a prefix that was computed
-/// under another plan is forgotten.
+/// A sequence that grows past the original context is planned for that from its first token on; a prefix that was
+/// computed under another plan is forgotten.
 #[test]
 fn a_sequence_has_one_plan() {
     for (folder, fixture) in families() {

@@ -1,8 +1,8 @@
 //! Prefill, batched decode and sampling over token ids.
 //!
 //! One paper is one prefix; every question is a branch over it. The prefix is computed once and kept; branches are
-//! decoded together, and each ends on its own. A branch draws from the prefix, itself and its seed; its neighbours change
-//! at most the last bits of a sum, through the shape of the products.
+//! decoded together, and each ends on its own. A branch draws from the prefix, itself and its seed; its neighbours
+//! change at most the last bits of a sum, through the shape of the products.
 
 pub mod bench;
 pub mod eval;
@@ -89,8 +89,8 @@ impl Engine {
         self.decoder.cache_bytes(self.kv_type, self.cache.len())
     }
 
-    /// Fixes the positions' angles for sequences of at most `tokens` tokens, prompt and answers together. A prefix that was
-    /// computed with others is forgotten.
+    /// Fixes the positions' angles for sequences of at most `tokens` tokens, prompt and answers together. A prefix that
+    /// was computed with others is forgotten.
     pub fn plan(&mut self, tokens: usize) {
         if self.decoder.plan(tokens) {
             self.prefix.clear();

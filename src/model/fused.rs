@@ -1,10 +1,11 @@
-//! Matrices that lie in a file as one (Phi 3) become the ones that the decoder takes: rows of a matrix are whole, so that a
-//! part of them is a part of its bytes.
+//! Matrices that lie in a file as one (Phi 3) become the ones that the decoder takes: rows of a matrix are whole, so
+//! that a part of them is a part of its bytes.
 
 use super::{Config, TensorView};
 use std::collections::HashMap;
 
-/// Splits queries, keys and values, and gate and up projection, where the family fuses them; under Hugging Face's names.
+/// Splits queries, keys and values, and gate and up projection, where the family fuses them; under Hugging Face's
+/// names.
 pub fn split(config: &Config, tensors: &mut HashMap<String, TensorView>) -> Result<(), String> {
     if !config.family.fuses_projections() {
         return Ok(());

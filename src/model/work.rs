@@ -12,8 +12,8 @@ impl Config {
         (self.num_hidden_layers * (attention + mlp)) as u64
     }
 
-    /// Floating-point operations (or those of integers in their place) of the layers' linears for `tokens` tokens: two for
-    /// each element.
+    /// Floating-point operations (or those of integers in their place) of the layers' linears for `tokens` tokens: two
+    /// for each element.
     pub fn linear_flops(&self, tokens: u64) -> f64 {
         2.0 * self.layer_elements() as f64 * tokens as f64
     }
@@ -30,8 +30,8 @@ impl Config {
         self.flops_of(self.layers.split_last().map_or(&[], |(_, layers)| layers), first, tokens)
     }
 
-    /// Those of attention from `tokens` tokens behind `first` others: two for each element of a key and of a value that a
-    /// token sees.
+    /// Those of attention from `tokens` tokens behind `first` others: two for each element of a key and of a value that
+    /// a token sees.
     pub fn attention_flops(&self, first: u64, tokens: u64) -> f64 {
         self.flops_of(&self.layers, first, tokens)
     }
@@ -42,8 +42,8 @@ impl Config {
     }
 }
 
-/// Keys that `tokens` tokens see altogether behind `first` others: each those before it and itself, or the last of them that
-/// a window leaves.
+/// Keys that `tokens` tokens see altogether behind `first` others: each those before it and itself, or the last of them
+/// that a window leaves.
 fn keys_seen(first: u64, tokens: u64, window: Option<usize>) -> f64 {
     let window = window.map_or(u64::MAX, |window| window as u64);
     // So many see less than a window.

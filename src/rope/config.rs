@@ -1,5 +1,5 @@
-//! The settings as config.json has them: `rope_scaling` beside `rope_theta` (transformers 4), `rope_parameters` (5), and
-//! either of them for each type of layer. What is unknown, or said twice and differently, is an error.
+//! The settings as config.json has them: `rope_scaling` beside `rope_theta` (transformers 4), `rope_parameters` (5),
+//! and either of them for each type of layer. What is unknown, or said twice and differently, is an error.
 
 use super::{LongRope, Rope, Scaling, Yarn};
 use serde_json::{Map, Value};

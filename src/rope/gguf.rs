@@ -62,8 +62,8 @@ fn scaling(keys: &dyn GgufKeys, context: usize) -> Result<Scaling, String> {
     })
 }
 
-/// The attention factor is that of llama.cpp: 0.1 ln(factor) + 1, divided by the same with the file's multiplier where it
-/// has one (DeepSeek), times the file's own factor.
+/// The attention factor is that of llama.cpp: 0.1 ln(factor) + 1, divided by the same with the file's multiplier where
+/// it has one (DeepSeek), times the file's own factor.
 fn yarn(keys: &dyn GgufKeys, factor: f64, original_context: f64) -> Result<Yarn, String> {
     for key in ["rope.scaling.yarn_ext_factor", "rope.scaling.yarn_attn_factor"] {
         // -1 stands for a setting that is not made.

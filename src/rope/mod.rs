@@ -1,10 +1,10 @@
 //! RoPE frequencies and tables, in f64, once for all models.
 //!
-//! [`Rope`] is what a checkpoint says of its positions, [`RopePlan`] what one sequence uses: fixed before its first token,
-//! from its prompt and its planned answers together, and never changed while its keys are held.
+//! [`Rope`] is what a checkpoint says of its positions, [`RopePlan`] what one sequence uses: fixed before its first
+//! token, from its prompt and its planned answers together, and never changed while its keys are held.
 //!
-//! Positions above 2,048 are not exact in f16 and angles at 70,000 lose hundredths in f32, so everything up to the final
-//! cosine and sine is computed in f64.
+//! Positions above 2,048 are not exact in f16 and angles at 70,000 lose hundredths in f32, so everything up to the
+//! final cosine and sine is computed in f64.
 
 mod config;
 mod gguf;

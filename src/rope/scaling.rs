@@ -1,5 +1,5 @@
-//! The scalings: from a base to frequencies. With d rotary elements the plain frequencies are θᵢ = theta^(-2i/d),
-//! 0 ≤ i < d/2 (RoFormer, arXiv:2104.09864); the scalings are those of Hugging Face transformers' modeling_rope_utils.py.
+//! The scalings: from a base to frequencies. With d rotary elements the plain frequencies are θᵢ = theta^(-2i/d), 0 ≤ i
+//! < d/2 (RoFormer, arXiv:2104.09864); the scalings are those of Hugging Face transformers' modeling_rope_utils.py.
 
 use std::f64::consts::PI;
 
@@ -76,7 +76,8 @@ impl Yarn {
         if factor <= 1.0 { 1.0 } else { 0.1 * weight * factor.ln() + 1.0 }
     }
 
-    /// The ramp's first and last pair, before they are rounded: where a pair turns beta times over the original context.
+    /// The ramp's first and last pair, before they are rounded: where a pair turns beta times over the original
+    /// context.
     pub fn ends(&self, theta: f64, dim: usize) -> (f64, f64) {
         let pair = |turns: f64| dim as f64 * (self.original_context / (turns * 2.0 * PI)).ln() / (2.0 * theta.ln());
         (pair(self.beta_fast), pair(self.beta_slow))

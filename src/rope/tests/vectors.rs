@@ -1,7 +1,11 @@
 //! Numbers, and what holds between them.
 
-use super::super::{LongRope, Scaling, Yarn, scaling};
+use super::super::{LongRope, RopePlan, Scaling, Yarn, scaling};
 use super::{assert_all_near, assert_near, configured, plan};
+use ronbun_kernels::{
+    Isa,
+    elementwise::{Pairing, rotate},
+};
 use serde_json::json;
 
 #[test]
@@ -149,19 +153,14 @@ fn attention_factors() {
 #[test]
 fn rotation() {
     let plan = plan(8, 1e4, Scaling::None);
-    let (cos, sin) = plan.table(std::iter::once(3));
-    let rotated = |pairing| {
-        let mut x: Vec<f32> = (1..=8).map(|i| i as f32).collect();
-        ronbun_kernels::elementwise::rotate(ronbun_kernels::Isa::current(), &mut x, &cos, &sin, 1, 8, pairing);
-        x.into_iter().map(f64::from).collect::<Vec<_>>()
-    };
-    use ronbun_kernels::elementwise::Pairing::{HalfSplit, Interleaved};
+    let x: Vec<f32> = (1..=8).map(|i| i as f32).collect();
+    let rotated = |pairing| turned(&plan, &x, 3, pairing).into_iter().map(f64::from).collect::<Vec<_>>();
     assert_all_near(
-        &rotated(HalfSplit),
+        &rotated(Pairing::HalfSplit),
         &[-1.695592537, 0.137551738, 2.7886816, 3.975982036, -4.808842475, 6.323059348, 7.086836737, 8.011963982],
     );
     assert_all_near(
-        &rotated(Interleaved),
+        &rotated(Pairing::Interleaved),
         &[-1.272232513, -1.838864985, 1.683928641, 4.707906576, 4.817777168, 6.147277704, 6.975968536, 8.020963969],
     );
     let (cos, _) = plan.table(std::iter::once(1000));
@@ -185,6 +184,35 @@ fn properties() {
         let divisors: Vec<f64> = plain.inv_freq.iter().zip(&scaled.inv_freq).map(|(a, b)| a / b).collect();
         assert!(divisors.is_sorted_by(|a, b| *a <= b + 1e-12), "{divisors:?}");
         assert!(divisors[0] > 0.999_999 && divisors[31] < 8.000_001);
+    }
+}
+
+/// A head's elements turned to some position.
+fn turned(plan: &RopePlan, x: &[f32], position: usize, pairing: Pairing) -> Vec<f32> {
+    let (cos, sin) = plan.table(std::iter::once(position));
+    let (mut x, head_dim) = (x.to_vec(), x.len());
+    rotate(Isa::current(), &mut x, &cos, &sin, 1, head_dim, pairing);
+    x
+}
+
+#[test]
+fn scores_depend_on_distances_and_lengths_on_the_factor_only() {
+    let x = |seed: u32| -> Vec<f32> { (0..64).map(|i| ((i * 7 + seed) % 13) as f32 / 6.0 - 1.0).collect() };
+    let (q, k) = (x(3), x(8));
+    let dot = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| f64::from(a * b)).sum::<f64>();
+    for scaling in [Scaling::None, Scaling::Ntk { factor: 4.0 }, Scaling::Yarn(Yarn::new(4.0, 2048.0))] {
+        let plan = plan(64, 1e4, scaling);
+        let score = |n: usize, k_at: usize| {
+            dot(&turned(&plan, &q, n, Pairing::HalfSplit), &turned(&plan, &k, k_at, Pairing::HalfSplit))
+        };
+        assert!((score(9000, 8900) - score(117, 17)).abs() < 1e-4);
+        let long = turned(&plan, &q, 5000, Pairing::HalfSplit);
+        assert_near(dot(&long, &long).sqrt(), plan.attention_factor * dot(&q, &q).sqrt());
+        // Rows permuted as a converter does, pairs interleaved: the same elements in the other order.
+        let permuted: Vec<f32> = (0..64).map(|i| q[i / 2 + i % 2 * 32]).collect();
+        let interleaved = turned(&plan, &permuted, 77, Pairing::Interleaved);
+        let half_split = turned(&plan, &q, 77, Pairing::HalfSplit);
+        assert!((0..64).all(|i| interleaved[i] == half_split[i / 2 + i % 2 * 32]));
     }
 }
 
