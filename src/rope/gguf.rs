@@ -41,6 +41,9 @@ fn scaling(keys: &dyn GgufKeys, context: usize) -> Result<Scaling, String> {
     if kind != "longrope" && (sets.0.is_some() || sets.1.is_some()) {
         return Err(format!("rope: type '{kind}' beside rope_factors_short and rope_factors_long"));
     }
+    if let Some(factor) = factor.filter(|factor| kind == "none" && *factor != 1.0) {
+        return Err(format!("rope: type 'none' beside rope.scaling.factor {factor}"));
+    }
     let required = |key: &str| keys.number(key).ok_or_else(|| format!("rope: type '{kind}' without {key}"));
     let factor = factor.ok_or_else(|| format!("rope: type '{kind}' without rope.scaling.factor"));
     Ok(match kind {

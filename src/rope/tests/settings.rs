@@ -130,6 +130,7 @@ fn settings_of_gguf_files() {
         (json!({ "rope.scaling.type": "longrope" }), "without rope_factors_short"),
         (json!({ "rope.scaling.factor": 0.5 }), "factor 0.5 is below 1"),
         (json!({ "rope.scaling.factor": 2, "rope_freqs.weight": divisors }), "beside rope_freqs.weight"),
+        (json!({ "rope.scaling.type": "none", "rope.scaling.factor": 2 }), "'none' beside rope.scaling.factor 2"),
         (json!({ "rope_freqs.weight": [1] }), "rope_freqs.weight has 1 entries"),
         (json!({ "rope.dimension_count": 16 }), "above the head size 8"),
     ] {
