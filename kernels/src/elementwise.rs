@@ -49,6 +49,11 @@ unsafe fn rms_norm_body<S: Simd>(x: &[f32], weight: &[f32], eps: f64, y: &mut [f
     }
 }
 
+/// `x = factor · x`
+pub fn scale(x: &mut [f32], factor: f32) {
+    pool::chunks_mut(x, ELEMENTS, |_, x| x.iter_mut().for_each(|x| *x *= factor));
+}
+
 /// `x = x + y`
 pub fn add(x: &mut [f32], y: &[f32]) {
     assert_eq!(x.len(), y.len(), "lengths of x and y");
@@ -57,32 +62,65 @@ pub fn add(x: &mut [f32], y: &[f32]) {
     });
 }
 
-/// `gate = silu(gate) · up`, where silu(x) = x / (1 + e⁻ˣ).
-pub fn silu_mul(isa: Isa, gate: &mut [f32], up: &[f32]) {
+/// What the gate of an MLP goes through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    /// x / (1 + e⁻ˣ)
+    Silu,
+    /// GELU by its approximation x/2 · (1 + tanh y) = x / (1 + e⁻²ʸ) with y = √(2/π) · (x + 0.044715 x³).
+    GeluTanh,
+}
+
+/// `gate = activation(gate) · up`
+pub fn gate(isa: Isa, activation: Activation, gate: &mut [f32], up: &[f32]) {
     assert_eq!(gate.len(), up.len(), "lengths of gate and up");
     pool::chunks_mut(gate, ELEMENTS, |index, gate| {
-        silu_mul_part(isa, gate, &up[index * ELEMENTS..][..gate.len()]);
+        gate_part(isa, activation, gate, &up[index * ELEMENTS..][..gate.len()]);
     });
 }
 
 kernel! {
-    fn silu_mul_part = silu_mul_body(gate: &mut [f32], up: &[f32])
+    fn gate_part = gate_body(activation: Activation, gate: &mut [f32], up: &[f32])
 }
 
 #[inline(always)]
-unsafe fn silu_mul_body<S: Simd>(gate: &mut [f32], up: &[f32]) {
+unsafe fn gate_body<S: Simd>(activation: Activation, gate: &mut [f32], up: &[f32]) {
     let whole = gate.len() / S::LANES * S::LANES;
-    for at in (0..whole).step_by(S::LANES) {
-        // SAFETY: at + LANES is within both slices.
-        unsafe {
-            let p = gate.as_mut_ptr().add(at);
-            let x = S::load(p);
-            let denominator = S::add(S::splat(1.0), simd::exp::<S>(S::mul(x, S::splat(-1.0))));
-            S::store(p, S::div(S::mul(x, S::load(up.as_ptr().add(at))), denominator));
+    // SAFETY: the instruction set is the caller's; the vectors are within both slices.
+    unsafe {
+        match activation {
+            Activation::Silu => gate_vectors::<S>(|x| x, &mut gate[..whole], &up[..whole]),
+            Activation::GeluTanh => gate_vectors::<S>(|x| twice_y::<S>(x), &mut gate[..whole], &up[..whole]),
         }
     }
-    for at in whole..gate.len() {
-        gate[at] = gate[at] / (1.0 + (-gate[at]).exp()) * up[at];
+    for (gate, up) in gate[whole..].iter_mut().zip(&up[whole..]) {
+        let z = match activation {
+            Activation::Silu => *gate,
+            Activation::GeluTanh => 2.0 * GELU * (*gate + 0.044_715 * *gate * *gate * *gate),
+        };
+        *gate = *gate / (1.0 + (-z).exp()) * up;
+    }
+}
+
+/// √(2/π)
+const GELU: f32 = 0.797_884_6;
+
+#[inline(always)]
+unsafe fn twice_y<S: Simd>(x: S::V) -> S::V {
+    // SAFETY: the instruction set is the caller's.
+    unsafe { S::mul(x, S::fma(S::mul(x, x), S::splat(2.0 * GELU * 0.044_715), S::splat(2.0 * GELU))) }
+}
+
+/// `gate = gate / (1 + e^-z(gate)) · up`, of whole vectors.
+#[inline(always)]
+unsafe fn gate_vectors<S: Simd>(z: impl Fn(S::V) -> S::V, gate: &mut [f32], up: &[f32]) {
+    for (gate, up) in gate.chunks_exact_mut(S::LANES).zip(up.chunks_exact(S::LANES)) {
+        // SAFETY: both are a vector long.
+        unsafe {
+            let x = S::load(gate.as_ptr());
+            let denominator = S::add(S::splat(1.0), simd::exp::<S>(S::mul(z(x), S::splat(-1.0))));
+            S::store(gate.as_mut_ptr(), S::div(S::mul(x, S::load(up.as_ptr())), denominator));
+        }
     }
 }
 

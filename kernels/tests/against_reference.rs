@@ -4,7 +4,7 @@ use ronbun_kernels::{
     Isa,
     attention::{self, KvBlocks, KvType, Shape, Visible},
     blocks::{self, BlockType},
-    elementwise::{self, Pairing},
+    elementwise::{self, Activation, Pairing},
     linear::{self, Weights},
     packed::{self, Activations, Packed},
     reference,
@@ -279,12 +279,20 @@ fn rms_norm_and_gated_activation() {
     gate[..6].copy_from_slice(&[0.0, -200.0, 200.0, 1e-6, -88.5, 88.5]);
     let up = random.vec(gate.len());
     let silu = |x: f64| x / (1.0 + (-x).exp());
-    let expected: Vec<f64> = gate.iter().zip(&up).map(|(&g, &u)| silu(f64::from(g)) * f64::from(u)).collect();
-    for isa in Isa::available() {
-        let mut got = gate.clone();
-        elementwise::silu_mul(isa, &mut got, &up);
-        assert_close(&got, &expected, 1e-6, &format!("silu_mul on {isa}"));
+    let gelu = |x: f64| 0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x.powi(3))).tanh());
+    let activations: [(Activation, &dyn Fn(f64) -> f64); 2] =
+        [(Activation::Silu, &silu), (Activation::GeluTanh, &gelu)];
+    for (activation, exact) in activations {
+        let expected: Vec<f64> = gate.iter().zip(&up).map(|(&g, &u)| exact(f64::from(g)) * f64::from(u)).collect();
+        for isa in Isa::available() {
+            let mut got = gate.clone();
+            elementwise::gate(isa, activation, &mut got, &up);
+            assert_close(&got, &expected, 1e-6, &format!("{activation:?} on {isa}"));
+        }
     }
+    let mut half = up.clone();
+    elementwise::scale(&mut half, 0.5);
+    assert!(half.iter().zip(&up).all(|(half, up)| *half == 0.5 * up));
 }
 
 #[test]

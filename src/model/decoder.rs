@@ -1,7 +1,7 @@
 //! The decoder stack: embedding, layers of attention and gated MLP, final norm, head.
 
 use super::{
-    Activation, Checkpoint, Config, PackedCache, PackedWeights, Profile, Stage, internal,
+    Checkpoint, Config, PackedCache, PackedWeights, Profile, Stage, internal,
     layer::{Layer, Tensors},
     ops::{self, Input, Linear, RmsNorm},
 };
@@ -186,10 +186,7 @@ impl Decoder {
             let normed = Input::new(&room.normed);
             self.linear(&layer.gate_proj, &normed, &room.gate)?;
             self.linear(&layer.up_proj, &normed, &room.up)?;
-            elementwise(&|| match self.config.activation {
-                Activation::Silu => ops::silu_mul(&room.gate, &room.up),
-                Activation::GeluTanh => ops::gelu_tanh_mul(&room.gate, &room.up),
-            })?;
+            elementwise(&|| ops::gate(self.config.activation, &room.gate, &room.up))?;
             let gated = Input::new(&room.gate);
             self.linear_normed(&layer.down_proj, &layer.down_norm, &gated, &room.normed, &room.hidden)?;
             elementwise(&|| ops::add(&x, &room.hidden))?;

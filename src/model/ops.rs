@@ -3,10 +3,9 @@
 use super::internal;
 use crate::Result;
 use candle_core::{CpuStorage, DType, Device, InplaceOp1, InplaceOp2, Layout, Storage, Tensor};
-use rayon::prelude::*;
 use ronbun_kernels::{
     Isa,
-    elementwise::{self, Pairing},
+    elementwise::{self, Activation, Pairing},
     linear,
     packed::{self, Activations, Packed},
 };
@@ -167,24 +166,15 @@ fn not_f32() -> candle_core::Error {
     candle_core::Error::Msg("a kernel was given a tensor that is not f32, or not in one piece".into())
 }
 
-/// `gate = silu(gate) · up`
-pub fn silu_mul(gate: &Tensor, up: &Tensor) -> Result<()> {
-    let kernel = |gate: &mut [f32], up: &[f32]| elementwise::silu_mul(Isa::current(), gate, up);
-    gate.inplace_op2(up, &WithOther(kernel)).map_err(internal)
-}
-
-/// `gate = gelu(gate) · up`, where gelu(x) = x/2 · (1 + tanh(√(2/π) · (x + 0.044715 x³))).
-pub fn gelu_tanh_mul(gate: &Tensor, up: &Tensor) -> Result<()> {
-    let gelu = |x: f32| 0.5 * x * (1.0 + ((2.0 / std::f32::consts::PI).sqrt() * (x + 0.044_715 * x * x * x)).tanh());
-    let kernel = |gate: &mut [f32], up: &[f32]| {
-        gate.par_iter_mut().zip(up).with_min_len(4096).for_each(|(gate, up)| *gate = gelu(*gate) * up);
-    };
+/// `gate = activation(gate) · up`
+pub fn gate(activation: Activation, gate: &Tensor, up: &Tensor) -> Result<()> {
+    let kernel = |gate: &mut [f32], up: &[f32]| elementwise::gate(Isa::current(), activation, gate, up);
     gate.inplace_op2(up, &WithOther(kernel)).map_err(internal)
 }
 
 /// `x = factor · x`
 pub fn scale(x: &Tensor, factor: f32) -> Result<()> {
-    fill(x, |x| x.iter_mut().for_each(|x| *x *= factor))
+    fill(x, |x| elementwise::scale(x, factor))
 }
 
 /// `x = x + y`

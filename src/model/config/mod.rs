@@ -6,6 +6,7 @@ pub(super) use json::ids;
 
 use super::Family;
 use crate::rope::Rope;
+pub use ronbun_kernels::elementwise::Activation;
 use ronbun_kernels::elementwise::Pairing;
 
 /// More than any model has, and few enough that a list of them is nothing.
@@ -51,14 +52,6 @@ pub struct LayerKind {
     pub window: Option<usize>,
     /// Which of [`Config::ropes`] turns queries and keys; none at all without.
     pub rope: Option<usize>,
-}
-
-/// What the gate of an MLP goes through.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Activation {
-    Silu,
-    /// GELU by its approximation with tanh.
-    GeluTanh,
 }
 
 impl Config {
