@@ -84,11 +84,20 @@ unsafe fn products_body<S: Simd>(
     let mut wide = Lines::<u8>::any(if unpack { TILES * TILE * depth } else { 0 });
     // Eight rows are as many as there are registers for, with one tile.
     let together = if S::PAIRS && !(5..=PANEL).contains(&x.x.rows) { TILES } else { 1 };
+    let rows = x.rows();
+    let padded = Panels::of(x.x.rows).rows_of(x.panels.0..x.panels.1).len();
+    let columns = tiles.start * TILE..weights.rows.min(tiles.end * TILE);
+    // Where everything is added up at once there is nothing to gather.
+    let direct =
+        weights.columns <= DEPTH && columns.len() == tiles.len() * TILE && rows.len() == padded && bias.is_none();
     // (rows of the panels, tiles of the task, TILE)
     let width = tiles.len() * TILE;
-    let rows = x.rows();
-    let padded = Panels::of(x.x.rows).rows_of(x.panels.0..x.panels.1);
-    let mut sums = Lines::<f32>::any(padded.len() * width);
+    let mut sums = Lines::<f32>::any(if direct { 0 } else { padded * width });
+    let results = match direct {
+        // SAFETY: the rows and columns are those of y.
+        true => Output { start: unsafe { y.start.add(rows.start * y.stride + columns.start) }, stride: y.stride },
+        false => Output { start: sums.as_mut_ptr(), stride: width },
+    };
     for start in (0..weights.columns).step_by(DEPTH) {
         let groups = start / form.group..(start + DEPTH).min(weights.columns) / form.group;
         let mut tile = tiles.start;
@@ -102,7 +111,7 @@ unsafe fn products_body<S: Simd>(
             }
             // SAFETY: the instruction set is the caller's; the groups are within the tiles and x, the tiles within the sums.
             unsafe {
-                let out = Output { start: sums.as_mut_ptr().add((tile - tiles.start) * TILE), stride: width };
+                let out = Output { start: results.start.add((tile - tiles.start) * TILE), ..results };
                 match parts {
                     2 => all_panels::<S, 2>(x, both, groups.start, out),
                     _ => all_panels::<S, 1>(x, [both[0]], groups.start, out),
@@ -111,7 +120,9 @@ unsafe fn products_body<S: Simd>(
             tile += parts;
         }
     }
-    let columns = tiles.start * TILE..weights.rows.min(tiles.end * TILE);
+    if direct {
+        return;
+    }
     for (row, sums) in rows.zip(sums.chunks_exact(width)) {
         // SAFETY: the row is x's and the columns are the weights'; no other task writes these columns.
         let y = unsafe { std::slice::from_raw_parts_mut(y.start.add(row * y.stride + columns.start), columns.len()) };

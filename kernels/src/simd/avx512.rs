@@ -1,6 +1,6 @@
 //! AVX-512 with VNNI.
 
-use super::{DITHER, MOST_WEIGHT, Simd, avx2::Avx2};
+use super::{DITHER, FOURS, MOST_WEIGHT, Simd, avx2::Avx2};
 use crate::Isa;
 use half::f16;
 use std::arch::x86_64::*;
@@ -132,13 +132,9 @@ impl Simd for Avx512 {
         unsafe {
             let [a, b, c, d] = x.map(|x| _mm512_cvtps_epi32(x));
             // In each quarter four lanes of a then of b; those of c and d. Exponents below -16 become -16.
-            let dither = |at: usize| {
-                let [low, high] =
-                    [DITHER[four][at], DITHER[four][at + 1]].map(i64::from).map(|x| x * 0x0001_0001_0001_0001);
-                _mm512_broadcast_i32x4(_mm_set_epi64x(high, low))
-            };
+            let dither = |half: usize| _mm512_broadcast_i32x4(_mm_load_si128(DITHERS[four][half].0.as_ptr().cast()));
             let low = weights(_mm512_packs_epi32(a, b), dither(0));
-            let high = weights(_mm512_packs_epi32(c, d), dither(2));
+            let high = weights(_mm512_packs_epi32(c, d), dither(1));
             let bytes = _mm512_mask_blend_epi8(0xaaaa_aaaa_aaaa_aaaa, _mm512_srli_epi16::<8>(low), high);
             let order = _mm_set_epi8(15, 7, 14, 6, 13, 5, 12, 4, 11, 3, 10, 2, 9, 1, 8, 0);
             _mm512_storeu_si512(out.cast(), _mm512_shuffle_epi8(bytes, _mm512_broadcast_i32x4(order)));
@@ -155,7 +151,36 @@ impl Simd for Avx512 {
     }
 }
 
-/// 256 · MOST_WEIGHT · 2^(x / 2048) in 16 bits, x from -32768 to -1, plus `dither`.
+#[repr(align(16))]
+struct Words([u16; 8]);
+
+/// [`DITHER`] of the first two and of the last two of four keys, for four lanes of each.
+static DITHERS: [[Words; 2]; FOURS] = {
+    let mut words = [const { [const { Words([0; 8]) }; 2] }; FOURS];
+    let mut at = 0;
+    while at < 16 * FOURS {
+        let (four, half, i) = (at / 16, at / 8 % 2, at % 8);
+        words[four][half].0[i] = DITHER[four][2 * half + i / 4] as u16;
+        at += 1;
+    }
+    words
+};
+
+#[repr(align(64))]
+struct Table([u16; 32]);
+
+/// 2^(17 + n) for the five bits of n from -16 to -1, as nearly as 16 bits have it; what is 0 or more counts as -1.
+static POWERS: Table = {
+    let mut powers = [u16::MAX; 32];
+    let mut n = 0;
+    while n < 15 {
+        powers[16 + n] = 2 << n;
+        n += 1;
+    }
+    Table(powers)
+};
+
+/// 256 · MOST_WEIGHT · 2^(x / 2048) in 16 bits, plus `dither`.
 ///
 /// x / 2048 = n + f with f from 0 to 1; 2ᶠ by the polynomial of degree 2 that is relatively nearest to it, within 0.0018.
 #[inline(always)]
@@ -166,8 +191,8 @@ unsafe fn weights(x: __m512i, dither: __m512i) -> __m512i {
         let f = _mm512_slli_epi16::<5>(x);
         let p = _mm512_add_epi16(_mm512_mulhi_epu16(f, constant(0.337_189_7)), constant(0.657_636_6));
         let p = _mm512_add_epi16(_mm512_mulhi_epu16(f, p), constant(1.001_724_6));
-        // -1 - n
-        let shift = _mm512_srli_epi16::<11>(_mm512_xor_si512(x, _mm512_set1_epi16(-1)));
-        _mm512_add_epi16(_mm512_srlv_epi16(p, shift), dither)
+        let n = _mm512_srai_epi16::<11>(x);
+        let power = _mm512_permutexvar_epi16(n, _mm512_load_si512(POWERS.0.as_ptr().cast()));
+        _mm512_add_epi16(_mm512_mulhi_epu16(p, power), dither)
     }
 }
