@@ -479,3 +479,30 @@ fn a_bench_counts_what_it_did_and_keeps_the_packed_weights() {
     }
     machine.fails(&["bench", "--model", "none.gguf", "--offline"], 3, &["none.gguf"]);
 }
+
+#[test]
+fn instructions_that_are_asked_for_are_used_or_a_line_says_what_is() {
+    let machine = Machine::new();
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models/gguf-llama-q8_0/model.gguf");
+    let available: Vec<String> = ronbun_kernels::Isa::available().iter().map(ToString::to_string).collect();
+    for asked in ["amx", "avx512", "avx2", "portable"] {
+        let mut command = machine.command();
+        command.env("RONBUN_CPU", asked).args([
+            "bench",
+            "--json",
+            "--prompt-tokens",
+            "70",
+            "--gen-tokens",
+            "3",
+            "--model",
+        ]);
+        let output = command.arg(&model).output().expect("runs");
+        let stderr = text(&output.stderr);
+        assert!(output.status.success(), "{asked}: {stderr}");
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let used = report["instruction_set"].as_str().expect("a name");
+        let told = stderr.lines().filter(|line| line.contains(&format!("RONBUN_CPU={asked}"))).count();
+        let there = available.iter().any(|name| name == asked);
+        assert_eq!((used == asked, told), (there, usize::from(!there)), "{asked}: {used}: {stderr}");
+    }
+}

@@ -19,15 +19,13 @@ impl Isa {
         [Isa::Avx512, Isa::Avx2, Isa::Portable].into_iter().filter(|isa| isa.is_available()).collect()
     }
 
-    /// The one in use: the best, or the one that `RONBUN_CPU` (`avx512`, `avx2`, `portable`) asks for if it is available.
+    /// The one in use: the best, or the one that `RONBUN_CPU` asks for (`avx512`, `avx2`, `portable`; [`asked`]) if it is
+    /// available.
     pub fn current() -> Isa {
         static CURRENT: OnceLock<Isa> = OnceLock::new();
-        *CURRENT.get_or_init(|| {
-            let forced = std::env::var("RONBUN_CPU").ok().and_then(|name| name.parse::<Isa>().ok());
-            match forced {
-                Some(isa) if isa.is_available() => isa,
-                _ => Isa::available()[0],
-            }
+        *CURRENT.get_or_init(|| match asked() {
+            Some(Ok(isa)) if isa.is_available() => isa,
+            _ => Isa::available()[0],
         })
     }
 
@@ -57,6 +55,22 @@ impl Isa {
     }
 }
 
+/// What `RONBUN_CPU` asks for, where it is set.
+pub fn asked() -> Option<Result<Isa, String>> {
+    std::env::var("RONBUN_CPU").ok().filter(|name| !name.is_empty()).map(|name| name.parse())
+}
+
+/// What to tell about `RONBUN_CPU`, where kernels run on something else than it asks for.
+pub fn fallback() -> Option<String> {
+    let current = Isa::current();
+    let asked = match asked()? {
+        Ok(isa) if isa == current => return None,
+        Ok(isa) => isa.to_string(),
+        Err(name) => name,
+    };
+    Some(format!("RONBUN_CPU={asked} is not to be had here; computing with {current}"))
+}
+
 impl FromStr for Isa {
     type Err = String;
 
@@ -65,7 +79,7 @@ impl FromStr for Isa {
             "avx512" => Ok(Isa::Avx512),
             "avx2" => Ok(Isa::Avx2),
             "portable" => Ok(Isa::Portable),
-            other => Err(format!("unknown instruction set '{other}' (avx512, avx2, portable)")),
+            other => Err(other.to_string()),
         }
     }
 }

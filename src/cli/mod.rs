@@ -72,6 +72,9 @@ fn dispatch(cli: Cli) -> Result<()> {
     }
     let config = config?;
     let context = Context::new(cli.common.over(&config));
+    if let Command::Summarize(_) | Command::Ask(_) | Command::Bench(_) | Command::Eval(_) = cli.command {
+        ronbun_kernels::isa::fallback().into_iter().for_each(|line| context.progress.line(line));
+    }
     match cli.command {
         Command::Summarize(args) => summarize::run(&context, args.over(&config)),
         Command::Ask(args) => ask::run(&context, args.over(&config)),
