@@ -168,7 +168,7 @@ impl Pool {
             next.0.store(self.share_of(thread, tasks).start, Ordering::Relaxed);
         }
         let number = self.gate.load(Ordering::Relaxed) / NEXT + 1;
-        self.gate.store(number * NEXT | OPEN, Ordering::SeqCst);
+        self.gate.store((number * NEXT) | OPEN, Ordering::SeqCst);
         if self.sleepers.load(Ordering::SeqCst) > 0 {
             let _asleep = self.asleep.lock().unwrap_or_else(PoisonError::into_inner);
             self.wake.notify_all();

@@ -6,7 +6,8 @@
 //! that counts much; the sum that outputs are divided by is that of the rounded weights.
 //! Keys are rounded around their block's mean (as SageAttention does, arXiv:2410.02367, for whole sequences): it shifts all
 //! scores of a query in the block alike, and is added in f32. What keys of neighbouring positions have in common, often
-//! much more than what they differ by, costs no precision then.
+//! much more than what they differ by, costs no precision then. Then they and the queries are turned, so that no element is
+//! much larger than the others ([`spread_out`]).
 
 mod queries;
 mod step;
@@ -23,6 +24,7 @@ const STRIP: usize = 8;
 const NEVER: f32 = -1e30;
 /// Below every score that a key has which is seen.
 const HIDDEN: f32 = -1e20;
+
 /// A block of all key heads.
 #[derive(Debug, Clone)]
 pub(super) struct Rounded {
