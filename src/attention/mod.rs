@@ -29,7 +29,15 @@ impl KvCache {
 
     /// Keeps the first `len` tokens, or some fewer where they are kept in blocks that cannot be cut. Returns how many.
     pub fn truncate(&mut self, len: usize) -> usize {
-        self.layers.iter_mut().map(|layer| layer.truncate(len)).last().unwrap_or(0)
+        // Work that was stopped has filled some layers further than others, and not every layer can be cut everywhere.
+        let mut kept = len;
+        loop {
+            let shortest = self.layers.iter_mut().map(|layer| layer.truncate(kept)).min().unwrap_or(0);
+            if shortest == kept || self.layers.iter().all(|layer| layer.len() == shortest) {
+                return shortest;
+            }
+            kept = shortest;
+        }
     }
 
     /// Bytes that `tokens` tokens take in all layers.
@@ -102,5 +110,21 @@ pub fn attend(shape: Shape, layer: usize, q: &[f32], prefix: Option<&KvCache>, t
     kernel::attend_all(isa, shape, &mut long.into_iter().chain(short).collect::<Vec<_>>());
     if len > 0 {
         kernel::merge(out, &mut lse, &found);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_that_were_filled_unevenly_are_cut_alike() {
+        let mut cache = KvCache::new(KvType::I8, 3, 1, 16);
+        for (layer, tokens) in cache.layers.iter_mut().zip([300, 300, 150]) {
+            layer.append(Isa::current(), &vec![1.0; tokens * 16], &vec![2.0; tokens * 16]);
+        }
+        assert_eq!((cache.len(), cache.truncate(290)), (150, 128));
+        assert!(cache.layers.iter().all(|layer| layer.len() == 128));
+        assert_eq!(cache.truncate(500), 128);
     }
 }

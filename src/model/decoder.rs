@@ -8,6 +8,7 @@ use super::{
 use crate::{
     Error, Kind, Result,
     attention::{self, KvCache, KvType, Shape, Tail},
+    interrupt,
     rope::RopePlan,
 };
 use candle_core::Tensor;
@@ -171,6 +172,7 @@ impl Decoder {
         let Some(first) = self.layers.first() else { return Ok(x) };
         let room = Room::new(first, ids.len())?;
         for (number, layer) in self.layers.iter().enumerate() {
+            interrupt::check()?;
             let table = layer.kind.rope.map(|rope| &tables[rope]);
             self.norm(&layer.attention_norm, &x, &room.normed)?;
             let normed = Input::new(&room.normed);
