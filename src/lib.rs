@@ -13,9 +13,9 @@
 //! | [`rope`] | RoPE tables in f64, once for all models | error |
 //! | [`attention`] | the KV cache and `attend`; picks a kernel | error |
 //! | [`model`] | weights (GGUF, safetensors) and one decoder stack | error, progress, interrupt, rope, attention |
-//! | [`engine`] | prefill, batched decode, sampling over token ids | error, interrupt, model, attention |
+//! | [`engine`] | prefill, batched decode, sampling over token ids | error, interrupt, rope, model, attention |
 //! | [`chat`] | tokenizer and chat template: text ↔ token ids | error |
-//! | [`generator`] | the trait `Generator` and who implements it | error, interrupt, chat, engine, model |
+//! | [`generator`] | the trait `Generator` and who implements it | error, interrupt, rope, chat, engine, model |
 //! | [`pipeline`] | document + template + generator → [`report::Summary`]; knows no tensors and no PDF library | error, interrupt, document, template, generator, report |
 //! | [`report`] | the summary and its forms: Markdown, JSON, HTML, text | error, document, template, generator |
 //! | [`hub`] | model cards, downloads, packs, the cache: the only module that may open a socket | error, progress, interrupt |

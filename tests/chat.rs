@@ -137,8 +137,15 @@ fn a_paper_past_the_context_is_refused_with_the_counts() {
         fits.shared_tokens > 20 && fits.longest_tokens > fits.shared_tokens + 12 && fits.cache_bytes > 0,
         "{fits:?}"
     );
+    assert_eq!(fits.extension.as_ref().map(|extension| extension.method.as_str()), Some("native"));
+    // Up to four times the context it is extended.
+    prompt.paper = "A paper about papers. ".repeat(150);
+    let longer = generator.plan(&prompt, &questions).unwrap();
+    let extension = longer.extension.unwrap();
+    assert_eq!((extension.method.as_str(), extension.context_length), ("yarn", longer.context_length));
+    assert!(longer.longest_tokens > fits.context_length && longer.longest_tokens <= longer.context_length);
     prompt.paper = "A paper about papers. ".repeat(400);
     let error = generator.plan(&prompt, &questions).unwrap_err();
     assert_eq!(error.kind, ronbun::Kind::Context);
-    assert!(error.problem.contains(&fits.context_length.to_string()) && error.hint.is_some(), "{error}");
+    assert!(error.problem.contains(&(4 * fits.context_length).to_string()) && error.hint.is_some(), "{error}");
 }

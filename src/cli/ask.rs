@@ -3,7 +3,7 @@
 use super::args::Ask;
 use super::context::Context;
 use super::destination::Destination;
-use super::engine::check_device;
+use super::engine::{check_device, policy};
 use super::output::{self, Reader};
 use super::reading::{Paper, read_one};
 use super::session::Session;
@@ -14,6 +14,7 @@ use std::io::{BufRead, IsTerminal, Write};
 
 pub fn run(context: &Context, mut args: Ask) -> Result<()> {
     check_device(args.generation.device)?;
+    policy(&args.generation.positions, None)?;
     let template = template::find(None, args.generation.lang.as_deref())?;
     let input = inputs::expand_one_paper(&args.input)?;
     let mut destination = Destination::new(args.output.out.as_deref(), args.output.format, false)?;

@@ -2,6 +2,7 @@
 
 use super::args::Bench as Args;
 use super::context::Context;
+use super::watch::extended;
 use super::{engine, eval, output};
 use crate::engine::bench::{self, Bench, Measured};
 use crate::engine::{Engine, KvType};
@@ -28,7 +29,7 @@ struct Report {
     arithmetic: &'static str,
     load_seconds: f64,
     prompt_tokens: usize,
-    /// The model's own, in tokens; where the prompt is longer its positions go on as they are.
+    /// The model's own, in tokens; where the prompt is longer its positions go on as they are, or as was asked.
     context_length: usize,
     branches: usize,
     gen_tokens: usize,
@@ -74,7 +75,17 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
     let load_seconds = start.elapsed().as_secs_f64();
     let prompt = prompt(&args, &path, engine.decoder.config.vocab_size)?;
     let context_length = engine.decoder.config.context_length;
-    if prompt.len() + args.gen_tokens > context_length {
+    let longest = prompt.len() + args.gen_tokens;
+    let asked = args.positions.context.is_some() || args.positions.rope.is_some();
+    if asked {
+        let policy = engine::policy(&args.positions, None)?;
+        let chosen = policy.choose(engine.decoder.config.extendable(), context_length, longest);
+        let chosen = chosen.map_err(|refusal| refusal.error(name, longest))?;
+        engine.plan_extended(longest, chosen.scaling.as_ref())?;
+        if !chosen.extension.is_native() {
+            context.progress.line(extended(longest, &chosen.extension));
+        }
+    } else if longest > context_length {
         let (tokens, own) = (HumanCount(prompt.len() as u64), HumanCount(context_length as u64));
         context.progress.line(format!(
             "{name}: {tokens} tokens are more than its context of {own}; positions go on as they are (speed does not \

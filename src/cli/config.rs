@@ -1,11 +1,12 @@
 //! The configuration file, and how it yields to the environment and to the command line.
 
 use super::args::{
-    Ask, AskMode, Common, Device, Extract, Format, Generation, LeaveOut, Output, Reading, Summarize, When,
-    check_max_tokens, check_temperature,
+    self, Ask, AskMode, Common, Device, Extract, Format, Generation, LeaveOut, Output, Positions, Reading, Summarize,
+    When, check_max_tokens, check_temperature,
 };
 use crate::document::Pages;
 use crate::hub::default_config_dir;
+use crate::rope::{Method, Reach};
 use crate::{Error, Kind, Result};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
@@ -25,6 +26,10 @@ pub struct Config {
     pub temperature: Option<f32>,
     pub seed: Option<u64>,
     pub max_tokens: Option<usize>,
+    #[serde(deserialize_with = "args::reach")]
+    pub context: Option<Reach>,
+    #[serde(deserialize_with = "args::method")]
+    pub rope: Option<Method>,
     pub ask: Option<AskMode>,
     pub password: Option<String>,
     pub password_file: Option<PathBuf>,
@@ -139,7 +144,14 @@ impl Over for Generation {
             temperature: self.temperature.or(config.temperature),
             seed: self.seed.or(config.seed),
             max_tokens: self.max_tokens.or(config.max_tokens),
+            positions: self.positions.over(config),
         }
+    }
+}
+
+impl Over for Positions {
+    fn over(self, config: &Config) -> Self {
+        Positions { context: self.context.or(config.context), rope: self.rope.or_else(|| config.rope.clone()) }
     }
 }
 
@@ -206,12 +218,14 @@ mod tests {
     #[test]
     fn every_key_is_read() {
         let text = "model = 'm'\ntemplate = 't'\nlang = 'ja'\nformat = 'html'\nout = 'o'\noffline = true\n\
-            device = 'cpu'\nthreads = 2\ntemperature = 0\nseed = 7\nmax-tokens = 9\nask = 'together'\n\
+            device = 'cpu'\nthreads = 2\ntemperature = 0\nseed = 7\nmax-tokens = 9\ncontext = 40000\nrope = 'yarn:2'\nask = 'together'\n\
             password = 'p'\npassword-file = 'w'\nocr = 'never'\nocr-lang = 'eng'\npdfium = 'f'\npages = '1-3,7'\nno-references = true\nno-appendix = true\n\
             no-appendix-tables = true\nquiet = true\nverbose = false\n";
         let config = Config::parse(text).expect("parses");
         assert_eq!(config.max_tokens, Some(9));
         assert_eq!(config.temperature, Some(0.0));
+        assert_eq!((config.context, config.rope), (Some(Reach::Tokens(40_000)), Some(Method::Yarn(Some(2.0)))));
+        assert_eq!(Config::parse("context = 'native'").expect("parses").context, Some(Reach::Native));
         assert_eq!(config.ask, Some(AskMode::Together));
         assert_eq!(config.format, Some(Format::Html));
         assert_eq!(config.verbose, Some(false));
@@ -236,6 +250,10 @@ mod tests {
             ("format = 'pdf'", "html"),
             ("seed = -4", "line 1"),
             ("pages = '0'", "1-3,7"),
+            ("context = 'wide'", "auto, native"),
+            ("context = 0", "between 1 and"),
+            ("rope = 'spiral'", "longrope:FILE"),
+            ("rope = 'yarn:0.5'", "0.5"),
             ("= 3", "line 1"),
         ] {
             let problem = Config::parse(text).expect_err(text);

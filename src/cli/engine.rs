@@ -1,17 +1,24 @@
 //! The one place of the command line that knows which engine runs a model.
 
-use super::args::Device;
+use super::args::{Device, Positions};
 use super::context::usage;
 use crate::generator::local::{LocalGenerator, ModelSource};
 use crate::generator::{FileFact, Generator, ModelFacts, Plan, Prompt, Question, Reply, Sampling, Usage};
 use crate::hub::{Hub, LocalModel, Weights};
 use crate::model::PackedCache;
+use crate::rope::{Factors, Method, Policy, Published};
 use crate::{Error, Kind, Result};
 use indicatif::{DecimalBytes, HumanCount};
 use std::path::Path;
 
-fn load_local(model: LocalModel, packed: PackedCache, threads: Option<usize>) -> Result<Box<dyn Generator>> {
+fn load_local(
+    model: LocalModel,
+    packed: PackedCache,
+    threads: Option<usize>,
+    positions: &Positions,
+) -> Result<Box<dyn Generator>> {
     limit_threads(threads)?;
+    let extension = policy(positions, Some(&model))?;
     let path = match model.weights {
         Weights::Gguf(file) => file,
         Weights::Safetensors { config, .. } => config.parent().unwrap_or(Path::new(".")).to_path_buf(),
@@ -19,8 +26,34 @@ fn load_local(model: LocalModel, packed: PackedCache, threads: Option<usize>) ->
     let files = model.files.into_iter().map(|(name, bytes, sha256)| FileFact { name, bytes, sha256 }).collect();
     let chat_template = model.chat_template_override;
     let packed = Some(packed);
-    let source = ModelSource { id: model.id, path, tokenizer: model.tokenizer, chat_template, files, packed };
+    let (id, tokenizer) = (model.id, model.tokenizer);
+    let source = ModelSource { id, path, tokenizer, chat_template, files, packed, extension };
     Ok(Box::new(LocalGenerator::load(source)?))
+}
+
+/// What the options ask for beside what the model's card tells.
+pub fn policy(positions: &Positions, model: Option<&LocalModel>) -> Result<Policy> {
+    let method = positions.rope.clone().unwrap_or_default();
+    let searched = match (&method, model.and_then(|model| model.rope_factors.as_ref())) {
+        (Method::LongRope(file), _) => {
+            Some(Factors::read(file).map_err(|problem| bad_factors(file.display(), problem))?)
+        }
+        (_, Some((name, text))) => Some(Factors::parse(text).map_err(|problem| bad_factors(name, problem))?),
+        (_, None) => None,
+    };
+    let published = model.and_then(|model| model.extension.clone()).map(|extension| Published {
+        factor: extension.factor,
+        original_context: extension.original_context as usize,
+        source: extension.source,
+    });
+    let policy = Policy { reach: positions.context.unwrap_or_default(), method, published, searched };
+    policy.check().map_err(|problem| usage("--context and --rope", &problem, "leave one of them out"))?;
+    Ok(policy)
+}
+
+fn bad_factors(file: impl std::fmt::Display, problem: String) -> Error {
+    Error::new(Kind::Usage, file, problem)
+        .hint("the README shows the form of a file of factors; `ronbun rope show` tells a model's pairs and base")
 }
 
 /// The kernels' threads; all cores where the user named no number.
@@ -44,10 +77,16 @@ pub fn check_device(device: Option<Device>) -> Result<()> {
 
 /// Loads `model`. `available` is the free memory before that, in bytes: a model whose files exceed it is refused before
 /// loading, a paper whose cache does not fit beside it before prefill.
-pub fn load(hub: &Hub, model: LocalModel, threads: Option<usize>, available: u64) -> Result<Box<dyn Generator>> {
+pub fn load(
+    hub: &Hub,
+    model: LocalModel,
+    threads: Option<usize>,
+    positions: &Positions,
+    available: u64,
+) -> Result<Box<dyn Generator>> {
     let needed = model.files.iter().map(|(_, bytes, _)| bytes).sum();
     check_memory(&model.id, needed, "its files", available)?;
-    let inner = load_local(model, packed_cache(hub), threads)?;
+    let inner = load_local(model, packed_cache(hub), threads, positions)?;
     Ok(Box::new(WithinMemory { inner, available }))
 }
 

@@ -1,8 +1,9 @@
 //! `ronbun eval`: token ids in, logits or token ids out, so that the engine can be compared with others without a
 //! tokenizer between them.
 
-use super::args::{Eval, EvalInput, Kv};
+use super::args::{Eval, EvalInput, Kv, Positions};
 use super::context::Context;
+use super::watch::extended;
 use super::{engine, output};
 use crate::engine::KvType;
 use crate::engine::eval::{self, Divergence, GreedyStep};
@@ -10,6 +11,7 @@ use crate::generator::local;
 use crate::hub::Weights;
 use crate::model::{Checkpoint, Decoder};
 use crate::progress::Unit;
+use crate::rope::{Chosen, Method};
 use crate::{Error, Kind, Result};
 use serde_json::{Value, json};
 use std::fs;
@@ -18,19 +20,19 @@ use std::path::{Path, PathBuf};
 pub fn run(context: &Context, command: Eval) -> Result<()> {
     match command {
         Eval::Logits(input) => {
-            let logits = eval::logits(&open(context, &input)?, &input.ids, input.chunk)?;
+            let logits = eval::logits(&open(context, &input, 0)?, &input.ids, input.chunk)?;
             print(&input, "logits", json!(logits))
         }
         Eval::Greedy { input, tokens } => {
-            let steps = eval::greedy(&open(context, &input)?, &input.ids, tokens, input.chunk)?;
+            let steps = eval::greedy(&open(context, &input, tokens)?, &input.ids, tokens, input.chunk)?;
             let step = |step: &GreedyStep| {
                 let top = step.top.iter().map(|(id, logit)| json!({ "id": id, "logit": logit }));
                 json!({ "id": step.id, "top": top.collect::<Value>() })
             };
             print(&input, "steps", steps.iter().map(step).collect())
         }
-        Eval::Divergence { model, text, tokens, stride, bucket, kv, json } => {
-            let rows = divergence(context, &model, kv, (&text, tokens), (stride, bucket))?;
+        Eval::Divergence { model, text, tokens, stride, bucket, kv, positions, json } => {
+            let rows = divergence(context, &model, kv, (&text, tokens), (stride, bucket), &positions)?;
             match json {
                 true => output::finish(&format!("{}\n", json!({ "model": model, "rows": rows }))),
                 false => output::finish(&in_words(&rows)),
@@ -43,8 +45,26 @@ pub fn run(context: &Context, command: Eval) -> Result<()> {
     }
 }
 
-fn open(context: &Context, input: &EvalInput) -> Result<Checkpoint> {
-    Checkpoint::open(&locate(context, &input.model)?)
+/// The input's model, its positions as asked for sequences of the ids and `more` tokens.
+fn open(context: &Context, input: &EvalInput, more: usize) -> Result<Checkpoint> {
+    let mut checkpoint = Checkpoint::open(&locate(context, &input.model)?)?;
+    asked_positions(context, &input.positions, &mut checkpoint, input.ids.len() + more)?;
+    Ok(checkpoint)
+}
+
+/// Extends a model's positions where an option asks for it; otherwise they are the model's own, however long the text.
+fn asked_positions(context: &Context, positions: &Positions, checkpoint: &mut Checkpoint, tokens: usize) -> Result<()> {
+    let Positions { context: reach, rope } = positions;
+    if reach.is_none() && matches!(rope, None | Some(Method::Native)) {
+        return Ok(());
+    }
+    let policy = engine::policy(positions, None)?;
+    let config = &mut checkpoint.config;
+    let chosen = policy.choose(config.extendable(), config.context_length, tokens);
+    let Chosen { extension, scaling } = chosen.map_err(|refusal| refusal.error(&checkpoint.name, tokens))?;
+    let Some(scaling) = scaling else { return Ok(()) };
+    context.progress.line(extended(tokens, &extension));
+    config.extend(&scaling).map_err(|problem| Error::new(Kind::Usage, "--rope", problem))
 }
 
 fn divergence(
@@ -53,11 +73,13 @@ fn divergence(
     kv: Kv,
     (text, tokens): (&Path, usize),
     steps: (usize, usize),
+    positions: &Positions,
 ) -> Result<Vec<Divergence>> {
     let path = locate(context, model)?;
     let mut ids = ids(&path, text)?;
     ids.truncate(tokens);
-    let checkpoint = Checkpoint::open(&path)?;
+    let mut checkpoint = Checkpoint::open(&path)?;
+    asked_positions(context, positions, &mut checkpoint, ids.len())?;
     let (mut fast, _) = Decoder::load(&checkpoint, &path, Some(&engine::packed_cache(&context.hub()?)))?;
     let bar = context.progress.bar("reading twice", ids.len() as u64, Unit::Tokens);
     let mut exact = Decoder::new(&checkpoint)?;

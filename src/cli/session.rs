@@ -37,7 +37,7 @@ impl<'a> Session<'a> {
         let available = hub.available_memory();
         let model = hub.model(generation.model())?;
         let start = Instant::now();
-        let generator = engine::load(hub, model, generation.threads, available)?;
+        let generator = engine::load(hub, model, generation.threads, &generation.positions, available)?;
         let mut options = Options { selection, ..options(generation, &template) };
         options.load_seconds = start.elapsed().as_secs_f64();
         context.progress.line(loaded(generator.facts(), options.load_seconds));
@@ -93,7 +93,10 @@ impl<'a> Session<'a> {
         }
         let facts = self.generator.facts();
         let hint = match error.kind {
-            Kind::Context => longer(&self.cards, facts.context_length as u64),
+            Kind::Context => {
+                let other = longer(&self.cards, facts.context_length as u64);
+                Some([error.hint.unwrap_or_default(), other].join("; "))
+            }
             _ => error.hint,
         };
         let problem = format!("{} (model {})", error.problem, facts.id);
@@ -101,14 +104,14 @@ impl<'a> Session<'a> {
     }
 }
 
-/// The models with a longer context than `context` tokens, as a hint.
-fn longer(models: &[(String, u64)], context: u64) -> Option<String> {
+/// The models with a longer context than `context` tokens, for a hint.
+fn longer(models: &[(String, u64)], context: u64) -> String {
     let fits = models.iter().filter(|(_, tokens)| *tokens > context);
     let names: Vec<String> = fits.map(|(id, tokens)| format!("{id} ({})", HumanCount(*tokens))).collect();
-    Some(match names.is_empty() {
-        true => "nothing is cut silently, and no model card tells of a longer context".into(),
-        false => format!("nothing is cut silently; these have a longer context: {}", names.join(", ")),
-    })
+    match names.is_empty() {
+        true => "no model card tells of a longer context".into(),
+        false => format!("these have a longer context: {}", names.join(", ")),
+    }
 }
 
 fn loaded(facts: &ModelFacts, seconds: f64) -> String {
@@ -140,8 +143,8 @@ mod tests {
     #[test]
     fn only_models_with_a_longer_context_are_proposed() {
         let models = [("small".to_string(), 8192), ("large".to_string(), 131_072)];
-        let hint = longer(&models, 8192).expect("a hint");
+        let hint = longer(&models, 8192);
         assert!(hint.contains("large (131,072)") && !hint.contains("small"), "{hint}");
-        assert!(longer(&models, 131_072).expect("a hint").contains("no model card"));
+        assert!(longer(&models, 131_072).contains("no model card"));
     }
 }

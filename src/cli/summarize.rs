@@ -3,7 +3,7 @@
 use super::args::{AskMode, Summarize};
 use super::context::Context;
 use super::destination::Destination;
-use super::engine::check_device;
+use super::engine::{check_device, policy};
 use super::output::{self, Reader};
 use super::reading::{Paper, read_all};
 use super::session::Session;
@@ -24,6 +24,7 @@ struct Row {
 /// work, else `Partial` if some papers failed.
 pub fn run(context: &Context, args: Summarize) -> Result<()> {
     check_device(args.generation.device)?;
+    policy(&args.generation.positions, None)?;
     let template = template::find(args.template.as_deref(), args.generation.lang.as_deref())?;
     let inputs = inputs::expand(&args.inputs);
     let several = inputs.len() > 1;

@@ -4,6 +4,7 @@ use super::output;
 use crate::generator;
 use crate::pipeline::Event;
 use crate::progress::{Bar, Progress, Unit};
+use crate::rope::Extension;
 use indicatif::{DecimalBytes, HumanCount};
 
 /// Shows the events of one paper.
@@ -45,6 +46,9 @@ impl<'a> Watch<'a> {
                 let tokens = HumanCount(plan.longest_tokens as u64);
                 let [model, cache, free] = sizes;
                 self.progress.line(format!("model {model} + cache {cache} for {tokens} tokens; {free} free"));
+                if let Some(extension) = plan.extension.as_ref().filter(|extension| !extension.is_native()) {
+                    self.progress.line(extended(plan.longest_tokens, extension));
+                }
             }
             Event::Generator(generator::Event::Prefill { done, total }) => self.prefilled(done, total),
             Event::Generator(generator::Event::Text { index, piece }) => self.wrote(index, piece),
@@ -97,6 +101,14 @@ impl<'a> Watch<'a> {
         let tail = current.map(|answer| tail(&answer.text)).unwrap_or_default();
         bar.label(&format!("{tail}  {} tokens", HumanCount(self.pieces)));
     }
+}
+
+/// How a text beyond the model's context is read.
+pub fn extended(tokens: usize, extension: &Extension) -> String {
+    let Extension { description, cost, context_length, .. } = extension;
+    let cost = cost.as_deref().unwrap_or("what it costs is not known");
+    let [tokens, reach] = [tokens, *context_length].map(|tokens| HumanCount(tokens as u64));
+    format!("context extended by {description}, for {tokens} tokens of at most {reach}: {cost}")
 }
 
 /// Columns of the answer that is being written, as the bar shows it.

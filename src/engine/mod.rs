@@ -19,6 +19,7 @@ use crate::{
     attention::KvCache,
     interrupt,
     model::{Decoder, Sequence},
+    rope::Scaling,
 };
 use rayon::prelude::*;
 
@@ -96,6 +97,15 @@ impl Engine {
             self.prefix.clear();
             self.cache = self.decoder.new_cache(self.kv_type);
         }
+    }
+
+    /// As [`Engine::plan`], with positions scaled in another way than the model's own.
+    pub fn plan_extended(&mut self, tokens: usize, scaling: Option<&Scaling>) -> Result<()> {
+        if self.decoder.plan_extended(tokens, scaling)? {
+            self.prefix.clear();
+            self.cache = self.decoder.new_cache(self.kv_type);
+        }
+        Ok(())
     }
 
     /// Tokens of `ids` that need not be computed again.

@@ -7,7 +7,7 @@
 pub mod local;
 pub mod scripted;
 
-use crate::Result;
+use crate::{Result, rope::Extension};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -112,6 +112,9 @@ pub struct ModelFacts {
     pub context_length: usize,
     /// The RoPE plan in words: base, scaling, pairing.
     pub rope: String,
+    /// How positions were extended, and what is known of the cost; absent where nobody decides that here.
+    #[serde(default)]
+    pub extension: Option<Extension>,
     /// `cpu`, …
     pub device: String,
     pub threads: usize,
@@ -132,9 +135,12 @@ pub struct Plan {
     pub shared_tokens: usize,
     /// The longest conversation: prompt and the most that may be answered.
     pub longest_tokens: usize,
+    /// What that may be at most, in tokens.
     pub context_length: usize,
     pub weight_bytes: u64,
     pub cache_bytes: u64,
+    /// How positions are extended, where the generator decides it.
+    pub extension: Option<Extension>,
 }
 
 /// What happens while a generator works.

@@ -38,6 +38,7 @@ impl ScriptedGenerator {
             parameters: 0,
             context_length,
             rope: "none".into(),
+            extension: None,
             device: "none".into(),
             threads: 1,
         };
@@ -119,6 +120,7 @@ impl Generator for ScriptedGenerator {
             context_length: held,
             weight_bytes: 0,
             cache_bytes: 0,
+            extension: None,
         })
     }
 

@@ -7,6 +7,9 @@ use std::path::{Component, Path};
 /// The built-in cards: file name and text.
 const BUILTIN: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/cards.rs"));
 
+/// Files of factors that built-in cards name: file name and text.
+const FACTORS: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/factors.rs"));
+
 /// The families that the engine runs.
 const ENGINE_FAMILIES: [&str; 7] = ["llama", "mistral", "qwen2", "qwen3", "phi3", "gemma3", "smollm3"];
 
@@ -36,6 +39,9 @@ pub struct Card {
     pub native_context: u64,
     /// The RoPE plan in words: base and scaling.
     pub rope: String,
+    /// A file of searched factors beside the card, for texts beyond the native context.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rope_factors: Option<String>,
     /// Tags of the languages that it is good at.
     pub languages: Vec<String>,
     /// Whether somebody has read papers with it here; `--model auto` takes untried models only where no tried one fits.
@@ -48,10 +54,23 @@ pub struct Card {
     /// Replaces the chat template in the model's own files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub chat_template: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub extension: Option<CardExtension>,
     pub licence: Licence,
     pub memory: Memory,
     #[serde(rename = "source")]
     pub sources: Vec<Source>,
+}
+
+/// YaRN as the model's publisher gives it for texts beyond the native context.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CardExtension {
+    pub factor: f64,
+    /// Tokens.
+    pub original_context: u64,
+    /// Where it is published.
+    pub source: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -175,6 +194,16 @@ impl Card {
                 self.family
             ));
         }
+        if let Some(CardExtension { factor, original_context, .. }) = &self.extension
+            && !(factor.is_finite() && *factor > 1.0 && *original_context > 0)
+        {
+            return Some(format!("`extension` has the factor {factor} over {original_context}, which extends nothing"));
+        }
+        if let Some(name) = &self.rope_factors
+            && let Some(fault) = file_fault(name)
+        {
+            return Some(fault);
+        }
         let Memory { weight_bytes, layers, kv_heads, head_dim } = self.memory;
         let numbers = [self.parameters, self.native_context, weight_bytes, layers, kv_heads, head_dim];
         if numbers.iter().any(|&number| number == 0 || number > 1 << 50) {
@@ -193,6 +222,33 @@ impl Card {
     pub fn memory_bytes(&self) -> u64 {
         let cache = self.kv_bytes(PAPER_TOKENS.min(self.native_context));
         self.memory.weight_bytes.saturating_add(cache).saturating_add(WORKING_BYTES)
+    }
+}
+
+impl Card {
+    /// Whether this is the hash of the model's file.
+    pub(super) fn has_hash(&self, sha256: &str) -> bool {
+        self.sources.iter().any(|source| match source {
+            Source::Hub { files, .. } => files.iter().any(|file| file.sha256.as_deref() == Some(sha256)),
+            Source::Wheels { file, .. } => file.sha256 == sha256,
+        })
+    }
+
+    /// Name and text of the factors that the card names, from the user's folder of cards or built in.
+    pub(super) fn factors(&self, folder: &Path) -> Result<Option<(String, String)>> {
+        let Some(name) = &self.rope_factors else { return Ok(None) };
+        let path = folder.join(name);
+        if path.is_file() {
+            let text = std::fs::read_to_string(&path)
+                .map_err(|error| Error::new(Kind::Model, path.display(), format!("cannot be read: {error}")))?;
+            return Ok(Some((path.display().to_string(), text)));
+        }
+        let built_in = FACTORS.iter().find(|(file, _)| file == name);
+        let (file, text) = built_in.ok_or_else(|| {
+            Error::new(Kind::Model, &self.id, format!("its card names the factors {name}, which are not there"))
+                .hint(format!("put the file into {}, or take `rope_factors` out of the card", folder.display()))
+        })?;
+        Ok(Some((file.to_string(), text.to_string())))
     }
 }
 
@@ -351,6 +407,27 @@ pub(super) mod tests {
             let card = cards.iter().find(|card| card.id == id).unwrap();
             assert!(matches!(card.sources[0], Source::Hub { verified: false, .. }), "{id}");
             assert!(matches!(card.sources[1], Source::Wheels { .. }), "{id}");
+        }
+    }
+
+    #[test]
+    fn factors_lie_beside_the_card() {
+        let folder = tempfile::tempdir().unwrap();
+        let card = Card::parse(&SMALL.replace("[licence]", "rope_factors = \"far.json\"\n[licence]"), "card").unwrap();
+        let missing = card.factors(folder.path()).unwrap_err();
+        assert!(missing.problem.contains("far.json") && missing.kind == Kind::Model, "{missing}");
+        std::fs::write(folder.path().join("far.json"), "{}").unwrap();
+        assert_eq!(card.factors(folder.path()).unwrap().unwrap().1, "{}");
+        assert_eq!(Card::parse(SMALL, "card").unwrap().factors(folder.path()).unwrap(), None);
+        let climbing = SMALL.replace("[licence]", "rope_factors = \"../far.json\"\n[licence]");
+        assert!(Card::parse(&climbing, "card").is_err());
+    }
+
+    #[test]
+    fn every_file_of_factors_is_read_and_named_by_a_card() {
+        for (file, text) in FACTORS {
+            crate::rope::Factors::parse(text).unwrap_or_else(|problem| panic!("{file}: {problem}"));
+            assert!(BUILTIN.iter().any(|(_, card)| card.contains(file)), "no card names {file}");
         }
     }
 

@@ -207,7 +207,9 @@ impl Hub {
         let files = files.collect::<Result<_>>()?;
         let mut model = assemble(id, &here.files)?;
         model.files = files;
-        model.parameters = card.map(|card| card.parameters);
+        if let Some(card) = card {
+            self.tell(&mut model, card)?;
+        }
         model.chat_template_override = card.and_then(|card| card.chat_template.clone());
         Ok(model)
     }
@@ -373,6 +375,8 @@ fn assemble(id: &str, files: &[(PathBuf, Option<u64>, Option<String>)]) -> Resul
             tokenizer: None,
             chat_template_override: None,
             parameters: None,
+            extension: None,
+            rope_factors: None,
             files: Vec::new(),
         };
         model.tokenizer = files.iter().map(|(path, ..)| path).find(|path| path.ends_with("tokenizer.json")).cloned();

@@ -24,7 +24,7 @@ mod tests;
 
 pub use arxiv::is_paper_address;
 pub use cache::{default_cache_dir, default_config_dir, hub_cache_dir};
-pub use card::{Card, HubFile, Licence, Memory, Piece, Source, WheelFile};
+pub use card::{Card, CardExtension, HubFile, Licence, Memory, Piece, Source, WheelFile};
 pub use choose::{Candidate, Origin, available_memory};
 pub use pack::Packed;
 pub use unpack::Unpacked;
@@ -65,6 +65,10 @@ pub struct LocalModel {
     pub chat_template_override: Option<String>,
     /// Parameters as the card tells them, if there is a card.
     pub parameters: Option<u64>,
+    /// How its publisher extends it, as the card tells.
+    pub extension: Option<CardExtension>,
+    /// Name and text of the file of searched factors that the card names.
+    pub rope_factors: Option<(String, String)>,
     /// Name, bytes, SHA-256 (hexadecimal) of each file; the hash is absent where nobody computed it.
     pub files: Vec<(String, u64, Option<String>)>,
 }
@@ -109,6 +113,14 @@ impl Hub {
     /// All cards, by id.
     pub fn cards(&self) -> &[Card] {
         &self.cards
+    }
+
+    /// What a card tells of a model that lies here.
+    fn tell(&self, model: &mut LocalModel, card: &Card) -> Result<()> {
+        model.parameters = Some(card.parameters);
+        model.extension = card.extension.clone();
+        model.rope_factors = card.factors(&self.settings.cards_dir)?;
+        Ok(())
     }
 
     pub fn card(&self, id: &str) -> Option<&Card> {

@@ -95,7 +95,12 @@ impl Hub {
     pub(super) fn gguf(&self, path: &Path) -> Result<LocalModel> {
         check_magic(path)?;
         let file = hashed(path, &self.receipts())?;
-        Ok(local(&path.display().to_string(), Weights::Gguf(path.into()), None, vec![file]))
+        let card = file.2.as_deref().and_then(|hash| self.cards.iter().find(|card| card.has_hash(hash)));
+        let mut model = local(&path.display().to_string(), Weights::Gguf(path.into()), None, vec![file]);
+        if let Some(card) = card {
+            self.tell(&mut model, card)?;
+        }
+        Ok(model)
     }
 
     /// A folder of safetensors of the user's own.
@@ -114,7 +119,9 @@ fn local(
     tokenizer: Option<PathBuf>,
     files: Vec<(String, u64, Option<String>)>,
 ) -> LocalModel {
-    LocalModel { id: id.into(), weights, tokenizer, chat_template_override: None, parameters: None, files }
+    let (extension, rope_factors) = (None, None);
+    let (id, chat_template_override, parameters) = (id.into(), None, None);
+    LocalModel { id, weights, tokenizer, chat_template_override, parameters, extension, rope_factors, files }
 }
 
 fn hashed(path: &Path, receipts: &Receipts) -> Result<(String, u64, Option<String>)> {

@@ -9,7 +9,7 @@ use crate::{
     Error, Kind, Result,
     attention::{self, KvCache, KvType, Shape, Tail},
     interrupt,
-    rope::RopePlan,
+    rope::{RopePlan, Scaling},
 };
 use candle_core::Tensor;
 use std::path::Path;
@@ -104,9 +104,20 @@ impl Decoder {
     /// together; without it, for as many as the model was made for. Returns whether that changes anything: what a cache
     /// holds then was computed otherwise and is of no more use.
     pub fn plan(&mut self, tokens: usize) -> bool {
-        let plans = plans(&self.config, tokens);
-        let angles = |plan: &RopePlan| (plan.inv_freq.clone(), plan.attention_factor);
-        let changed = !plans.iter().map(angles).eq(self.plans.iter().map(angles));
+        self.set_plans(plans(&self.config, tokens))
+    }
+
+    /// As [`Decoder::plan`], with positions scaled in another way than the model's own.
+    pub fn plan_extended(&mut self, tokens: usize, scaling: Option<&Scaling>) -> Result<bool> {
+        let mut config = self.config.clone();
+        if let Some(scaling) = scaling {
+            config.extend(scaling).map_err(|problem| Error::new(Kind::Usage, "--rope", problem))?;
+        }
+        Ok(self.set_plans(plans(&config, tokens)))
+    }
+
+    fn set_plans(&mut self, plans: Vec<RopePlan>) -> bool {
+        let changed = !plans.iter().zip(&self.plans).all(|(new, old)| new.same_angles(old));
         self.plans = plans;
         changed
     }

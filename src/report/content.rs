@@ -85,7 +85,9 @@ impl Summary {
             count if count < 1_000_000_000 => format!("{:.0}M", count as f64 / 1e6),
             count => format!("{:.1}B", count as f64 / 1e9),
         };
-        let details = [model.quantization.as_str(), &parameters, &model.device];
+        let extension = model.extension.as_ref().filter(|extension| !extension.is_native());
+        let extension = extension.map_or("", |extension| extension.description.as_str());
+        let details = [model.quantization.as_str(), &parameters, &model.device, extension];
         let details: Vec<_> = details.into_iter().filter(|detail| !detail.is_empty()).collect();
         if details.is_empty() { model.id.clone() } else { format!("{} ({})", model.id, details.join(", ")) }
     }

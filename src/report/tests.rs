@@ -44,6 +44,7 @@ fn summary(language: &str) -> Summary {
             parameters: 1_543_714_304,
             context_length: 32_768,
             rope: "base 1000000".into(),
+            extension: None,
             device: "cpu".into(),
             threads: 8,
         },

@@ -167,6 +167,7 @@ impl Settings {
             original_context,
             short_attention_factor: self.number("short_mscale")?.unwrap_or(shared),
             long_attention_factor: self.number("long_mscale")?.unwrap_or(shared),
+            start_tokens: 0,
         })
     }
 

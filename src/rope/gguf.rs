@@ -59,7 +59,14 @@ fn scaling(keys: &dyn GgufKeys, context: usize) -> Result<Scaling, String> {
                 .number("rope.scaling.attn_factor")
                 .unwrap_or_else(|| LongRope::attention_factor(context as f64 / original_context, original_context));
             let (short_attention_factor, long_attention_factor) = (attention_factor, attention_factor);
-            Scaling::LongRope(LongRope { short, long, original_context, short_attention_factor, long_attention_factor })
+            Scaling::LongRope(LongRope {
+                short,
+                long,
+                original_context,
+                short_attention_factor,
+                long_attention_factor,
+                start_tokens: 0,
+            })
         }
         other => return Err(format!("rope: unknown rope type '{other}' (known: none, linear, yarn, longrope)")),
     })

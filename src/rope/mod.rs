@@ -7,12 +7,16 @@
 //! final cosine and sine is computed in f64.
 
 mod config;
+mod extension;
+mod factors;
 mod gguf;
 mod scaling;
 #[cfg(test)]
 mod tests;
 
 pub use config::Subject;
+pub use extension::{Chosen, Extension, Method, Policy, Published, Reach, Refusal};
+pub use factors::Factors;
 pub use gguf::GgufKeys;
 pub use scaling::{LongRope, Scaling, Yarn};
 
@@ -35,6 +39,9 @@ pub struct RopePlan {
     /// One per pair of elements.
     pub inv_freq: Vec<f64>,
     pub attention_factor: f64,
+    /// So many positions at the start turn by the model's own frequencies, which are `plain_freq`.
+    pub start_tokens: usize,
+    pub plain_freq: Vec<f64>,
     /// The scaling in words, for the report.
     pub scaling: String,
 }
@@ -56,7 +63,14 @@ impl Rope {
     pub fn plan(&self, planned: usize) -> RopePlan {
         let inv_freq = self.scaling.frequencies(self.theta, self.rotary_dim, planned);
         let attention_factor = self.scaling.attention_factor(planned);
-        RopePlan { theta: self.theta, inv_freq, attention_factor, scaling: self.scaling.describe(planned) }
+        RopePlan {
+            theta: self.theta,
+            inv_freq,
+            attention_factor,
+            start_tokens: self.scaling.start_tokens(planned),
+            plain_freq: Scaling::None.frequencies(self.theta, self.rotary_dim, planned),
+            scaling: self.scaling.describe(planned),
+        }
     }
 }
 
@@ -65,13 +79,20 @@ impl RopePlan {
     pub fn table(&self, positions: impl Iterator<Item = usize>) -> (Vec<f32>, Vec<f32>) {
         let (mut cos, mut sin) = (Vec::new(), Vec::new());
         for position in positions {
-            for frequency in &self.inv_freq {
+            let frequencies = if position < self.start_tokens { &self.plain_freq } else { &self.inv_freq };
+            for frequency in frequencies {
                 let (s, c) = (position as f64 * frequency).sin_cos();
                 cos.push((c * self.attention_factor) as f32);
                 sin.push((s * self.attention_factor) as f32);
             }
         }
         (cos, sin)
+    }
+
+    /// Whether both turn every position alike.
+    pub fn same_angles(&self, other: &RopePlan) -> bool {
+        let angles = |plan: &RopePlan| (plan.attention_factor, plan.start_tokens);
+        angles(self) == angles(other) && self.inv_freq == other.inv_freq && self.plain_freq == other.plain_freq
     }
 
     /// Base and scaling in words.

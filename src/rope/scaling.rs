@@ -62,6 +62,8 @@ pub struct LongRope {
     pub original_context: f64,
     pub short_attention_factor: f64,
     pub long_attention_factor: f64,
+    /// With the long set, so many tokens at the start are left where they are.
+    pub start_tokens: usize,
 }
 
 impl Yarn {
@@ -151,6 +153,14 @@ impl Scaling {
             Scaling::Yarn(yarn) => yarn.attention_factor,
             Scaling::LongRope(longrope) => longrope.set(planned).1,
             _ => 1.0,
+        }
+    }
+
+    /// How many positions at the start are not scaled in a sequence of `planned` tokens.
+    pub fn start_tokens(&self, planned: usize) -> usize {
+        match self {
+            Scaling::LongRope(longrope) if planned as f64 > longrope.original_context => longrope.start_tokens,
+            _ => 0,
         }
     }
 

@@ -7,7 +7,9 @@ mod values;
 
 pub use others::{Bench, Doctor, Eval, EvalInput, Models, Template};
 pub use papers::{Ask, Extract, Generation, LeaveOut, Output, Reading, Summarize};
-pub use values::{AskMode, Device, Format, Kv, Only, PlainFormat, When, check_max_tokens, check_temperature};
+pub use values::{
+    AskMode, Device, Format, Kv, Only, PlainFormat, Positions, When, check_max_tokens, check_temperature, method, reach,
+};
 
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};

@@ -1,6 +1,6 @@
 //! Commands about models, templates and the machine.
 
-use super::values::{Kv, PlainFormat, max_tokens, positive};
+use super::values::{Kv, PlainFormat, Positions, max_tokens, positive};
 use clap::{Args, Subcommand, ValueHint};
 use std::path::PathBuf;
 
@@ -103,6 +103,8 @@ pub struct Bench {
     /// Compute in f32 from dequantised weights, as `eval` does
     #[arg(long)]
     pub exact: bool,
+    #[command(flatten)]
+    pub positions: Positions,
     /// Also tell where the time went
     #[arg(long)]
     pub profile: bool,
@@ -113,9 +115,10 @@ pub struct Bench {
 
 #[derive(Debug, Subcommand)]
 pub enum Eval {
-    /// The logits after the last of the given tokens, as JSON
+    /// The logits after the last of the given tokens, as JSON; beyond the model's context positions go on as they are
+    /// unless --context or --rope says otherwise
     Logits(EvalInput),
-    /// The likeliest continuation of the given tokens, as JSON
+    /// The likeliest continuation of the given tokens, as JSON; positions as with `logits`
     Greedy {
         #[command(flatten)]
         input: EvalInput,
@@ -143,6 +146,8 @@ pub enum Eval {
         /// Positions in a row of the table
         #[arg(long, value_name = "N", default_value_t = 1024, value_parser = positive)]
         bucket: usize,
+        #[command(flatten)]
+        positions: Positions,
         /// Print JSON
         #[arg(long)]
         json: bool,
@@ -169,4 +174,6 @@ pub struct EvalInput {
     /// Prefill in chunks of this many tokens [default: the engine's]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub chunk: Option<usize>,
+    #[command(flatten)]
+    pub positions: Positions,
 }

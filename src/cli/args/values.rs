@@ -1,8 +1,46 @@
 //! What options may hold.
 
+use crate::rope::{Method, Reach};
 use crate::template::{MOST_TOKENS, TEMPERATURES};
-use clap::ValueEnum;
-use serde::Deserialize;
+use clap::{Args, ValueEnum};
+use serde::{Deserialize, Deserializer, de};
+use std::str::FromStr;
+
+/// How a text beyond the model's own context is read.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Positions {
+    /// The longest sequence, prompt and answer: auto extends the model's own context where a text needs it, native never
+    /// does; above the model's own, N tokens are planned for whatever the text [default: auto]
+    #[arg(long, env = "RONBUN_CONTEXT", value_name = "auto|native|N", value_parser = Reach::from_str)]
+    pub context: Option<Reach>,
+    /// How a context is extended: auto, native, linear:F, ntk[:F], dynamic, yarn[:F] or longrope:FILE [default: auto]
+    ///
+    /// Without F the smallest multiple of 1/16 that fits is taken. auto takes what the model's publisher names, then
+    /// factors that its card names, then YaRN up to a factor of 4.
+    #[arg(long, env = "RONBUN_ROPE", value_name = "HOW", value_parser = Method::from_str)]
+    pub rope: Option<Method>,
+}
+
+/// `context` in a configuration file: a word or a number.
+pub fn reach<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Reach>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Value {
+        Number(i64),
+        Word(String),
+    }
+    let text = match Value::deserialize(from)? {
+        Value::Number(number) => number.to_string(),
+        Value::Word(word) => word,
+    };
+    text.parse().map(Some).map_err(|problem| de::Error::custom(format!("context '{text}' {problem}")))
+}
+
+/// `rope` in a configuration file.
+pub fn method<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Method>, D::Error> {
+    let text = String::deserialize(from)?;
+    text.parse().map(Some).map_err(|problem| de::Error::custom(format!("rope '{text}' {problem}")))
+}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]

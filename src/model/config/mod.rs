@@ -5,7 +5,7 @@ mod json;
 pub(super) use json::ids;
 
 use super::Family;
-use crate::rope::Rope;
+use crate::rope::{Rope, Scaling};
 pub use ronbun_kernels::elementwise::Activation;
 use ronbun_kernels::elementwise::Pairing;
 
@@ -55,6 +55,29 @@ pub struct LayerKind {
 }
 
 impl Config {
+    /// Which of the rotary embeddings turn heads that see the whole text.
+    fn of_whole_text(&self) -> Vec<usize> {
+        let unbounded = self.layers.iter().filter(|layer| layer.window.is_none());
+        let mut used: Vec<usize> = unbounded.filter_map(|layer| layer.rope).collect();
+        used.sort_unstable();
+        used.dedup();
+        used
+    }
+
+    /// The rotary embedding that a text longer than the context would need extended; none where every layer has a window.
+    pub fn extendable(&self) -> Option<&Rope> {
+        self.of_whole_text().first().map(|&rope| &self.ropes[rope])
+    }
+
+    /// Scales the positions of all layers that see the whole text in another way than the model's own.
+    pub fn extend(&mut self, scaling: &Scaling) -> Result<(), String> {
+        for rope in self.of_whole_text() {
+            let Rope { rotary_dim, theta, .. } = self.ropes[rope];
+            self.ropes[rope] = Rope::new(rotary_dim, theta, scaling.clone())?;
+        }
+        Ok(())
+    }
+
     /// Shapes that no decoder has are refused here, so that later code can rely on them.
     pub fn check(self) -> Result<Config, String> {
         let sizes = [

@@ -1,5 +1,7 @@
-//! The scalings against vectors computed elsewhere in f64, and against each other; the settings in every dialect.
+//! The scalings against vectors computed elsewhere in f64, and against each other; the settings in every dialect;
+//! how a context is extended.
 
+mod extension;
 mod settings;
 mod vectors;
 

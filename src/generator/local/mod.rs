@@ -1,16 +1,18 @@
 //! The local engine as a generator: chat template, token ids, one prefilled prefix, branches decoded together.
 
+mod text;
+
+pub use text::{TextSide, tokenizer};
+
 use super::{Event, FileFact, FinishReason, Generator, ModelFacts, Plan, Prompt, Question, Reply, Sampling, Usage};
 use crate::{
     Error, Kind, Result,
-    chat::{CHATML, ChatSettings, ChatTemplate, Letters, Message, Tokenizer, Vocabulary},
+    chat::{ChatTemplate, Letters, Message, Tokenizer},
     engine::{self, Branch, Engine, Finish, KvType, SamplingParams, TokenRules},
-    model::{Checkpoint, Decoder, Metadata, PackedCache},
+    model::{Checkpoint, Decoder, PackedCache},
+    rope::{Chosen, Extension, Policy, Refusal},
 };
-use std::{
-    path::{Path, PathBuf},
-    time::Instant,
-};
+use std::{path::PathBuf, time::Instant};
 
 /// A model on this machine, as somebody found it.
 #[derive(Clone, Default)]
@@ -25,6 +27,8 @@ pub struct ModelSource {
     pub files: Vec<FileFact>,
     /// Where quantised weights are kept packed for the integer kernels; without it they are dequantised as they are used.
     pub packed: Option<PackedCache>,
+    /// How a text beyond the model's own context is read.
+    pub extension: Policy,
 }
 
 pub struct LocalGenerator {
@@ -36,25 +40,20 @@ pub struct LocalGenerator {
     /// Put before every prompt that does not begin with it.
     bos: Option<u32>,
     weight_bytes: u64,
+    extension: Policy,
+    /// Tokens that positions are planned for.
+    planned: usize,
 }
 
 /// Keys and values are kept as bytes. What that costs is printed by `ronbun eval divergence`, with `--kv f32` without it.
 pub const KV_TYPE: KvType = KvType::I8;
 
-/// Tokens that end a turn in one family or another; those that the model's vocabulary has as special tokens stop it.
-const TURN_ENDS: [&str; 8] =
-    ["<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "<end_of_turn>", "<|end|>", "</s>", "<|eom_id|>"];
-
 impl LocalGenerator {
     /// Opens and checks the model; nothing is computed yet.
     pub fn load(source: ModelSource) -> Result<Self> {
         let checkpoint = Checkpoint::open(&source.path)?;
-        let tokenizer = load_tokenizer(&source.path, source.tokenizer.as_deref(), checkpoint.metadata.as_ref())?;
-        let chat = chat_settings(&source, &checkpoint, &tokenizer)?;
-        let template = load_template(&chat, &checkpoint.name)?;
-        let bos = chat.bos_token.as_ref().filter(|_| chat.add_bos_token).and_then(|text| tokenizer.id(text));
-        let mut stop = checkpoint.config.eos_token_ids.clone();
-        stop.extend(TURN_ENDS.iter().filter_map(|text| tokenizer.id(text)).filter(|&id| tokenizer.is_special(id)));
+        let TextSide { tokenizer, template, stop, bos } = TextSide::of(&source, &checkpoint)?;
+        let template = template?;
         let (decoder, weight_bytes) = Decoder::load(&checkpoint, &source.path, source.packed.as_ref())?;
         let facts = ModelFacts {
             id: source.id,
@@ -64,11 +63,13 @@ impl LocalGenerator {
             parameters: checkpoint.parameters(),
             context_length: decoder.config.context_length,
             rope: decoder.rope(),
+            extension: None,
             device: format!("cpu ({})", ronbun_kernels::Isa::current()),
             threads: ronbun_kernels::pool::threads(),
         };
         let engine = Engine::new(decoder, KV_TYPE).limit_vocabulary(tokenizer.len());
-        Ok(LocalGenerator { facts, engine, tokenizer, template, stop, bos, weight_bytes })
+        let extension = source.extension;
+        Ok(LocalGenerator { facts, engine, tokenizer, template, stop, bos, weight_bytes, extension, planned: 0 })
     }
 
     pub fn tokenizer(&self) -> &Tokenizer {
@@ -92,6 +93,38 @@ impl LocalGenerator {
         letters.map(|letters| self.tokenizer.foreign_to(&letters)).unwrap_or_default()
     }
 
+    /// How sequences of at most `tokens` tokens are read.
+    fn choose(&self, tokens: usize) -> Result<Chosen, Refusal> {
+        let config = &self.engine.decoder.config;
+        self.extension.choose(config.extendable(), config.context_length, tokens)
+    }
+
+    /// Fixes how positions become angles. A plan that the prefix was computed with is kept where it reaches far enough:
+    /// a question that is put again is read as it was before.
+    fn fix_positions(&mut self, prefix: &[u32], tokens: usize) -> Result<()> {
+        if self.planned >= tokens && !prefix.is_empty() && self.engine.held(prefix) == prefix.len() {
+            return Ok(());
+        }
+        let chosen = self.choose(tokens).map_err(|refusal| refusal.error(&self.facts.id, tokens))?;
+        // A context that was asked for is planned for as a whole, so that texts of any length are read alike.
+        self.planned = if chosen.scaling.is_some() { tokens.max(self.extension.least()) } else { tokens };
+        self.engine.plan_extended(self.planned, chosen.scaling.as_ref())?;
+        self.facts.rope = self.engine.decoder.rope();
+        self.facts.extension = Some(chosen.extension);
+        Ok(())
+    }
+
+    fn refused(&self, refusal: Refusal, prompt_tokens: usize, longest: usize) -> Error {
+        let error = refusal.error(&self.facts.id, longest);
+        let Refusal::TooLong { context_length, .. } = refusal else { return error };
+        let answer = longest - prompt_tokens;
+        let problem = format!(
+            "the paper does not fit: {prompt_tokens} tokens of prompt and up to {answer} of answer make {longest}, \
+             the model's context is {context_length}"
+        );
+        Error { problem, ..error }
+    }
+
     /// Token ids of each question's conversation.
     fn conversations(&self, prompt: &Prompt, questions: &[Question]) -> Result<Vec<Vec<u32>>> {
         let system = self.tokenizer.defuse(&prompt.system);
@@ -110,86 +143,6 @@ impl LocalGenerator {
     }
 }
 
-/// The tokenizer of a GGUF file or of a folder.
-pub fn tokenizer(path: &Path) -> Result<Tokenizer> {
-    let metadata = if path.is_dir() { None } else { Some(Metadata::of_file(path)?) };
-    load_tokenizer(path, None, metadata.as_ref())
-}
-
-/// The one given; else the GGUF file's own, or the tokenizer.json beside it where that cannot be used and the two agree.
-fn load_tokenizer(path: &Path, given: Option<&Path>, metadata: Option<&Metadata>) -> Result<Tokenizer> {
-    let beside = if path.is_dir() { path.join("tokenizer.json") } else { path.with_file_name("tokenizer.json") };
-    match (given, metadata) {
-        (Some(given), _) => Tokenizer::from_file(given),
-        (None, Some(metadata)) => {
-            let vocabulary = vocabulary(metadata);
-            Tokenizer::from_vocabulary(&vocabulary, &path.display().to_string()).or_else(|error| {
-                let neighbour = Tokenizer::from_file(&beside).map_err(|_| error.clone())?;
-                let agrees = |(id, text): (usize, &String)| neighbour.token(id as u32).as_ref() == Some(text);
-                let agree = !vocabulary.tokens.is_empty() && vocabulary.tokens.iter().enumerate().all(agrees);
-                if agree { Ok(neighbour) } else { Err(error) }
-            })
-        }
-        (None, None) if beside.exists() => Tokenizer::from_file(&beside),
-        (None, None) => Err(Error::new(Kind::Model, path.display(), "has no tokenizer.json")
-            .hint("fetch the model's tokenizer.json into the folder")),
-    }
-}
-
-fn vocabulary(metadata: &Metadata) -> Vocabulary {
-    let key = |name: &str| format!("tokenizer.ggml.{name}");
-    let numbers = |name: &str| metadata.numbers(&key(name)).unwrap_or_default();
-    let model = metadata.string(&key("model")).unwrap_or("none").to_string();
-    Vocabulary {
-        pre: metadata.string(&key("pre")).unwrap_or("none").to_string(),
-        tokens: metadata.strings(&key("tokens")).unwrap_or_default(),
-        token_types: numbers("token_type").into_iter().map(|kind| kind as u32).collect(),
-        merges: metadata.strings(&key("merges")).unwrap_or_default(),
-        scores: numbers("scores"),
-        unknown: metadata.integer(&key("unknown_token_id")).map(|id| id as u32),
-        add_space_prefix: metadata.boolean(&key("add_space_prefix")).unwrap_or(model == "llama"),
-        model,
-    }
-}
-
-/// Template and BOS as the card, then the GGUF file, then a folder's own files give them. What lies beside a GGUF file may
-/// belong to another model and is not looked at.
-fn chat_settings(source: &ModelSource, checkpoint: &Checkpoint, tokenizer: &Tokenizer) -> Result<ChatSettings> {
-    let mut settings = match &checkpoint.metadata {
-        Some(metadata) => {
-            let token = |name: &str| {
-                let id = metadata.integer(&format!("tokenizer.ggml.{name}_token_id"))?;
-                tokenizer.token(id as u32)
-            };
-            let sentence_piece = metadata.string("tokenizer.ggml.model") == Some("llama");
-            ChatSettings {
-                template: metadata.string("tokenizer.chat_template").map(str::to_string),
-                bos_token: token("bos"),
-                eos_token: token("eos"),
-                add_bos_token: metadata.boolean("tokenizer.ggml.add_bos_token").unwrap_or(sentence_piece),
-            }
-        }
-        None => ChatSettings::of_folder(&source.path)?,
-    };
-    if source.chat_template.is_some() {
-        settings.template = source.chat_template.clone();
-    }
-    if settings.template.is_none() && tokenizer.id("<|im_start|>").is_some() {
-        settings.template = Some(CHATML.to_string());
-    }
-    Ok(settings)
-}
-
-fn load_template(chat: &ChatSettings, name: &str) -> Result<ChatTemplate> {
-    let Some(template) = &chat.template else {
-        return Err(Error::new(Kind::Model, name, "has no chat template").hint(
-            "it may be a base model, which cannot answer questions; take its instruct version, or give a template in a model card",
-        ));
-    };
-    let text = |token: &Option<String>| token.clone().unwrap_or_default();
-    ChatTemplate::new(template, &text(&chat.bos_token), &text(&chat.eos_token), name)
-}
-
 impl Generator for LocalGenerator {
     fn facts(&self) -> &ModelFacts {
         &self.facts
@@ -203,25 +156,19 @@ impl Generator for LocalGenerator {
         let longest = with_answers.clone().max().unwrap_or(0);
         let tails: u64 =
             with_answers.map(|tokens| self.engine.decoder.cache_bytes(KV_TYPE, tokens.saturating_sub(shared))).sum();
-        let plan = Plan {
+        let extension = self.choose(longest).map_err(|refusal| {
+            let prompt_tokens = conversations.iter().map(Vec::len).max().unwrap_or(0);
+            self.refused(refusal, prompt_tokens, longest)
+        })?;
+        let Extension { context_length, .. } = extension.extension;
+        Ok(Plan {
             shared_tokens: shared,
             longest_tokens: longest,
-            context_length: self.facts.context_length,
+            context_length,
             weight_bytes: self.weight_bytes,
             cache_bytes: self.engine.decoder.cache_bytes(KV_TYPE, shared) + tails,
-        };
-        if longest > plan.context_length {
-            let prompt_tokens = conversations.iter().map(Vec::len).max().unwrap_or(0);
-            let problem = format!(
-                "the paper does not fit: {prompt_tokens} tokens of prompt and up to {} of answer make {longest}, the model's context is {}",
-                longest - prompt_tokens,
-                plan.context_length
-            );
-            return Err(Error::new(Kind::Context, &self.facts.id, problem).hint(
-                "nothing is cut silently; take a model with a longer context (`ronbun models list` shows them)",
-            ));
-        }
-        Ok(plan)
+            extension: Some(extension.extension),
+        })
     }
 
     fn answer(
@@ -239,8 +186,7 @@ impl Generator for LocalGenerator {
         };
         let lengths =
             conversations.iter().zip(questions).map(|(ids, asked)| ids.len().saturating_add(asked.max_tokens));
-        self.engine.plan(lengths.max().unwrap_or(0));
-        self.facts.rope = self.engine.decoder.rope();
+        self.fix_positions(prefix, lengths.max().unwrap_or(0))?;
         let held = self.engine.held(prefix);
         self.engine.prefill(prefix, |done, total| watch(Event::Prefill { done, total }))?;
         let branches: Vec<Branch> = conversations
