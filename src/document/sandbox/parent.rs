@@ -289,7 +289,10 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let (paper, program) = (folder.path().join("paper.pdf"), folder.path().join("reader"));
         std::fs::write(&paper, [b"%PDF-1.7\n".to_vec(), vec![b' '; 1 << 20]].concat()).expect("written");
-        std::fs::write(&program, format!("#!/bin/sh\n{script}\n")).expect("written");
+        // Copied by another process: what this one has open for writing cannot be run while a sibling test forks.
+        let text = folder.path().join("text");
+        std::fs::write(&text, format!("#!/bin/sh\n{script}\n")).expect("written");
+        assert!(Command::new("cp").arg(&text).arg(&program).status().expect("copies").success());
         std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).expect("permissions");
         let limits = |_| Limits { memory: 64_000_000, cpu_seconds: 9, seconds: 1, output: 1000 };
         let sandbox = Sandbox::new(program, Progress::silent()).limits(limits);
