@@ -72,45 +72,69 @@ pub struct Divergence {
     pub agreement: f64,
 }
 
-/// Reads `ids` twice, in f32 and with `fast`, whose cache is of type `kv`, and compares every `stride`-th position's
-/// distributions, a row for each `bucket` tokens. `progress` is told tokens done.
+/// Reads `ids` twice, in f32 and with `fast`, whose cache is of type `kv`, and compares as [`compare`] does.
 pub fn divergence(
     exact: &Decoder,
     (fast, kv): (&Decoder, KvType),
     ids: &[u32],
+    steps: (usize, usize),
+    progress: impl FnMut(usize),
+) -> Result<Vec<Divergence>> {
+    Ok(compare(reader(exact, KvType::F32), vec![reader(fast, kv)], ids, steps, progress)?.remove(0))
+}
+
+/// Reads a text piece by piece: takes its next tokens, gives the logits after some of them.
+pub type Reader<'a> = Box<dyn FnMut(&[u32], &[usize]) -> Result<Vec<Vec<f32>>> + 'a>;
+
+/// `decoder` as a reader, whose cache is of type `kv`.
+pub fn reader(decoder: &Decoder, kv: KvType) -> Reader<'_> {
+    let mut cache = decoder.new_cache(kv);
+    Box::new(move |ids, rows| {
+        let hidden = decoder.forward(None, &mut [Sequence { ids, cache: &mut cache }])?;
+        decoder.logits(&hidden, rows)
+    })
+}
+
+/// Has `ids` read by `exact`, which computes in f32, and by each of the others, and compares every `stride`-th position's
+/// distributions: for each of the others a row for each `bucket` tokens. `progress` is told tokens done.
+pub fn compare(
+    mut exact: Reader,
+    mut others: Vec<Reader>,
+    ids: &[u32],
     (stride, bucket): (usize, usize),
     mut progress: impl FnMut(usize),
-) -> Result<Vec<Divergence>> {
-    let (mut exact_cache, mut cache) = (exact.new_cache(KvType::F32), fast.new_cache(kv));
-    let mut rows: Vec<Divergence> = Vec::new();
+) -> Result<Vec<Vec<Divergence>>> {
+    let mut tables: Vec<Vec<Divergence>> = vec![Vec::new(); others.len()];
     for (number, chunk) in ids.chunks(PREFILL_CHUNK).enumerate() {
         interrupt::check()?;
         let first = number * PREFILL_CHUNK;
         let looked: Vec<usize> =
             (0..chunk.len()).filter(|i| (first + i).is_multiple_of(stride) && first + i + 1 < ids.len()).collect();
-        let of = |decoder: &Decoder, cache: &mut KvCache| {
-            let hidden = decoder.forward(None, &mut [Sequence { ids: chunk, cache }])?;
-            decoder.logits(&hidden, &looked)
-        };
-        let (expected, got) = (of(exact, &mut exact_cache)?, of(fast, &mut cache)?);
-        for ((i, expected), got) in looked.iter().zip(&expected).zip(&got) {
-            let position = first + i;
-            let from = position / bucket * bucket;
-            if rows.last().is_none_or(|row| row.from != from) {
-                let to = (from + bucket).min(ids.len());
-                let (divergence, exact_nll, nll, agreement) = (0.0, 0.0, 0.0, 0.0);
-                rows.push(Divergence { from, to, positions: 0, divergence, exact_nll, nll, agreement });
-            }
-            if let Some(row) = rows.last_mut() {
-                row.add(expected, got, ids[position + 1] as usize);
+        let expected = exact(chunk, &looked)?;
+        for (read, rows) in others.iter_mut().zip(&mut tables) {
+            let got = read(chunk, &looked)?;
+            for ((i, expected), got) in looked.iter().zip(&expected).zip(&got) {
+                let position = first + i;
+                let from = position / bucket * bucket;
+                if rows.last().is_none_or(|row| row.from != from) {
+                    rows.push(Divergence::between(from, (from + bucket).min(ids.len())));
+                }
+                if let Some(row) = rows.last_mut() {
+                    row.add(expected, got, ids[position + 1] as usize);
+                }
             }
         }
         progress(first + chunk.len());
     }
-    Ok(rows)
+    Ok(tables)
 }
 
 impl Divergence {
+    /// No position looked at yet.
+    fn between(from: usize, to: usize) -> Divergence {
+        Divergence { from, to, positions: 0, divergence: 0.0, exact_nll: 0.0, nll: 0.0, agreement: 0.0 }
+    }
+
     /// Counts a position whose logits are `got`, and `expected` in f32; `next` is the text's own next token.
     fn add(&mut self, expected: &[f32], got: &[f32], next: usize) {
         let (p, q) = (log_softmax(expected), log_softmax(got));
@@ -152,9 +176,7 @@ mod tests {
 
     #[test]
     fn divergence_is_that_of_the_distributions() {
-        let zero =
-            Divergence { from: 0, to: 8, positions: 0, divergence: 0.0, exact_nll: 0.0, nll: 0.0, agreement: 0.0 };
-        let mut row = zero;
+        let mut row = Divergence::between(0, 8);
         // p = (3/4, 1/4), q = (1/2, 1/2), whatever is added to all logits.
         row.add(&[3f32.ln() + 5.0, 5.0], &[-2.0, -2.0], 1);
         let expected = 0.75 * 1.5f64.ln() + 0.25 * 0.5f64.ln();
