@@ -18,6 +18,8 @@
 //! | [`generator`] | the trait `Generator` and who implements it | error, interrupt, rope, chat, engine, model |
 //! | [`pipeline`] | document + template + generator → [`report::Summary`]; knows no tensors and no PDF library | error, interrupt, document, template, generator, report |
 //! | [`report`] | the summary and its forms: Markdown, JSON, HTML, text | error, document, template, generator |
+//! | [`eval`] | tests of long contexts as text, scores and their intervals; knows no tensors | error |
+//! | [`plot`] | curves and heat maps as SVG | |
 //! | [`hub`] | model cards, downloads, packs, the cache: the only module that may open a socket | error, progress, interrupt |
 //! | [`cli`] | arguments → work → exit code; the only module that sees all others | all |
 //!
@@ -31,11 +33,13 @@ pub mod cli;
 pub mod document;
 pub mod engine;
 pub mod error;
+pub mod eval;
 pub mod generator;
 pub mod hub;
 pub mod interrupt;
 pub mod model;
 pub mod pipeline;
+pub mod plot;
 pub mod progress;
 pub mod report;
 pub mod rope;

@@ -4,7 +4,7 @@
 use super::args::{Eval, EvalInput, Kv, Positions};
 use super::context::Context;
 use super::watch::extended;
-use super::{engine, output};
+use super::{engine, evals, output};
 use crate::engine::KvType;
 use crate::engine::eval::{self, Divergence, GreedyStep};
 use crate::generator::local;
@@ -38,6 +38,9 @@ pub fn run(context: &Context, command: Eval) -> Result<()> {
                 false => output::finish(&in_words(&rows)),
             }
         }
+        Eval::Nll(args) => evals::nll::run(context, args),
+        Eval::Passkey(args) => evals::samples::passkey(context, args),
+        Eval::Ruler(args) => evals::samples::ruler(context, args),
         Eval::Tokens { model, text } => {
             let ids = ids(&locate(context, &model)?, &text)?;
             output::finish(&format!("{}\n", json!({ "model": model, "ids": ids })))

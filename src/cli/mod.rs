@@ -9,6 +9,7 @@ mod destination;
 mod doctor;
 mod engine;
 mod eval;
+mod evals;
 mod extract;
 mod inputs;
 mod machine;
@@ -17,6 +18,7 @@ mod models;
 mod output;
 mod plan;
 mod reading;
+mod rope;
 mod session;
 mod summarize;
 mod template;
@@ -83,6 +85,7 @@ fn dispatch(cli: Cli) -> Result<()> {
         Command::Template(command) => template::run(command),
         Command::Bench(args) => bench::run(&context, args),
         Command::Eval(command) => eval::run(&context, command),
+        Command::Rope(command) => rope::run(&context, command),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { out } => manual::man(out.as_deref()),
         Command::Doctor(_) => Ok(()),

@@ -7,6 +7,7 @@ use crate::{
     interrupt,
     model::{Checkpoint, Decoder, Sequence},
 };
+use rayon::prelude::*;
 use serde::Serialize;
 
 /// A token taken greedily.
@@ -53,6 +54,29 @@ fn likeliest(logits: &mut [f32], count: usize) -> Vec<(u32, f32)> {
         (id, std::mem::replace(&mut logits[id as usize], f32::NEG_INFINITY))
     };
     (0..count).map(|_| take()).collect()
+}
+
+/// Positions whose logits are held at once.
+const LOGITS_HELD: usize = 128;
+
+/// Negative log-likelihood of each of `ids` but the first, in nats, as `decoder` computes it with a cache of type `kv`.
+/// `progress` is told tokens done.
+pub fn nll(decoder: &Decoder, kv: KvType, ids: &[u32], mut progress: impl FnMut(usize)) -> Result<Vec<f64>> {
+    let mut cache = decoder.new_cache(kv);
+    let mut losses = Vec::with_capacity(ids.len());
+    for (number, chunk) in ids.chunks(PREFILL_CHUNK).enumerate() {
+        interrupt::check()?;
+        let first = number * PREFILL_CHUNK;
+        let hidden = decoder.forward(None, &mut [Sequence { ids: chunk, cache: &mut cache }])?;
+        let rows: Vec<usize> = (0..chunk.len()).filter(|row| first + row + 1 < ids.len()).collect();
+        for rows in rows.chunks(LOGITS_HELD) {
+            let logits = decoder.logits(&hidden, rows)?;
+            let loss = |(row, logits): (&usize, &Vec<f32>)| -log_softmax(logits)[ids[first + row + 1] as usize];
+            losses.par_extend(rows.par_iter().zip(&logits).map(loss));
+        }
+        progress(first + chunk.len());
+    }
+    Ok(losses)
 }
 
 /// How far the arithmetic that answers are computed with is from f32, over some positions of a text.

@@ -1,10 +1,12 @@
 //! The command line as clap reads it. Every option that a configuration file may hold is an `Option` here, so that
 //! `config` can tell what was asked for from what was not.
 
+mod evals;
 mod others;
 mod papers;
 mod values;
 
+pub use evals::{Extended, Nll, Passkey, Results, Rope, Ruler, Sampled};
 pub use others::{Bench, Doctor, Eval, EvalInput, Models, Template};
 pub use papers::{Ask, Extract, Generation, LeaveOut, Output, Reading, Summarize};
 pub use values::{
@@ -103,9 +105,12 @@ pub enum Command {
     Doctor(Doctor),
     // As above.
     Bench(Bench),
-    /// Run a model on token ids, for comparison with other engines
+    /// Measure a model: on long texts, and on token ids for comparison with other engines
     #[command(subcommand)]
     Eval(Eval),
+    /// Look at the positions of a model, and at what extends them
+    #[command(subcommand)]
+    Rope(Rope),
     /// Print a completion script for a shell
     Completions {
         #[arg(value_name = "SHELL")]

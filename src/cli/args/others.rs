@@ -1,5 +1,6 @@
 //! Commands about models, templates and the machine.
 
+use super::evals::{Nll, Passkey, Ruler};
 use super::values::{Kv, PlainFormat, Positions, max_tokens, positive};
 use clap::{Args, Subcommand, ValueHint};
 use std::path::PathBuf;
@@ -152,6 +153,12 @@ pub enum Eval {
         #[arg(long)]
         json: bool,
     },
+    /// Negative log-likelihood of texts by position: what a context really holds
+    Nll(Nll),
+    /// A number hidden in a long text, by length and depth
+    Passkey(Passkey),
+    /// RULER's tasks that need no data: needles in noise and among their like, chains of variables, frequent words
+    Ruler(Ruler),
     /// The token ids of a text, special tokens inside it taken as such, as JSON
     Tokens {
         /// A GGUF file, a folder of safetensors, or an installed model's id

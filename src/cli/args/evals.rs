@@ -1,0 +1,147 @@
+//! Options of the tests of long contexts, and of `rope`.
+
+use super::values::{Positions, positive};
+use crate::eval::Task;
+use crate::rope::Method;
+use clap::{Args, Subcommand, ValueHint};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+#[derive(Debug, Subcommand)]
+pub enum Rope {
+    /// Frequencies of a model's positions, as they are or as they would be extended
+    Show {
+        /// A GGUF file, a folder of safetensors, or an installed model's id
+        #[arg(value_name = "MODEL")]
+        model: String,
+        /// For sequences of so many tokens [default: the model's own context]
+        #[arg(long, value_name = "N", value_parser = size)]
+        tokens: Option<usize>,
+        #[command(flatten)]
+        positions: Positions,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        /// Draw wavelengths and factors into this SVG file
+        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        plot: Option<PathBuf>,
+    },
+}
+
+/// Where the result goes, and what it is drawn from.
+#[derive(Debug, Args)]
+pub struct Results {
+    /// Write JSON to this file; what is finished is kept beside it, in FILE.samples.jsonl, and not computed again
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub out: Option<PathBuf>,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub json: bool,
+    /// Draw the result into this SVG file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub plot: Option<PathBuf>,
+    /// Threads to compute with [default: all cores]
+    #[arg(long, env = "RONBUN_THREADS", value_name = "N", value_parser = positive)]
+    pub threads: Option<usize>,
+}
+
+/// A model under one or several ways to extend it.
+#[derive(Debug, Args)]
+pub struct Extended {
+    /// A GGUF file, a folder of safetensors, or an installed model's id
+    #[arg(value_name = "MODEL")]
+    pub model: String,
+    /// How positions beyond the model's context are extended, as for `summarize`; several are compared. With native
+    /// they go on as they are
+    #[arg(long, value_name = "HOW", default_value = "auto", value_parser = Method::from_str)]
+    pub rope: Vec<Method>,
+}
+
+#[derive(Debug, Args)]
+pub struct Nll {
+    #[command(flatten)]
+    pub extended: Extended,
+    /// Text files; each is read from its start
+    #[arg(long, required = true, num_args = 1.., value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub text: Vec<PathBuf>,
+    /// Tokens of each text [default: the model's own context]
+    #[arg(long, value_name = "N", value_parser = size)]
+    pub tokens: Option<usize>,
+    /// Positions in a row of the table
+    #[arg(long, value_name = "N", default_value = "1k", value_parser = size)]
+    pub bucket: usize,
+    #[command(flatten)]
+    pub results: Results,
+}
+
+/// How samples are put.
+#[derive(Debug, Args)]
+pub struct Sampled {
+    /// Samples of each cell
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = positive)]
+    pub samples: usize,
+    /// Seed of the samples
+    #[arg(long, value_name = "N", default_value_t = 42)]
+    pub seed: u64,
+    /// Put the text as it is, without the model's chat template
+    #[arg(long)]
+    pub plain: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct Passkey {
+    #[command(flatten)]
+    pub extended: Extended,
+    /// Lengths in tokens, answer included, such as 1k,2k,8192
+    #[arg(long, required = true, value_delimiter = ',', value_name = "N", value_parser = size)]
+    pub lengths: Vec<usize>,
+    /// How many depths, from the start to the end
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = positive)]
+    pub depths: usize,
+    #[command(flatten)]
+    pub sampled: Sampled,
+    #[command(flatten)]
+    pub results: Results,
+}
+
+#[derive(Debug, Args)]
+pub struct Ruler {
+    #[command(flatten)]
+    pub extended: Extended,
+    /// Lengths in tokens, answer included, such as 4k,8k
+    #[arg(long, visible_alias = "lengths", required = true, value_delimiter = ',', value_name = "N",
+        value_parser = size)]
+    pub length: Vec<usize>,
+    /// niah_single_1, niah_multikey_2, niah_multikey_3, vt or fwe [default: all five]
+    #[arg(long, value_delimiter = ',', value_name = "TASK", value_parser = task)]
+    pub task: Vec<Task>,
+    #[command(flatten)]
+    pub sampled: Sampled,
+    #[command(flatten)]
+    pub results: Results,
+}
+
+/// A number of tokens: 8192 or 8k.
+fn size(text: &str) -> Result<usize, String> {
+    let (digits, times) = text.strip_suffix(['k', 'K']).map_or((text, 1), |digits| (digits, 1024));
+    let number = positive(digits)?;
+    number.checked_mul(times).filter(|size| *size <= 1 << 24).ok_or_else(|| format!("is above {}", 1 << 24))
+}
+
+fn task(text: &str) -> Result<Task, String> {
+    let names = || Task::ALL.map(Task::name).join(", ");
+    Task::ALL.into_iter().find(|task| task.name() == text).ok_or_else(|| format!("is none of {}", names()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_are_read_with_a_k() {
+        assert_eq!((size("8k"), size("100")), (Ok(8192), Ok(100)));
+        for bad in ["0", "k", "-1", "99999999k", "1.5k"] {
+            assert!(size(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Tests of long contexts: what they share.
+
+mod journal;
+pub mod nll;
+pub mod samples;
+
+use super::args::{Extended, Positions, Results};
+use super::context::Context;
+use super::watch::extended;
+use super::{engine, eval, output};
+use crate::model::{Checkpoint, Config, Decoder};
+use crate::rope::{Chosen, Extension, Method, Policy, Reach};
+use crate::{Result, report};
+use journal::Journal;
+use serde::Serialize;
+use std::path::PathBuf;
+
+/// A model's path, and how it is extended as its card and the options say.
+pub fn found(context: &Context, model: &str, positions: &Positions) -> Result<(PathBuf, Policy)> {
+    let path = eval::locate(context, model)?;
+    let known = if path.is_file() { Some(context.hub()?.model(model)?) } else { None };
+    Ok((path, engine::policy(positions, known.as_ref())?))
+}
+
+/// As `summarize` chooses, but where the model's own positions are asked for they go on as far as the text does.
+pub fn choose(policy: &Policy, model: &str, config: &Config, tokens: usize) -> Result<Chosen> {
+    if policy.method == Method::Native && policy.reach == Reach::Auto {
+        return Ok(Chosen { extension: Extension::native(config.context_length), scaling: None });
+    }
+    let chosen = policy.choose(config.extendable(), config.context_length, tokens);
+    chosen.map_err(|refusal| refusal.error(model, tokens))
+}
+
+/// A model that is measured, loaded as it answers.
+struct Subject<'a> {
+    context: &'a Context,
+    name: String,
+    path: PathBuf,
+    checkpoint: Checkpoint,
+    policies: Vec<(Method, Policy)>,
+}
+
+impl<'a> Subject<'a> {
+    fn open(context: &'a Context, asked: &Extended, results: &Results) -> Result<Subject<'a>> {
+        engine::limit_threads(results.threads)?;
+        let mut policies = Vec::new();
+        let mut path = PathBuf::new();
+        for method in &asked.rope {
+            let positions = Positions { context: None, rope: Some(method.clone()) };
+            let (found, policy) = found(context, &asked.model, &positions)?;
+            path = found;
+            policies.push((method.clone(), policy));
+        }
+        let checkpoint = Checkpoint::open(&path)?;
+        Ok(Subject { context, name: asked.model.clone(), path, checkpoint, policies })
+    }
+
+    fn decoder(&self) -> Result<Decoder> {
+        let packed = engine::packed_cache(&self.context.hub()?);
+        Ok(Decoder::load(&self.checkpoint, &self.path, Some(&packed))?.0)
+    }
+
+    /// How sequences of `tokens` tokens are read under a policy, told where that is news.
+    fn choose(&self, policy: &Policy, tokens: usize) -> Result<Chosen> {
+        let chosen = choose(policy, &self.name, &self.checkpoint.config, tokens)?;
+        if !chosen.extension.is_native() {
+            self.context.progress.line(extended(tokens, &chosen.extension));
+        }
+        Ok(chosen)
+    }
+}
+
+/// The result as asked for: to a file, drawn, and as a table or JSON on stdout.
+fn finish<T: Serialize>(results: &Results, what: &str, result: &T, table: &str, svg: &str) -> Result<()> {
+    let json = output::json(what, result)?;
+    if let Some(file) = &results.out {
+        report::write(file, json.as_bytes())?;
+    }
+    if let Some(file) = &results.plot {
+        report::write(file, svg.as_bytes())?;
+    }
+    output::finish(if results.json { &json } else { table })
+}

@@ -1,0 +1,178 @@
+//! `ronbun eval` on long texts and `ronbun rope`: the real binary over tiny models.
+
+use ronbun::engine::eval::logits;
+use ronbun::model::Checkpoint;
+use serde_json::Value;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output},
+};
+use tempfile::TempDir;
+
+struct Machine(TempDir);
+
+impl Machine {
+    fn new() -> Machine {
+        Machine(TempDir::new().expect("a temporary folder"))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ronbun"));
+        command.args(args).current_dir(self.0.path()).env_clear();
+        command.env("RONBUN_CACHE", self.path("cache")).env("RONBUN_CONFIG", self.path("config"));
+        command.env("HOME", self.path("home")).env("HF_HOME", self.path("hub")).env("LC_ALL", "C.UTF-8");
+        command.output().expect("runs")
+    }
+
+    fn works(&self, args: &[&str]) -> (String, String) {
+        let Output { status, stdout, stderr } = self.run(args);
+        let stderr = String::from_utf8_lossy(&stderr).into_owned();
+        assert!(status.success(), "{args:?}: {stderr}");
+        (String::from_utf8_lossy(&stdout).into_owned(), stderr)
+    }
+
+    fn json(&self, args: &[&str]) -> Value {
+        serde_json::from_str(&self.works(args).0).expect("JSON")
+    }
+
+    fn read(&self, name: &str) -> String {
+        fs::read_to_string(self.path(name)).expect(name)
+    }
+}
+
+fn model(folder: &str) -> String {
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models");
+    models.join(folder).join("model.gguf").display().to_string()
+}
+
+#[test]
+fn likelihoods_by_position_are_those_of_the_logits() {
+    let machine = Machine::new();
+    let model = model("gguf-llama-f32");
+    fs::write(machine.path("a.txt"), "A paper about papers, and what they say of each other. ".repeat(4))
+        .expect("a file");
+    let ids: Value = machine.json(&["eval", "tokens", &model, "--text", "a.txt"]);
+    let ids: Vec<u32> = serde_json::from_value(ids["ids"].clone()).expect("ids");
+    let report =
+        machine.json(&["eval", "nll", &model, "--text", "a.txt", "--bucket", "16", "--tokens", "40", "--json"]);
+    let bucket = &report["ropes"][0]["buckets"][0];
+    let checkpoint = Checkpoint::open(Path::new(&model)).expect("a model");
+    let loss = |position: usize| {
+        let logits = logits(&checkpoint, &ids[..=position], None).expect("computes");
+        let largest = f64::from(logits.iter().copied().fold(f32::MIN, f32::max));
+        let sum: f64 = logits.iter().map(|logit| (f64::from(*logit) - largest).exp()).sum();
+        sum.ln() + largest - f64::from(logits[ids[position + 1] as usize])
+    };
+    let expected = (0..16).map(loss).sum::<f64>() / 16.0;
+    let got = bucket["nll"]["value"].as_f64().expect("a number");
+    // Keys and values are kept as bytes.
+    assert!((got - expected).abs() < 0.02 * expected, "{got} is not {expected}");
+    assert_eq!(report["ropes"][0]["all"]["tokens"], 39);
+}
+
+#[test]
+fn ways_to_extend_are_compared_on_the_same_tokens() {
+    let machine = Machine::new();
+    let model = model("gguf-qwen2-bf16");
+    fs::write(machine.path("a.txt"), "A paper about papers. ".repeat(100)).expect("a file");
+    let args = [
+        "eval", "nll", &model, "--text", "a.txt", "--tokens", "1200", "--bucket", "600", "--rope", "native", "--rope",
+        "yarn:2", "--rope", "native", "--plot", "n.svg", "--out", "n.json",
+    ];
+    let (table, stderr) = machine.works(&args);
+    assert!(table.contains("600-1199") && stderr.contains("YaRN, factor 2 over 1024"), "{table}{stderr}");
+    let report: Value = serde_json::from_str(&machine.read("n.json")).expect("JSON");
+    let against = |rope: usize| report["ropes"][rope]["all"]["against_first"]["value"].as_f64();
+    assert_eq!(against(0), None);
+    assert!(against(1).is_some_and(|difference| difference != 0.0), "{report}");
+    assert_eq!(against(2), Some(0.0));
+    assert_eq!(machine.read("n.svg").matches("<polyline").count(), 3);
+}
+
+#[test]
+fn samples_are_finished_once_and_the_same_by_their_seed() {
+    let machine = Machine::new();
+    let model = model("gguf-qwen2-bf16");
+    let passkey = |out: &str, more: &[&str]| {
+        let mut args = vec!["eval", "passkey", &model, "--lengths", "300,600", "--depths", "2", "--samples", "2"];
+        args.extend(["--out", out, "--plot", "p.svg"]);
+        args.extend(more);
+        machine.works(&args)
+    };
+    let (table, _) = passkey("a.json", &[]);
+    assert_eq!(table.lines().count(), 1 + 2 * (2 + 1), "{table}");
+    let report: Value = serde_json::from_str(&machine.read("a.json")).expect("JSON");
+    for cell in report["cells"].as_array().expect("cells") {
+        let length = cell["length"].as_u64().expect("a length");
+        assert_eq!(cell["samples"].as_array().map(Vec::len), Some(2));
+        for sample in cell["samples"].as_array().expect("samples") {
+            let tokens = sample["prompt_tokens"].as_u64().expect("tokens") + 10;
+            assert!(tokens <= length && tokens + 40 > length, "{tokens} of {length}");
+        }
+    }
+    assert!(machine.read("p.svg").matches("hsl(").count() == 4);
+    // Stopped after some samples: what was written is kept as it is, the rest comes out as before.
+    let journal = machine.read("a.json.samples.jsonl");
+    let marked = journal.lines().take(3).collect::<Vec<_>>().join("\n").replace("\"answer\":\"", "\"answer\":\"kept ");
+    fs::write(machine.path("b.json.samples.jsonl"), marked + "\n{\"sample\": \"cut").expect("a file");
+    passkey("b.json", &[]);
+    let resumed = machine.read("b.json");
+    assert_eq!(resumed.matches("\"kept ").count(), 2, "{resumed}");
+    assert_eq!(resumed.replace("\"kept ", "\""), machine.read("a.json"));
+    let other = machine.run(&["eval", "passkey", &model, "--lengths", "300", "--seed", "1", "--out", "a.json"]);
+    assert_eq!(other.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&other.stderr).contains("other settings"));
+}
+
+#[test]
+fn rulers_tasks_are_put_beyond_the_context_too() {
+    let machine = Machine::new();
+    let model = model("gguf-qwen2-bf16");
+    let (table, stderr) = machine.works(&["eval", "ruler", &model, "--length", "1500", "--samples", "1", "--plain"]);
+    for task in ["niah_single_1", "niah_multikey_2", "niah_multikey_3", "vt", "fwe", "all"] {
+        assert!(table.contains(task), "{task}: {table}");
+    }
+    assert!(stderr.contains("YaRN, factor 1.5 over 1024"), "{stderr}");
+    let (table, stderr) = machine.works(&[
+        "eval",
+        "ruler",
+        &model,
+        "--length",
+        "1500",
+        "--samples",
+        "1",
+        "--task",
+        "vt",
+        "--rope",
+        "native",
+    ]);
+    assert!(table.contains("vt") && !table.contains("fwe") && !stderr.contains("extended"), "{table}{stderr}");
+    for (args, part) in [(["--length", "60", "--task", "vt"], "no room"), (["--length", "1k", "--task", "x"], "fwe")] {
+        let failed = machine.run(&[["eval", "ruler", &model].as_slice(), &args].concat());
+        assert_eq!(failed.status.code(), Some(2));
+        assert!(String::from_utf8_lossy(&failed.stderr).contains(part), "{failed:?}");
+    }
+}
+
+#[test]
+fn frequencies_are_shown_as_they_are_and_as_they_are_extended() {
+    let machine = Machine::new();
+    let model = model("gguf-qwen2-bf16");
+    let own = machine.json(&["rope", "show", &model, "--json"]);
+    let pairs = own["ropes"][0]["pairs"].as_array().expect("pairs");
+    assert!(pairs.iter().all(|pair| pair["factor"] == 1.0) && own["extension"]["method"] == "native", "{own}");
+    assert!(pairs[0]["wavelength"].as_f64().is_some_and(|length| (length - std::f64::consts::TAU).abs() < 1e-9));
+    let linear = machine.json(&["rope", "show", &model, "--rope", "linear:2", "--json", "--plot", "r.svg"]);
+    let linear = linear["ropes"][0]["pairs"].as_array().expect("pairs").clone();
+    assert!(linear.iter().all(|pair| pair["factor"] == 2.0), "{linear:?}");
+    assert!(machine.read("r.svg").contains("<polyline"));
+    let (table, _) = machine.works(&["rope", "show", &model, "--tokens", "2000"]);
+    assert!(table.contains("YaRN, factor 2 over 1024") && table.contains("effective wavelength"), "{table}");
+    let (llama3, _) = machine.works(&["rope", "show", &self::model("gguf-llama3-rope-f16")]);
+    assert!(llama3.contains("rope_freqs"), "{llama3}");
+}
