@@ -138,8 +138,9 @@ fn a_pack_carries_the_main_job_to_a_machine_without_a_network() {
         assert!(sockets.is_empty(), "{sockets:?}");
     }
 
-    // A paper that this model's context cannot hold is refused before any work.
-    let output = run(elsewhere.path(), &empty, &summarize("8000"));
+    // A paper that this model's context cannot hold is refused before any work, where the context may not be extended.
+    let native = [&summarize("8000")[..], &["--context", "native"]].concat();
+    let output = run(elsewhere.path(), &empty, &native);
     assert_eq!(output.status.code(), Some(8), "{}", text(&output.stderr));
     for part in ["error: ronbun-attention.pdf: ", "8192", MODEL, "hint: ", "longer context"] {
         assert!(text(&output.stderr).contains(part), "{part}: {}", text(&output.stderr));
