@@ -119,8 +119,8 @@ pub fn reader(decoder: &Decoder, kv: KvType) -> Reader<'_> {
     })
 }
 
-/// Has `ids` read by `exact`, which computes in f32, and by each of the others, and compares every `stride`-th position's
-/// distributions: for each of the others a row for each `bucket` tokens. `progress` is told tokens done.
+/// Has `ids` read by `exact`, which computes in f32, and by each of the others, and compares every `stride`-th
+/// position's distributions: for each of the others a row for each `bucket` tokens. `progress` is told tokens done.
 pub fn compare(
     mut exact: Reader,
     mut others: Vec<Reader>,
