@@ -20,7 +20,7 @@ use std::{
 
 const MAGIC: &[u8; 8] = b"RONBUNPK";
 /// Changes whenever the kernels' layout does.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 const ALIGNMENT: usize = 64;
 /// Bytes packed at a time, about, so that packing needs little memory beside the files.
 const SLAB: usize = 32 << 20;

@@ -26,14 +26,18 @@ pub const TILE: usize = 16;
 const SPAN: usize = 32;
 /// Bytes before a tile's groups: the factor of its scales.
 const HEADER: usize = 64;
+/// Codes of a tile for four inputs.
+const VECTOR: usize = 4 * TILE;
+/// Bytes that hold a group's bits above the low four: byte i has those of code i of each [`VECTOR`].
+const PLANE: usize = VECTOR;
 
 /// How the groups of a type are packed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Form {
     /// Inputs of a group: 16 or 32.
     group: usize,
-    /// Codes of four bits, two in a byte.
-    narrow: bool,
+    /// Of a code: 4, two in a byte; 5 or 6, so with the bits above in bytes of their own; or 8.
+    bits: u8,
     /// The code that stands for zero, or is nearest to where zero mostly lies.
     zero: u8,
     /// Each group has an offset, besides that of the code for zero.
@@ -44,23 +48,33 @@ struct Form {
 
 impl Form {
     fn of(kind: BlockType) -> Option<Form> {
-        let (group, narrow, zero, offset, shift) = match kind {
+        let (group, bits, zero, offset, shift) = match kind {
             BlockType::F32 | BlockType::F16 | BlockType::BF16 => return None,
-            BlockType::Q4_0 => (32, true, 8, false, 0),
-            BlockType::Q4_1 | BlockType::Q4K => (32, true, 8, true, 0),
-            BlockType::Q5_0 => (32, false, 16, false, 0),
-            BlockType::Q5_1 | BlockType::Q5K => (32, false, 16, true, 0),
-            BlockType::Q8_0 => (32, false, 128, false, 128),
-            BlockType::Q2K => (16, true, 2, true, 0),
-            BlockType::Q3K => (16, true, 4, false, 0),
-            BlockType::Q6K => (16, false, 32, false, 32),
+            BlockType::Q4_0 => (32, 4, 8, false, 0),
+            BlockType::Q4_1 | BlockType::Q4K => (32, 4, 8, true, 0),
+            BlockType::Q5_0 => (32, 5, 16, false, 0),
+            BlockType::Q5_1 | BlockType::Q5K => (32, 5, 16, true, 0),
+            BlockType::Q8_0 => (32, 8, 128, false, 128),
+            BlockType::Q2K => (16, 4, 2, true, 0),
+            BlockType::Q3K => (16, 4, 4, false, 0),
+            BlockType::Q6K => (16, 6, 32, false, 32),
         };
-        Some(Form { group, narrow, zero, offset, shift })
+        Some(Form { group, bits, zero, offset, shift })
+    }
+
+    /// Bytes of a group's codes in a tile, or of their low four bits.
+    fn low_bytes(self) -> usize {
+        TILE * self.group / if self.bits == 8 { 1 } else { 2 }
     }
 
     /// Bytes of a group's codes in a tile.
     fn code_bytes(self) -> usize {
-        TILE * self.group / if self.narrow { 2 } else { 1 }
+        self.low_bytes() + if self.has_plane() { PLANE } else { 0 }
+    }
+
+    /// The bits above four are in bytes of their own: all bits of them, the first vector's lowest.
+    fn has_plane(self) -> bool {
+        matches!(self.bits, 5 | 6)
     }
 
     /// Bytes of a group in a tile: codes, scales, offsets.

@@ -1,6 +1,6 @@
 //! A matrix as it lies in a GGUF file → its tiles.
 
-use super::{Form, HEADER, TILE, size};
+use super::{Form, HEADER, TILE, VECTOR, size};
 use crate::{
     Isa,
     blocks::{self, BlockType},
@@ -57,19 +57,31 @@ fn pack_tile(
     let code_groups = codes.chunks_exact(TILE * form.group).zip(factors.chunks_exact(TILE));
     for (out, (codes, factors)) in out[HEADER..].chunks_exact_mut(form.group_bytes()).zip(code_groups) {
         let (packed, halves) = out.split_at_mut(form.code_bytes());
-        if form.narrow {
-            for (pair, packed) in codes.chunks_exact(128).zip(packed.chunks_exact_mut(64)) {
-                for (i, packed) in packed.iter_mut().enumerate() {
-                    *packed = pair[i] | (pair[64 + i] << 4);
-                }
-            }
-        } else {
-            packed.copy_from_slice(codes);
-        }
+        put_codes(form, codes, packed);
         let scales = factors.iter().map(|factors| factors.0);
         let offsets = factors.iter().map(|factors| factors.1).filter(|_| form.offset);
         for (out, factor) in halves.chunks_exact_mut(2).zip(scales.chain(offsets)) {
             out.copy_from_slice(&f16::from_f32(factor / unit).to_le_bytes());
+        }
+    }
+}
+
+/// Packs a group's codes, a byte each.
+fn put_codes(form: Form, codes: &[u8], packed: &mut [u8]) {
+    if form.bits == 8 {
+        packed.copy_from_slice(codes);
+        return;
+    }
+    let (low, plane) = packed.split_at_mut(form.low_bytes());
+    for (pair, low) in codes.chunks_exact(2 * VECTOR).zip(low.chunks_exact_mut(VECTOR)) {
+        for (i, low) in low.iter_mut().enumerate() {
+            *low = pair[i] & 15 | (pair[VECTOR + i] << 4);
+        }
+    }
+    plane.fill(0);
+    for (number, codes) in codes.chunks_exact(VECTOR).enumerate() {
+        for (plane, code) in plane.iter_mut().zip(codes) {
+            *plane |= (code >> 4) << (number as u8 * (form.bits - 4));
         }
     }
 }

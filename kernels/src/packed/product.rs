@@ -1,7 +1,7 @@
 //! Products of rounded rows with tiles.
 
 use super::{
-    Activations, Form, HEADER, Packed, SPAN, TILE,
+    Activations, Form, HEADER, PLANE, Packed, SPAN, TILE, VECTOR,
     activations::{PANEL, Panels, Sums},
     size,
 };
@@ -79,7 +79,7 @@ unsafe fn products_body<S: Simd>(
     y: Output,
 ) {
     // The codes of some tiles, a byte each, where several panels share the work of unpacking them.
-    let unpack = form.narrow && x.x.rows > PANEL;
+    let unpack = form.bits < 8 && x.x.rows > PANEL;
     let depth = DEPTH.min(weights.columns);
     let mut wide = Lines::<u8>::any(if unpack { TILES * TILE * depth } else { 0 });
     // Eight rows are as many as there are registers for, with one tile.
@@ -176,17 +176,25 @@ impl<'a> Part<'a> {
         Part { form, packed, unit, codes: packed.as_ptr(), unpacked: false }
     }
 
-    /// Takes the codes, of four bits, from `wide`, into which they are put as bytes.
+    /// Takes the codes from `wide`, into which they are put as bytes.
     #[inline(always)]
     fn widen(&mut self, wide: &mut [u8]) {
-        let Form { group, .. } = self.form;
-        for (codes, wide) in self.packed.chunks_exact(self.form.group_bytes()).zip(wide.chunks_exact_mut(TILE * group))
-        {
-            let codes = codes[..self.form.code_bytes()].as_chunks::<64>().0;
-            for (packed, wide) in codes.iter().zip(wide.as_chunks_mut::<128>().0) {
-                for i in 0..64 {
+        let groups = self.packed.chunks_exact(self.form.group_bytes());
+        for (group, wide) in groups.zip(wide.chunks_exact_mut(TILE * self.form.group)) {
+            let (low, plane) = group[..self.form.code_bytes()].split_at(self.form.low_bytes());
+            let pairs = wide.as_chunks_mut::<{ 2 * VECTOR }>().0;
+            for (packed, wide) in low.as_chunks::<VECTOR>().0.iter().zip(pairs) {
+                for i in 0..VECTOR {
                     wide[i] = packed[i] & 15;
-                    wide[64 + i] = packed[i] >> 4;
+                    wide[VECTOR + i] = packed[i] >> 4;
+                }
+            }
+            if let Ok(plane) = <&[u8; PLANE]>::try_from(plane) {
+                let bits = self.form.bits - 4;
+                for (number, wide) in wide.as_chunks_mut::<VECTOR>().0.iter_mut().enumerate() {
+                    for (code, plane) in wide.iter_mut().zip(plane) {
+                        *code |= ((plane >> (number as u8 * bits)) & ((1 << bits) - 1)) << 4;
+                    }
                 }
             }
         }
@@ -207,19 +215,21 @@ unsafe fn panel<S: Simd, const ROWS: usize, const T: usize>(
     group: usize,
     out: Output,
 ) {
-    let Form { group: width, narrow, .. } = tiles[0].form;
+    let Form { group: width, bits, .. } = tiles[0].form;
     unsafe {
-        match (width, narrow && !tiles[0].unpacked) {
-            (32, false) => panel_of::<S, ROWS, T, 32, false>(x, tiles, first, group, out),
-            (32, true) => panel_of::<S, ROWS, T, 32, true>(x, tiles, first, group, out),
-            (_, false) => panel_of::<S, ROWS, T, 16, false>(x, tiles, first, group, out),
-            (_, true) => panel_of::<S, ROWS, T, 16, true>(x, tiles, first, group, out),
+        match (width, if tiles[0].unpacked { 8 } else { bits }) {
+            (32, 4) => panel_of::<S, ROWS, T, 32, 4>(x, tiles, first, group, out),
+            (32, 5) => panel_of::<S, ROWS, T, 32, 5>(x, tiles, first, group, out),
+            (32, _) => panel_of::<S, ROWS, T, 32, 8>(x, tiles, first, group, out),
+            (_, 4) => panel_of::<S, ROWS, T, 16, 4>(x, tiles, first, group, out),
+            (_, 6) => panel_of::<S, ROWS, T, 16, 6>(x, tiles, first, group, out),
+            (..) => panel_of::<S, ROWS, T, 16, 8>(x, tiles, first, group, out),
         }
     }
 }
 
 #[inline(always)]
-unsafe fn panel_of<S: Simd, const ROWS: usize, const T: usize, const GROUP: usize, const NARROW: bool>(
+unsafe fn panel_of<S: Simd, const ROWS: usize, const T: usize, const GROUP: usize, const BITS: u8>(
     x: Input,
     tiles: [Part; T],
     first: usize,
@@ -232,7 +242,7 @@ unsafe fn panel_of<S: Simd, const ROWS: usize, const T: usize, const GROUP: usiz
     let vectors = TILE / S::LANES;
     let group_bytes = form.group_bytes();
     let code_bytes = form.code_bytes();
-    let codes_step = if NARROW || !tiles[0].unpacked { group_bytes } else { TILE * GROUP };
+    let codes_step = if tiles[0].unpacked { TILE * GROUP } else { group_bytes };
     let groups = tiles[0].packed.len() / group_bytes;
     unsafe {
         let mut a = x.codes.as_ptr().add(first * x.columns + group * GROUP * ROWS);
@@ -252,18 +262,19 @@ unsafe fn panel_of<S: Simd, const ROWS: usize, const T: usize, const GROUP: usiz
             for (i, dots) in dots.iter_mut().enumerate() {
                 *dots = [[S::splat_i32(*shifts.add(i)); VECTORS]; T];
             }
+            let mut planes = [[S::load_codes(codes[0]); VECTORS]; T];
+            if matches!(BITS, 5 | 6) {
+                for (planes, codes) in planes.iter_mut().zip(codes) {
+                    for (v, plane) in planes.iter_mut().enumerate().take(vectors) {
+                        *plane = S::load_codes(codes.add(TILE * GROUP / 2 + v * 4 * S::LANES));
+                    }
+                }
+            }
             for pair in 0..GROUP / 8 {
                 let mut u = [[[S::load_codes(codes[0]); 2]; VECTORS]; T];
-                for (u, codes) in u.iter_mut().zip(codes) {
-                    for (v, u) in u.iter_mut().enumerate().take(vectors) {
-                        let at = v * 4 * S::LANES;
-                        *u = match NARROW {
-                            true => S::load_nibbles(codes.add(pair * 4 * TILE + at)).into(),
-                            false => {
-                                let from = codes.add(2 * pair * 4 * TILE + at);
-                                [S::load_codes(from), S::load_codes(from.add(4 * TILE))]
-                            }
-                        };
+                for ((u, codes), planes) in u.iter_mut().zip(codes).zip(&mut planes) {
+                    for ((v, u), plane) in u.iter_mut().enumerate().zip(planes).take(vectors) {
+                        *u = load_pair::<S, BITS>(codes, pair, v * 4 * S::LANES, plane);
                     }
                 }
                 for half in 0..2 {
@@ -310,6 +321,32 @@ unsafe fn panel_of<S: Simd, const ROWS: usize, const T: usize, const GROUP: usiz
                     S::store(out, S::fma(total, unit, before));
                 }
             }
+        }
+    }
+}
+
+/// Codes number `at` and those after it of a pair of vectors of a group. `plane` holds those bits above four that are still
+/// to be used.
+#[inline(always)]
+unsafe fn load_pair<S: Simd, const BITS: u8>(codes: *const u8, pair: usize, at: usize, plane: &mut S::U) -> [S::U; 2] {
+    unsafe {
+        if BITS == 8 {
+            let from = codes.add(2 * pair * VECTOR + at);
+            return [S::load_codes(from), S::load_codes(from.add(VECTOR))];
+        }
+        let (first, second) = S::load_nibbles(codes.add(pair * VECTOR + at));
+        match BITS {
+            5 => {
+                let pair = [S::raise::<4, 0x10>(first, *plane), S::raise::<3, 0x10>(second, *plane)];
+                *plane = S::lower::<2>(*plane);
+                pair
+            }
+            6 => {
+                let pair = [S::raise::<4, 0x30>(first, *plane), S::raise::<2, 0x30>(second, *plane)];
+                *plane = S::lower::<4>(*plane);
+                pair
+            }
+            _ => [first, second],
         }
     }
 }

@@ -118,6 +118,17 @@ impl Simd for Avx2 {
         }
     }
     #[inline(always)]
+    unsafe fn raise<const UP: u32, const MASK: u8>(u: Self::U, plane: Self::U) -> Self::U {
+        unsafe {
+            let moved = _mm256_sll_epi16(plane, _mm_cvtsi32_si128(UP as i32));
+            _mm256_or_si256(u, _mm256_and_si256(moved, _mm256_set1_epi8(MASK as i8)))
+        }
+    }
+    #[inline(always)]
+    unsafe fn lower<const DOWN: u32>(plane: Self::U) -> Self::U {
+        unsafe { _mm256_srl_epi16(plane, _mm_cvtsi32_si128(DOWN as i32)) }
+    }
+    #[inline(always)]
     unsafe fn dot4_codes(sum: Self::I, u: Self::U, a: i32) -> Self::I {
         // Bytes of even and of odd places as 16 bits, so that no sum of two products saturates.
         unsafe {

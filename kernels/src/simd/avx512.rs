@@ -106,6 +106,19 @@ impl Simd for Avx512 {
         }
     }
     #[inline(always)]
+    unsafe fn raise<const UP: u32, const MASK: u8>(u: Self::U, plane: Self::U) -> Self::U {
+        // u | (moved & mask)
+        const OR_OF_AND: i32 = 0xf8;
+        unsafe {
+            let moved = _mm512_slli_epi16::<UP>(plane);
+            _mm512_ternarylogic_epi32::<OR_OF_AND>(u, moved, _mm512_set1_epi8(MASK as i8))
+        }
+    }
+    #[inline(always)]
+    unsafe fn lower<const DOWN: u32>(plane: Self::U) -> Self::U {
+        unsafe { _mm512_srli_epi16::<DOWN>(plane) }
+    }
+    #[inline(always)]
     unsafe fn dot4_codes(sum: Self::I, u: Self::U, a: i32) -> Self::I {
         unsafe { _mm512_dpbusd_epi32(sum, u, _mm512_set1_epi32(a)) }
     }

@@ -74,6 +74,10 @@ pub(crate) trait Simd: Copy {
     unsafe fn load_codes(u: *const u8) -> Self::U;
     /// The low and the high halves of four bytes for each lane.
     unsafe fn load_nibbles(u: *const u8) -> (Self::U, Self::U);
+    /// Each byte of `u` with those bits of the byte of `plane`, moved up by UP, that MASK has.
+    unsafe fn raise<const UP: u32, const MASK: u8>(u: Self::U, plane: Self::U) -> Self::U;
+    /// Each byte moved down by DOWN bits; the uppermost DOWN bits are any.
+    unsafe fn lower<const DOWN: u32>(plane: Self::U) -> Self::U;
     /// To each lane the products of its four unsigned bytes with the four signed bytes of `a`.
     unsafe fn dot4_codes(sum: Self::I, u: Self::U, a: i32) -> Self::I;
     #[inline(always)]
@@ -156,6 +160,19 @@ unsafe fn store_powers<S: Simd>(out: *mut u8, x: [S::V; 4], four: usize) {
             *byte = S::fma(exp2::<S>(*byte), S::splat(MOST_WEIGHT), S::splat(f32::from(dither) / 256.0));
         }
         S::store_bytes(out, bytes);
+    }
+}
+
+/// Asks for the cache lines of `bytes` bytes from `start` on, which need not be there.
+#[inline(always)]
+pub(crate) fn prefetch<T>(start: *const T, bytes: usize) {
+    #[cfg(target_arch = "x86_64")]
+    for at in (0..bytes).step_by(64) {
+        // SAFETY: a prefetch of any address does nothing but fill a cache.
+        unsafe {
+            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+            _mm_prefetch::<_MM_HINT_T0>(start.cast::<i8>().wrapping_add(at));
+        }
     }
 }
 

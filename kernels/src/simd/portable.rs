@@ -118,6 +118,16 @@ impl Simd for Portable {
         (bytes.map(|four| four.map(|byte| byte & 15)), bytes.map(|four| four.map(|byte| byte >> 4)))
     }
     #[inline(always)]
+    unsafe fn raise<const UP: u32, const MASK: u8>(mut u: Self::U, plane: Self::U) -> Self::U {
+        let bytes = u.as_flattened_mut().iter_mut().zip(plane.as_flattened());
+        bytes.for_each(|(u, plane)| *u |= (plane << UP) & MASK);
+        u
+    }
+    #[inline(always)]
+    unsafe fn lower<const DOWN: u32>(plane: Self::U) -> Self::U {
+        plane.map(|four| four.map(|byte| byte >> DOWN))
+    }
+    #[inline(always)]
     unsafe fn dot4_codes(mut sum: Self::I, u: Self::U, a: i32) -> Self::I {
         let a = a.to_le_bytes();
         for (sum, u) in sum.iter_mut().zip(u) {

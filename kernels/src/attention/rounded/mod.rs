@@ -241,12 +241,14 @@ unsafe fn steps<S: Simd, const V: usize>(
     let mut common = std::mem::take(&mut scratch.common);
     // SAFETY: the caller's.
     unsafe { commons::<S, V>(queries, vector, &means, &mut common) };
-    for (&(number, head), common) in blocks.iter().zip(common.chunks_exact(V * S::LANES)) {
+    for (at, common) in common.chunks_exact(V * S::LANES).enumerate().take(blocks.len()) {
+        let (number, head) = blocks[at];
+        let next = blocks[(at + 1).min(blocks.len() - 1)].1;
         let keys = number * BLOCK..(number + 1) * BLOCK;
         if seen.iter().any(|seen| seen.start < keys.end && keys.start < seen.end) {
             let whole = seen.iter().all(|seen| seen.start <= keys.start && keys.end <= seen.end);
             let parts = (!whole).then_some(seen);
-            let block = Seen { head, common, first_key: keys.start, parts };
+            let block = Seen { head, next, common, first_key: keys.start, parts };
             // SAFETY: the caller's.
             unsafe { step::<S, V>(queries, vector, block, scratch, state) };
         }

@@ -31,6 +31,8 @@ pub(super) struct Scratch {
 /// What is known of a block before its keys are looked at.
 pub(super) struct Seen<'a> {
     pub(super) head: Head<'a>,
+    /// The block that is looked at after it.
+    pub(super) next: Head<'a>,
     /// The part of the scores that all its keys have in common: (vectors, LANES).
     pub(super) common: &'a [f32],
     pub(super) first_key: usize,
@@ -49,7 +51,7 @@ pub(super) unsafe fn step<S: Simd, const V: usize>(
 ) {
     let head = &block.head;
     unsafe {
-        let mut largest = score::<S, V>(queries, vector, head, &mut scratch.scores);
+        let mut largest = score::<S, V>(queries, vector, &block, &mut scratch.scores);
         if let Some(parts) = block.parts {
             largest = hide::<S, V>(parts, block.first_key, &mut scratch.scores);
         }
@@ -76,7 +78,7 @@ pub(super) unsafe fn step<S: Simd, const V: usize>(
             S::store(sum, S::fma(S::load(sum), keep[v], S::mul(S::to_f32(sums[v]), take[v])));
         }
         let out = state.out.as_mut_ptr().add(at * head.value_scales.len());
-        gather::<S, V>(head, &scratch.weights, keep, take, out);
+        gather::<S, V>(&block, &scratch.weights, keep, take, out);
     }
 }
 
@@ -89,9 +91,10 @@ const SLACK: f32 = 1.0 / 256.0;
 unsafe fn score<S: Simd, const V: usize>(
     queries: &Queries,
     vector: usize,
-    head: &Head,
+    block: &Seen,
     scores: &mut [f32],
 ) -> [S::V; V] {
+    let head = &block.head;
     unsafe {
         let width = head.keys.len() / BLOCK;
         let codes = queries.codes.as_ptr().add(vector * S::LANES * width);
@@ -102,6 +105,7 @@ unsafe fn score<S: Simd, const V: usize>(
             for (i, dots) in dots.iter_mut().enumerate() {
                 *dots = [S::splat_i32(*head.shifts.get_unchecked(strip + i)); V];
             }
+            simd::prefetch(block.next.keys.as_ptr().add(strip * width), STRIP * width);
             strip_products::<S, V>(keys, width / 4, codes, (4 * S::LANES, width * S::LANES), &mut dots);
             for (i, dots) in dots.iter().enumerate() {
                 let scale = S::splat(*head.key_scales.get_unchecked(strip + i));
@@ -220,18 +224,20 @@ unsafe fn weigh<S: Simd, const V: usize>(
 /// `out = out · keep + weights · values · take`: out is (V, padded head_dim, LANES).
 #[inline(always)]
 unsafe fn gather<S: Simd, const V: usize>(
-    head: &Head,
+    block: &Seen,
     weights: &[u8],
     keep: [S::V; V],
     take: [S::V; V],
     out: *mut f32,
 ) {
+    let head = &block.head;
     unsafe {
         let width = head.value_scales.len();
         for first in (0..width).step_by(STRIP) {
             let values = head.values.as_ptr().add(first * BLOCK);
             let mut dots = [[S::splat_i32(0); V]; STRIP];
             let steps = (4 * V * S::LANES, 4 * S::LANES);
+            simd::prefetch(block.next.values.as_ptr().add(first * BLOCK), STRIP * BLOCK);
             strip_products::<S, V>(values, BLOCK / 4, weights.as_ptr(), steps, &mut dots);
             for (i, dots) in dots.iter().enumerate() {
                 let scale = S::splat(*head.value_scales.get_unchecked(first + i));
