@@ -139,15 +139,19 @@ impl Engine {
         let mut states: Vec<State> =
             branches.iter().map(|branch| State::new(branch, &self.decoder, self.kv_type)).collect();
         let mut active: Vec<usize> = (0..branches.len()).collect();
-        let mut logits = self.prefill_branches(branches, &mut states)?;
+        let width = self.decoder.vocabulary();
+        // (active branches, width)
+        let mut logits = Vec::new();
+        self.prefill_branches(branches, &mut states, &mut logits)?;
         while !active.is_empty() {
             interrupt::check()?;
             let mut next = Vec::with_capacity(active.len());
-            let step = |((index, state), logits): ((usize, &mut State), &mut Vec<f32>)| {
+            let step = |((index, state), logits): ((usize, &mut State), &mut [f32])| {
+                let logits = &mut logits[..self.vocabulary.min(width)];
                 (index, state.step(logits, rules, &[&self.prefix, &branches[index].ids]))
             };
             let going: Vec<_> = of_active(&active, &mut states).collect();
-            let drawn: Vec<_> = going.into_par_iter().zip(&mut logits).map(step).collect();
+            let drawn: Vec<_> = going.into_par_iter().zip(logits.par_chunks_mut(width)).map(step).collect();
             for (index, (drawn, finish)) in drawn {
                 if let Some(id) = drawn {
                     on_token(index, id);
@@ -158,14 +162,14 @@ impl Engine {
                 }
             }
             active = next;
-            logits = self.step(&active, &mut states)?;
+            logits.clear();
+            self.step(&active, &mut states, &mut logits)?;
         }
         Ok(states.into_iter().map(State::finish).collect())
     }
 
-    /// The branches' own prompts, in batches of about [`PREFILL_CHUNK`] rows; the logits after each.
-    fn prefill_branches(&self, branches: &[Branch], states: &mut [State]) -> Result<Vec<Vec<f32>>> {
-        let mut logits = Vec::with_capacity(branches.len());
+    /// The branches' own prompts, in batches of about [`PREFILL_CHUNK`] rows; appends the logits after each.
+    fn prefill_branches(&self, branches: &[Branch], states: &mut [State], logits: &mut Vec<f32>) -> Result<()> {
         let mut waiting: Vec<Sequence> = Vec::new();
         for (branch, state) in branches.iter().zip(states) {
             // A branch that is long itself goes ahead alone, up to its last chunk.
@@ -178,38 +182,35 @@ impl Engine {
             }
             let rows: usize = waiting.iter().map(|sequence| sequence.ids.len()).sum();
             if rows + rest.len() > PREFILL_CHUNK {
-                logits.extend(self.last_logits(&mut waiting)?);
+                self.last_logits(&mut waiting, logits)?;
                 waiting.clear();
             }
             waiting.push(Sequence { ids: rest, cache: &mut state.cache });
         }
-        logits.extend(self.last_logits(&mut waiting)?);
-        Ok(logits)
+        self.last_logits(&mut waiting, logits)
     }
 
-    /// Runs some branches behind the prefix; the logits after the last token of each.
-    fn last_logits(&self, sequences: &mut [Sequence]) -> Result<Vec<Vec<f32>>> {
+    /// Runs some branches behind the prefix; appends the logits after the last token of each.
+    fn last_logits(&self, sequences: &mut [Sequence], logits: &mut Vec<f32>) -> Result<()> {
         interrupt::check()?;
         if sequences.is_empty() {
-            return Ok(Vec::new());
+            return Ok(());
         }
         let hidden = self.decoder.forward(Some(&self.cache), sequences)?;
         let ends = sequences.iter().scan(0, |end, sequence| {
             *end += sequence.ids.len();
             Some(*end - 1)
         });
-        let mut logits = self.decoder.logits(&hidden, &ends.collect::<Vec<_>>())?;
-        logits.iter_mut().for_each(|logits| logits.truncate(self.vocabulary));
-        Ok(logits)
+        self.decoder.append_logits(&hidden, &ends.collect::<Vec<_>>(), logits)
     }
 
-    /// One more token of every active branch; the logits after each.
-    fn step(&self, active: &[usize], states: &mut [State]) -> Result<Vec<Vec<f32>>> {
+    /// One more token of every active branch; appends the logits after each.
+    fn step(&self, active: &[usize], states: &mut [State], logits: &mut Vec<f32>) -> Result<()> {
         let ids: Vec<[u32; 1]> = active.iter().map(|&index| [states[index].last()]).collect();
         let states = of_active(active, states).zip(&ids);
         let mut sequences: Vec<Sequence> =
             states.map(|((_, state), ids)| Sequence { ids, cache: &mut state.cache }).collect();
-        self.last_logits(&mut sequences)
+        self.last_logits(&mut sequences, logits)
     }
 }
 

@@ -4,6 +4,7 @@ use rand_chacha::{
     ChaCha8Rng,
     rand_core::{Rng, SeedableRng},
 };
+use std::cmp::Ordering;
 
 /// How tokens are drawn; [`crate::generator::Sampling`] explains the fields.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,18 +67,12 @@ impl Sampler {
     fn candidates(&self, logits: &[f32]) -> Vec<(u32, f32)> {
         let SamplingParams { temperature, top_k, top_p, min_p, .. } = self.params;
         let top = logits[largest(logits) as usize];
-        let likelier = |a: &(u32, f32), b: &(u32, f32)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
         // Below this the probability relative to the likeliest is under min_p, or too small for f32 to add.
         let floor = min_p.max(1e-7);
         // Few tokens of a vocabulary are near enough that their exponential is worth computing.
         let least = top + 1.01 * temperature * floor.ln();
-        let near = logits.iter().enumerate().filter(|(_, logit)| **logit >= least);
-        let mut near: Vec<(u32, f32)> = near.map(|(id, logit)| (id as u32, *logit)).collect();
-        if top_k > 0 && top_k < near.len() {
-            near.select_nth_unstable_by(top_k - 1, likelier);
-            near.truncate(top_k);
-        }
-        let relative = near.into_iter().map(|(id, logit)| (id, ((logit - top) / temperature).exp()));
+        let relative =
+            likeliest(logits, least, top_k).into_iter().map(|(id, logit)| (id, ((logit - top) / temperature).exp()));
         let mut candidates: Vec<(u32, f32)> = relative.filter(|(_, p)| *p >= floor).collect();
         candidates.sort_unstable_by(likelier);
         if top_p < 1.0 {
@@ -93,13 +88,46 @@ impl Sampler {
     }
 }
 
+fn likelier(a: &(u32, f32), b: &(u32, f32)) -> Ordering {
+    b.1.total_cmp(&a.1).then(a.0.cmp(&b.0))
+}
+
+/// Logits that are looked at together: nearly always none of them counts, which is found out for many at a time.
+const TOGETHER: usize = 64;
+
+/// Those of the `top_k` likeliest tokens (0: of all) that have at least the logit `least`, in any order.
+fn likeliest(logits: &[f32], mut least: f32, top_k: usize) -> Vec<(u32, f32)> {
+    let mut found = Vec::new();
+    for (number, part) in logits.chunks(TOGETHER).enumerate() {
+        if part.iter().filter(|logit| **logit >= least).count() == 0 {
+            continue;
+        }
+        let ids = (number * TOGETHER) as u32..;
+        found.extend(ids.zip(part.iter().copied()).filter(|(_, logit)| *logit >= least));
+        if top_k > 0 && found.len() > 4 * top_k + TOGETHER {
+            let (_, last, _) = found.select_nth_unstable_by(top_k - 1, likelier);
+            least = last.1;
+            found.truncate(top_k);
+        }
+    }
+    if top_k > 0 && top_k < found.len() {
+        found.select_nth_unstable_by(top_k - 1, likelier);
+        found.truncate(top_k);
+    }
+    found
+}
+
 /// The id of the largest logit; the lowest of equals. NaN is never the largest.
 pub fn largest(logits: &[f32]) -> u32 {
-    let mut best = 0;
-    let mut top = f32::NEG_INFINITY;
-    for (id, &logit) in logits.iter().enumerate() {
-        if logit > top {
-            (best, top) = (id, logit);
+    let (mut best, mut top) = (0, f32::NEG_INFINITY);
+    for (number, part) in logits.chunks(TOGETHER).enumerate() {
+        if part.iter().filter(|logit| **logit > top).count() == 0 {
+            continue;
+        }
+        for (id, &logit) in (number * TOGETHER..).zip(part) {
+            if logit > top {
+                (best, top) = (id, logit);
+            }
         }
     }
     best as u32
@@ -131,6 +159,20 @@ mod tests {
         // Probabilities 0.644, 0.237, 0.087, 0.032.
         assert_eq!(ids(SamplingParams { top_p: 0.6, ..params() }, &logits), [1]);
         assert_eq!(ids(SamplingParams { top_p: 0.9, ..params() }, &logits), [1, 3, 2]);
+    }
+
+    #[test]
+    fn the_likeliest_of_many_are_found_wherever_they_stand() {
+        let logits: Vec<f32> = (0..5000u32).map(|id| (id.wrapping_mul(2_654_435_761) >> 20) as f32).collect();
+        let mut sorted: Vec<(u32, f32)> = (0..).zip(logits.iter().copied()).collect();
+        sorted.sort_by(likelier);
+        assert_eq!(largest(&logits), sorted[0].0);
+        for top_k in [1, 7, 40, 4999] {
+            let mut found = likeliest(&logits, f32::NEG_INFINITY, top_k);
+            found.sort_by(likelier);
+            assert_eq!(found, sorted[..top_k]);
+        }
+        assert!(likeliest(&logits, 4000.0, 0).iter().all(|(_, logit)| *logit >= 4000.0));
     }
 
     #[test]

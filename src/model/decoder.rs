@@ -12,6 +12,7 @@ use crate::{
     rope::{RopePlan, Scaling},
 };
 use candle_core::Tensor;
+use rayon::prelude::*;
 use std::path::Path;
 
 /// A model that can be run.
@@ -283,26 +284,41 @@ impl Decoder {
 
     /// Logits of some rows of [`Self::forward`]'s result: for each its (vocabulary).
     pub fn logits(&self, hidden: &Tensor, rows: &[usize]) -> Result<Vec<Vec<f32>>> {
+        let mut logits = Vec::new();
+        self.append_logits(hidden, rows, &mut logits)?;
+        Ok(logits.chunks_exact(self.vocabulary()).map(<[f32]>::to_vec).collect())
+    }
+
+    /// Width of a row of logits.
+    pub fn vocabulary(&self) -> usize {
+        self.lm_head.outputs()
+    }
+
+    /// Appends the logits of some rows of [`Self::forward`]'s result to `logits`: (rows, vocabulary).
+    pub fn append_logits(&self, hidden: &Tensor, rows: &[usize], logits: &mut Vec<f32>) -> Result<()> {
         let rows: Vec<u32> = rows.iter().map(|&row| row as u32).collect();
         let index = Tensor::new(rows.as_slice(), hidden.device()).map_err(internal)?;
         let chosen = hidden.index_select(&index, 0).map_err(internal)?;
-        let logits = ops::empty(rows.len(), self.lm_head.outputs())?;
-        let head = || {
+        let before = logits.len();
+        logits.resize(before + rows.len() * self.vocabulary(), 0.0);
+        let logits = &mut logits[before..];
+        self.profile.time(Stage::Head, || {
             let normed = ops::empty(rows.len(), self.config.hidden_size)?;
             self.norm.forward(&chosen, &normed)?;
-            self.lm_head.forward(&Input::new(&normed), &logits)
-        };
-        self.profile.time(Stage::Head, head)?;
-        let mut logits: Vec<Vec<f32>> = logits.to_vec2().map_err(internal)?;
-        if let Some(cap) = self.config.logit_softcap {
-            let capped = |logit: &mut f32| *logit = (cap * (f64::from(*logit) / cap).tanh()) as f32;
-            logits.iter_mut().flatten().for_each(capped);
-        }
-        if logits.iter().any(|row| row.iter().any(|logit| logit.is_nan())) {
+            self.lm_head.forward_into(&Input::new(&normed), logits)
+        })?;
+        let numbers = logits.par_chunks_mut(self.vocabulary()).all(|logits| {
+            if let Some(cap) = self.config.logit_softcap {
+                logits.iter_mut().for_each(|logit| *logit = (cap * (f64::from(*logit) / cap).tanh()) as f32);
+            }
+            // Counted, since many are compared at a time then.
+            logits.iter().filter(|logit| logit.is_nan()).count() == 0
+        });
+        if !numbers {
             let problem = "computes what is no number; its weights may be damaged";
             return Err(Error::new(Kind::Model, "the model", problem).hint("`ronbun models verify` checks its files"));
         }
-        Ok(logits)
+        Ok(())
     }
 }
 

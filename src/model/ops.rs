@@ -9,7 +9,7 @@ use ronbun_kernels::{
     linear,
     packed::{self, Activations, Packed},
 };
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 
 use super::{TensorView, packed::PackedView};
 
@@ -52,16 +52,23 @@ impl Linear {
 
     /// (rows, inputs) → `y` (rows, outputs)
     pub fn forward(&self, x: &Input, y: &Tensor) -> Result<()> {
+        let done = Cell::new(Ok(()));
+        fill(y, |y| done.set(self.forward_into(x, y)))?;
+        done.into_inner()
+    }
+
+    /// As [`Linear::forward`], into plain memory.
+    pub fn forward_into(&self, x: &Input, y: &mut [f32]) -> Result<()> {
         let weights = self.weights();
         let (isa, bias) = (Isa::current(), self.bias.as_deref());
         match &self.packed {
             Some(packed) => {
                 let linear::Weights { kind, rows, columns, .. } = weights;
                 let packed = Packed { kind, bytes: packed.bytes(), rows, columns };
-                let x = x.rounded(columns)?;
-                fill(y, |y| packed::linear(isa, x, packed, bias, y))
+                packed::linear(isa, x.rounded(columns)?, packed, bias, y);
+                Ok(())
             }
-            None => with_slice(x.tensor, |x| fill(y, |y| linear::linear(isa, x, weights, bias, y)))?,
+            None => with_slice(x.tensor, |x| linear::linear(isa, x, weights, bias, y)),
         }
     }
 
