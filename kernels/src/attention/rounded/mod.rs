@@ -10,11 +10,13 @@
 //! much larger than the others ([`spread_out`]).
 
 mod queries;
+mod scale;
 mod step;
 
 use super::{BLOCK, KvBlocks, Partial, Shape, Task, Visible, cache::Block};
 use crate::{lines::Lines, simd::Simd};
 use queries::Queries;
+use scale::best_inverses;
 use std::ops::Range;
 use step::{Scratch, Seen, State, TOGETHER, commons, step};
 
@@ -95,29 +97,34 @@ impl Rounded {
         let start = self.codes.len();
         self.codes.resize(start + BLOCK * width, 0);
         let codes = &mut self.codes[start..];
-        let inverses = most.map(inverse);
+        let mut inverses = [0f32; BLOCK];
+        best_inverses(|| spread.chunks_exact(BLOCK), &most, &mut inverses);
         let mut sums = [0i32; BLOCK];
         for (i, keys) in spread.chunks_exact(BLOCK).enumerate() {
             for (key, value) in keys.iter().enumerate() {
-                let code = (value * inverses[key]).round_ties_even() as i8;
+                let code = to_byte(value * inverses[key]);
                 codes[place(key, i, width)] = code;
                 sums[key] += i32::from(code);
             }
         }
         self.shifts.extend(sums.map(|sum| -128 * sum));
-        self.factors.extend(most.map(|most| most / 127.0));
+        self.factors.extend(inverses.map(unit));
         self.factors.extend(mean);
         let stride = values.len() / BLOCK;
         let first_value = self.codes.len();
         self.codes.resize(first_value + BLOCK * value_dim(head_dim), 0);
-        for i in 0..value_dim(head_dim) {
-            let column = || (0..BLOCK).map(|key| if i < head_dim { values[key * stride + i] } else { 0.0 });
-            let most = column().fold(0f32, |most, value| most.max(value.abs()));
-            for (key, value) in column().enumerate() {
-                self.codes[first_value + place(i, key, BLOCK)] = (value * inverse(most)).round_ties_even() as i8;
-            }
-            self.factors.push(most / 127.0);
+        let mut most = vec![0f32; value_dim(head_dim)];
+        for values in values.chunks_exact(stride) {
+            most.iter_mut().zip(values).take(head_dim).for_each(|(most, value)| *most = most.max(value.abs()));
         }
+        let mut inverses = vec![0f32; most.len()];
+        best_inverses(|| values.chunks_exact(stride), &most, &mut inverses);
+        for (i, &inverse) in inverses.iter().enumerate().take(head_dim) {
+            for key in 0..BLOCK {
+                self.codes[first_value + place(i, key, BLOCK)] = to_byte(values[key * stride + i] * inverse);
+            }
+        }
+        self.factors.extend(inverses.into_iter().map(unit));
     }
 
     fn head(&self, number: usize, head_dim: usize) -> Head<'_> {
@@ -145,8 +152,14 @@ fn place(row: usize, column: usize, width: usize) -> usize {
 }
 
 #[inline(always)]
-fn inverse(most: f32) -> f32 {
-    if most > 0.0 { 127.0 / most } else { 0.0 }
+fn to_byte(x: f32) -> i8 {
+    x.round_ties_even() as i8
+}
+
+/// What a code of one stands for.
+#[inline(always)]
+fn unit(inverse: f32) -> f32 {
+    if inverse > 0.0 { 1.0 / inverse } else { 0.0 }
 }
 
 /// Turns the columns of `x` (head_dim, width) by a Hadamard matrix, or by several smaller ones where `head_dim` is no power

@@ -1,6 +1,6 @@
 //! Queries as attention over bytes takes them.
 
-use super::{key_dim, spread_out};
+use super::{key_dim, scale::best_of_lanes, spread_out};
 use crate::{
     attention::{Shape, Task},
     lines::Lines,
@@ -68,12 +68,12 @@ unsafe fn round_lanes<S: Simd>(queries: &[f32], scales: &mut [f32], codes: &mut 
             let q = S::load(q.as_ptr());
             most = S::max(most, S::max(q, S::mul(q, S::splat(-1.0))));
         }
-        S::store(scales.as_mut_ptr(), S::mul(most, S::splat(1.0 / 127.0)));
-        let inverse = S::div(S::splat(127.0), most);
+        let inverse = best_of_lanes::<S>(queries, most);
+        S::store(scales.as_mut_ptr(), S::div(S::splat(1.0), inverse));
         for (four, codes) in queries.chunks_exact(4 * S::LANES).zip(codes.chunks_exact_mut(4 * S::LANES)) {
             let code = |i: usize| {
                 // What is cut to an integer later is rounded by the half.
-                S::fma(S::load(four.as_ptr().add(i * S::LANES)), inverse, S::splat(128.5))
+                S::min(S::fma(S::load(four.as_ptr().add(i * S::LANES)), inverse, S::splat(128.5)), S::splat(255.5))
             };
             S::store_bytes(codes.as_mut_ptr(), [code(0), code(1), code(2), code(3)]);
         }
