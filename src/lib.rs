@@ -8,9 +8,10 @@
 //! | [`error`] | one error type, one place that maps kinds to exit codes | |
 //! | [`progress`] | bars and lines on stderr | |
 //! | [`interrupt`] | Ctrl-C as a flag that long work looks at | error |
+//! | [`random`] | draws that are the same on every machine | |
 //! | [`document`] | PDF bytes → [`document::Document`]; knows nothing of models | error, progress, interrupt |
 //! | [`template`] | the questions, their languages, the prompts | error, generator |
-//! | [`rope`] | RoPE tables in f64, once for all models | error |
+//! | [`rope`] | RoPE tables in f64, once for all models, and LongRoPE's search | error, random |
 //! | [`attention`] | the KV cache and `attend`; picks a kernel | error |
 //! | [`model`] | weights (GGUF, safetensors) and one decoder stack | error, progress, interrupt, rope, attention |
 //! | [`engine`] | prefill, batched decode, sampling over token ids | error, interrupt, rope, model, attention |
@@ -18,7 +19,7 @@
 //! | [`generator`] | the trait `Generator` and who implements it | error, interrupt, rope, chat, engine, model |
 //! | [`pipeline`] | document + template + generator → [`report::Summary`]; knows no tensors and no PDF library | error, interrupt, document, template, generator, report |
 //! | [`report`] | the summary and its forms: Markdown, JSON, HTML, text | error, document, template, generator |
-//! | [`eval`] | tests of long contexts as text, scores and their intervals; knows no tensors | error |
+//! | [`eval`] | tests of long contexts as text, scores and their intervals; knows no tensors | error, random |
 //! | [`plot`] | curves and heat maps as SVG | |
 //! | [`hub`] | model cards, downloads, packs, the cache: the only module that may open a socket | error, progress, interrupt |
 //! | [`cli`] | arguments → work → exit code; the only module that sees all others | all |
@@ -41,6 +42,7 @@ pub mod model;
 pub mod pipeline;
 pub mod plot;
 pub mod progress;
+pub mod random;
 pub mod report;
 pub mod rope;
 pub mod template;

@@ -1,54 +1,12 @@
 //! `ronbun eval` on long texts and `ronbun rope`: the real binary over tiny models.
 
+mod machine;
+
+use machine::{Machine, model};
 use ronbun::engine::eval::logits;
 use ronbun::model::Checkpoint;
 use serde_json::Value;
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::{Command, Output},
-};
-use tempfile::TempDir;
-
-struct Machine(TempDir);
-
-impl Machine {
-    fn new() -> Machine {
-        Machine(TempDir::new().expect("a temporary folder"))
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn run(&self, args: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_ronbun"));
-        command.args(args).current_dir(self.0.path()).env_clear();
-        command.env("RONBUN_CACHE", self.path("cache")).env("RONBUN_CONFIG", self.path("config"));
-        command.env("HOME", self.path("home")).env("HF_HOME", self.path("hub")).env("LC_ALL", "C.UTF-8");
-        command.output().expect("runs")
-    }
-
-    fn works(&self, args: &[&str]) -> (String, String) {
-        let Output { status, stdout, stderr } = self.run(args);
-        let stderr = String::from_utf8_lossy(&stderr).into_owned();
-        assert!(status.success(), "{args:?}: {stderr}");
-        (String::from_utf8_lossy(&stdout).into_owned(), stderr)
-    }
-
-    fn json(&self, args: &[&str]) -> Value {
-        serde_json::from_str(&self.works(args).0).expect("JSON")
-    }
-
-    fn read(&self, name: &str) -> String {
-        fs::read_to_string(self.path(name)).expect(name)
-    }
-}
-
-fn model(folder: &str) -> String {
-    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models");
-    models.join(folder).join("model.gguf").display().to_string()
-}
+use std::{fs, path::Path};
 
 #[test]
 fn likelihoods_by_position_are_those_of_the_logits() {

@@ -9,6 +9,7 @@ use crate::{
 };
 use rayon::prelude::*;
 use serde::Serialize;
+use std::ops::Range;
 
 /// A token taken greedily.
 #[derive(Debug, Clone, PartialEq)]
@@ -59,16 +60,27 @@ fn likeliest(logits: &mut [f32], count: usize) -> Vec<(u32, f32)> {
 /// Positions whose logits are held at once.
 const LOGITS_HELD: usize = 128;
 
-/// Negative log-likelihood of each of `ids` but the first, in nats, as `decoder` computes it with a cache of type `kv`.
-/// `progress` is told tokens done.
-pub fn nll(decoder: &Decoder, kv: KvType, ids: &[u32], mut progress: impl FnMut(usize)) -> Result<Vec<f64>> {
+/// Negative log-likelihood of each of `ids[wanted]`, in nats, as `decoder` computes it with a cache of type `kv`; the
+/// very first id, which nothing foretells, is left out. `progress` is told tokens done.
+pub fn nll(
+    decoder: &Decoder,
+    kv: KvType,
+    ids: &[u32],
+    wanted: Range<usize>,
+    mut progress: impl FnMut(usize),
+) -> Result<Vec<f64>> {
     let mut cache = decoder.new_cache(kv);
-    let mut losses = Vec::with_capacity(ids.len());
-    for (number, chunk) in ids.chunks(PREFILL_CHUNK).enumerate() {
+    let mut losses = Vec::with_capacity(wanted.len());
+    for (number, chunk) in ids[..wanted.end].chunks(PREFILL_CHUNK).enumerate() {
         interrupt::check()?;
         let first = number * PREFILL_CHUNK;
+        let rows: Vec<usize> = (0..chunk.len()).filter(|row| wanted.contains(&(first + row + 1))).collect();
+        if rows.is_empty() {
+            decoder.extend(chunk, &mut cache)?;
+            progress(first + chunk.len());
+            continue;
+        }
         let hidden = decoder.forward(None, &mut [Sequence { ids: chunk, cache: &mut cache }])?;
-        let rows: Vec<usize> = (0..chunk.len()).filter(|row| first + row + 1 < ids.len()).collect();
         for rows in rows.chunks(LOGITS_HELD) {
             let logits = decoder.logits(&hidden, rows)?;
             let loss = |(row, logits): (&usize, &Vec<f32>)| -log_softmax(logits)[ids[first + row + 1] as usize];

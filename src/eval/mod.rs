@@ -1,13 +1,13 @@
 //! Tests of long contexts as text: what is asked, what counts as right, and how sure a figure is. Knows no tensors and
 //! no tokenizer; who asks brings a way to count tokens.
 
+mod needle;
 mod passkey;
-mod random;
 mod ruler;
 pub mod score;
 
+pub use needle::Needle;
 pub use passkey::passkey;
-pub use random::Random;
 pub use ruler::Task;
 
 use crate::Result;

@@ -2,7 +2,8 @@
 //!
 //! The number always has five digits, so that all are as hard; the filling is cut between sentences.
 
-use super::{Random, Sample};
+use super::Sample;
+use crate::random::Random;
 
 const TASK: &str = "There is an important info hidden inside a lot of irrelevant text. Find it and memorize them. I \
                     will quiz you about the important information there.";

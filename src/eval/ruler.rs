@@ -1,7 +1,8 @@
 //! Five generators of RULER (arXiv:2404.06654) that need no data: a needle in noise, a needle among others like it (two
 //! ways), chains of variables, and the most frequent of made-up words. Written anew after its description.
 
-use super::{Random, Sample, passkey::NOISE};
+use super::{Sample, passkey::NOISE};
+use crate::random::Random;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Task {
@@ -58,7 +59,7 @@ impl Task {
 
 type Draw = fn(&mut Random) -> String;
 
-fn word_key(random: &mut Random) -> String {
+pub(super) fn word_key(random: &mut Random) -> String {
     format!("{}-{}", random.pick(&ADJECTIVES), random.pick(&NOUNS))
 }
 
@@ -67,7 +68,7 @@ fn numbered_key(random: &mut Random) -> String {
     format!("{}-{}", word_key(random), 1 + random.below(999))
 }
 
-fn seven_digits(random: &mut Random) -> String {
+pub(super) fn seven_digits(random: &mut Random) -> String {
     (1_000_000 + random.below(9_000_000)).to_string()
 }
 

@@ -224,8 +224,8 @@ fn smallest(needed: usize, original: f64) -> f64 {
     (needed as f64 / original * STEPS).ceil().max(STEPS) / STEPS
 }
 
-/// What can be extended: the whole text's rotary embedding as it was trained, and the context of that.
-fn extendable(rope: Option<&Rope>, native: usize) -> Result<(&Rope, f64), String> {
+/// What can be extended: the whole text's rotary embedding as it was trained, and the context of that in tokens.
+pub fn extendable(rope: Option<&Rope>, native: usize) -> Result<(&Rope, f64), String> {
     let Some(rope) = rope else { return Err("no layer turns heads by positions in the whole text".into()) };
     match &rope.scaling {
         Scaling::None => Ok((rope, native as f64)),

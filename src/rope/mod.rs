@@ -11,11 +11,12 @@ mod extension;
 mod factors;
 mod gguf;
 mod scaling;
+pub mod search;
 #[cfg(test)]
 mod tests;
 
 pub use config::Subject;
-pub use extension::{Chosen, Extension, Method, Policy, Published, Reach, Refusal};
+pub use extension::{Chosen, Extension, Method, Policy, Published, Reach, Refusal, extendable};
 pub use factors::Factors;
 pub use gguf::GgufKeys;
 pub use scaling::{LongRope, Scaling, Yarn};

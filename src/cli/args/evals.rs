@@ -1,32 +1,11 @@
-//! Options of the tests of long contexts, and of `rope`.
+//! Options of the tests of long contexts.
 
-use super::values::{Positions, positive};
+use super::values::{positive, size};
 use crate::eval::Task;
 use crate::rope::Method;
-use clap::{Args, Subcommand, ValueHint};
+use clap::{Args, ValueHint};
 use std::path::PathBuf;
 use std::str::FromStr;
-
-#[derive(Debug, Subcommand)]
-pub enum Rope {
-    /// Frequencies of a model's positions, as they are or as they would be extended
-    Show {
-        /// A GGUF file, a folder of safetensors, or an installed model's id
-        #[arg(value_name = "MODEL")]
-        model: String,
-        /// For sequences of so many tokens [default: the model's own context]
-        #[arg(long, value_name = "N", value_parser = size)]
-        tokens: Option<usize>,
-        #[command(flatten)]
-        positions: Positions,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
-        /// Draw wavelengths and factors into this SVG file
-        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-        plot: Option<PathBuf>,
-    },
-}
 
 /// Where the result goes, and what it is drawn from.
 #[derive(Debug, Args)]
@@ -121,27 +100,7 @@ pub struct Ruler {
     pub results: Results,
 }
 
-/// A number of tokens: 8192 or 8k.
-fn size(text: &str) -> Result<usize, String> {
-    let (digits, times) = text.strip_suffix(['k', 'K']).map_or((text, 1), |digits| (digits, 1024));
-    let number = positive(digits)?;
-    number.checked_mul(times).filter(|size| *size <= 1 << 24).ok_or_else(|| format!("is above {}", 1 << 24))
-}
-
 fn task(text: &str) -> Result<Task, String> {
     let names = || Task::ALL.map(Task::name).join(", ");
     Task::ALL.into_iter().find(|task| task.name() == text).ok_or_else(|| format!("is none of {}", names()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_are_read_with_a_k() {
-        assert_eq!((size("8k"), size("100")), (Ok(8192), Ok(100)));
-        for bad in ["0", "k", "-1", "99999999k", "1.5k"] {
-            assert!(size(bad).is_err(), "{bad}");
-        }
-    }
 }

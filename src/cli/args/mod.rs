@@ -4,11 +4,13 @@
 mod evals;
 mod others;
 mod papers;
+mod rope;
 mod values;
 
-pub use evals::{Extended, Nll, Passkey, Results, Rope, Ruler, Sampled};
+pub use evals::{Extended, Nll, Passkey, Results, Ruler, Sampled};
 pub use others::{Bench, Doctor, Eval, EvalInput, Models, Template};
 pub use papers::{Ask, Extract, Generation, LeaveOut, Output, Reading, Summarize};
+pub use rope::{Objective, Rope, Search, Show};
 pub use values::{
     AskMode, Device, Format, Kv, Only, PlainFormat, Positions, When, check_max_tokens, check_temperature, method, reach,
 };
@@ -108,7 +110,7 @@ pub enum Command {
     /// Measure a model: on long texts, and on token ids for comparison with other engines
     #[command(subcommand)]
     Eval(Eval),
-    /// Look at the positions of a model, and at what extends them
+    /// Look at the positions of a model, and search what extends them
     #[command(subcommand)]
     Rope(Rope),
     /// Print a completion script for a shell

@@ -116,6 +116,13 @@ pub fn positive(text: &str) -> Result<usize, String> {
     }
 }
 
+/// A number of tokens: 8192 or 8k.
+pub fn size(text: &str) -> Result<usize, String> {
+    let (digits, times) = text.strip_suffix(['k', 'K']).map_or((text, 1), |digits| (digits, 1024));
+    let number = positive(digits)?;
+    number.checked_mul(times).filter(|size| *size <= 1 << 24).ok_or_else(|| format!("is above {}", 1 << 24))
+}
+
 pub fn temperature(text: &str) -> Result<f32, String> {
     check_temperature(text.parse().map_err(|_| "is not a number".to_string())?)
 }
@@ -136,6 +143,14 @@ pub fn check_max_tokens(value: usize) -> Result<usize, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn sizes_are_read_with_a_k() {
+        assert_eq!((size("8k"), size("100")), (Ok(8192), Ok(100)));
+        for bad in ["0", "k", "-1", "99999999k", "1.5k"] {
+            assert!(size(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn temperature_is_bounded() {

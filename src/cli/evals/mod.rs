@@ -11,7 +11,7 @@ use super::{engine, eval, output};
 use crate::model::{Checkpoint, Config, Decoder};
 use crate::rope::{Chosen, Extension, Method, Policy, Reach};
 use crate::{Result, report};
-use journal::Journal;
+pub use journal::Journal;
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -32,16 +32,16 @@ pub fn choose(policy: &Policy, model: &str, config: &Config, tokens: usize) -> R
 }
 
 /// A model that is measured, loaded as it answers.
-struct Subject<'a> {
-    context: &'a Context,
-    name: String,
-    path: PathBuf,
-    checkpoint: Checkpoint,
-    policies: Vec<(Method, Policy)>,
+pub struct Subject<'a> {
+    pub context: &'a Context,
+    pub name: String,
+    pub path: PathBuf,
+    pub checkpoint: Checkpoint,
+    pub policies: Vec<(Method, Policy)>,
 }
 
 impl<'a> Subject<'a> {
-    fn open(context: &'a Context, asked: &Extended, results: &Results) -> Result<Subject<'a>> {
+    pub fn open(context: &'a Context, asked: &Extended, results: &Results) -> Result<Subject<'a>> {
         engine::limit_threads(results.threads)?;
         let mut policies = Vec::new();
         let mut path = PathBuf::new();
@@ -55,7 +55,7 @@ impl<'a> Subject<'a> {
         Ok(Subject { context, name: asked.model.clone(), path, checkpoint, policies })
     }
 
-    fn decoder(&self) -> Result<Decoder> {
+    pub fn decoder(&self) -> Result<Decoder> {
         let packed = engine::packed_cache(&self.context.hub()?);
         Ok(Decoder::load(&self.checkpoint, &self.path, Some(&packed))?.0)
     }
@@ -71,7 +71,7 @@ impl<'a> Subject<'a> {
 }
 
 /// The result as asked for: to a file, drawn, and as a table or JSON on stdout.
-fn finish<T: Serialize>(results: &Results, what: &str, result: &T, table: &str, svg: &str) -> Result<()> {
+pub fn finish<T: Serialize>(results: &Results, what: &str, result: &T, table: &str, svg: &str) -> Result<()> {
     let json = output::json(what, result)?;
     if let Some(file) = &results.out {
         report::write(file, json.as_bytes())?;

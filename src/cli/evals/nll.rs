@@ -74,7 +74,7 @@ pub fn run(context: &Context, args: Nll) -> Result<()> {
                 let Some(decoder) = &mut decoder else { continue };
                 decoder.plan_extended(tokens, chosen.scaling.as_ref())?;
                 let bar = context.progress.bar(&format!("{method}: {name}"), ids.len() as u64, Unit::Tokens);
-                let losses = eval::nll(decoder, local::KV_TYPE, ids, |done| bar.set(done as u64))?;
+                let losses = eval::nll(decoder, local::KV_TYPE, ids, 0..ids.len(), |done| bar.set(done as u64))?;
                 journal.add(&sample, json!(blocks_of(&losses, args.bucket)))?;
             }
             let done = journal.done(&sample).cloned().unwrap_or(Value::Null);

@@ -1,12 +1,12 @@
-//! `ronbun rope`: the frequencies that positions turn by.
+//! `ronbun rope show`: the frequencies that positions turn by.
 
-use super::args::{Positions, Rope};
-use super::context::Context;
-use super::{evals, output};
+use crate::cli::args::{Positions, Show};
+use crate::cli::context::Context;
+use crate::cli::{evals, output};
 use crate::model::{Checkpoint, Config};
 use crate::plot::{self, Axes, Curve};
 use crate::rope::{Chosen, Extension, Scaling};
-use crate::{Error, Kind, Result};
+use crate::{Error, Kind, Result, report};
 use serde::Serialize;
 use std::f64::consts::TAU;
 
@@ -42,13 +42,12 @@ struct Pair {
     effective_wavelength: Option<f64>,
 }
 
-pub fn run(context: &Context, command: Rope) -> Result<()> {
-    let Rope::Show { model, tokens, positions, json, plot } = command;
-    let shown = show(context, &model, tokens, &positions)?;
-    if let Some(file) = plot {
-        crate::report::write(&file, drawn(&shown).as_bytes())?;
+pub fn run(context: &Context, asked: Show) -> Result<()> {
+    let shown = show(context, &asked.model, asked.tokens, &asked.positions)?;
+    if let Some(file) = &asked.plot {
+        report::write(file, drawn(&shown).as_bytes())?;
     }
-    match json {
+    match asked.json {
         true => output::finish(&output::json("rope", &shown)?),
         false => output::finish(&in_words(&shown)),
     }
