@@ -48,7 +48,14 @@ fn ways_to_extend_are_compared_on_the_same_tokens() {
     let against = |rope: usize| report["ropes"][rope]["all"]["against_first"]["value"].as_f64();
     assert_eq!(against(0), None);
     assert!(against(1).is_some_and(|difference| difference != 0.0), "{report}");
-    assert_eq!(against(2), Some(0.0));
+    assert_eq!((against(2), &report["ropes"][2]["all"]["against_first"]["verdict"]), (Some(0.0), &"tie".into()));
+    assert!(table.contains("a tie") && !table.contains("texts"), "{table}");
+    fs::write(machine.path("b.txt"), "Letters about letters. ".repeat(100)).expect("a file");
+    let args = ["eval", "nll", &model, "--text", "a.txt", "b.txt", "--tokens", "1100", "--rope", "native", "--rope"];
+    let several = machine.json(&[args.as_slice(), &["yarn:2", "--json"]].concat());
+    let by_text = |rope: usize| several["ropes"][rope]["texts_against_first"].clone();
+    let bound = |name: &str| by_text(1)[name].as_f64().expect("a number");
+    assert!(by_text(0).is_null() && bound("low") < bound("value") && bound("value") < bound("high"), "{several}");
     assert_eq!(machine.read("n.svg").matches("<polyline").count(), 3);
 }
 

@@ -31,6 +31,51 @@ pub fn mean(values: &[f64]) -> Estimate {
     Estimate { value, low: value - half, high: value + half }
 }
 
+/// Student's t for a two-sided 95 % interval, by degrees of freedom from 1 on.
+const T: [f64; 30] = [
+    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131, 2.120,
+    2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042,
+];
+
+/// A mean of a few draws with Student's interval; one draw says nothing of how sure it is.
+pub fn mean_of_few(values: &[f64]) -> Option<Estimate> {
+    let freedom = values.len().checked_sub(1).filter(|freedom| *freedom > 0)?;
+    let Estimate { value, high, .. } = mean(values);
+    // Beyond the table by the first terms of the expansion in 1 / freedom.
+    let beyond = || Z + (Z.powi(3) + Z) / (4.0 * freedom as f64);
+    let half = (high - value) / Z * T.get(freedom - 1).copied().unwrap_or_else(beyond);
+    Some(Estimate { value, low: value - half, high: value + half })
+}
+
+/// What a difference of losses says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    Better,
+    Worse,
+    /// The interval holds zero.
+    Tie,
+}
+
+impl Verdict {
+    /// Of what was taken from, minus what it is held against.
+    pub fn of(difference: Estimate) -> Verdict {
+        match difference {
+            Estimate { high, .. } if high < 0.0 => Verdict::Better,
+            Estimate { low, .. } if low > 0.0 => Verdict::Worse,
+            _ => Verdict::Tie,
+        }
+    }
+
+    pub fn word(self) -> &'static str {
+        match self {
+            Verdict::Better => "better",
+            Verdict::Worse => "worse",
+            Verdict::Tie => "a tie",
+        }
+    }
+}
+
 /// The share of the references that an answer holds, capitals aside.
 pub fn holds(answer: &str, references: &[String]) -> f64 {
     let answer = answer.to_lowercase();
@@ -58,6 +103,27 @@ mod tests {
         let two = mean(&[1.0, 3.0]);
         assert!((two.value - 2.0).abs() < 1e-12 && (two.high - 2.0 - Z).abs() < 1e-9, "{two:?}");
         assert_eq!(mean(&[4.0]).high, 4.0);
+    }
+
+    #[test]
+    fn few_draws_are_less_sure() {
+        // 1, 2, 3: deviation 1, standard error 1 / sqrt(3), t for two degrees 4.303.
+        let three = mean_of_few(&[1.0, 2.0, 3.0]).expect("three");
+        assert!((three.high - 2.0 - 4.303 / 3f64.sqrt()).abs() < 1e-9, "{three:?}");
+        assert_eq!((mean_of_few(&[1.0]), mean_of_few(&[])), (None, None));
+        let many: Vec<f64> = (0..61).map(f64::from).collect();
+        let (t, normal) = (mean_of_few(&many).expect("many"), mean(&many));
+        // t for 60 degrees is 2.000.
+        assert!(((t.high - t.value) / (normal.high - normal.value) * Z - 2.000).abs() < 2e-3, "{t:?}");
+    }
+
+    #[test]
+    fn a_difference_that_may_be_zero_is_a_tie() {
+        let verdict = |low, high| Verdict::of(Estimate { value: (low + high) / 2.0, low, high });
+        assert_eq!(
+            [(-2.0, -1.0), (1.0, 2.0), (-0.1, 2.0), (0.0, 0.0)].map(|(low, high)| verdict(low, high)),
+            [Verdict::Better, Verdict::Worse, Verdict::Tie, Verdict::Tie]
+        );
     }
 
     #[test]

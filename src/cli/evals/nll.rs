@@ -5,7 +5,7 @@ use crate::cli::args::Nll;
 use crate::cli::context::Context;
 use crate::cli::output;
 use crate::engine::eval;
-use crate::eval::score::{Estimate, mean};
+use crate::eval::score::{Estimate, Verdict, mean, mean_of_few};
 use crate::generator::local::{self, ModelSource, TextSide};
 use crate::plot::{self, Axes, Curve};
 use crate::progress::Unit;
@@ -35,6 +35,9 @@ struct Row {
     extension: Extension,
     buckets: Vec<Bucket>,
     all: Bucket,
+    /// Mean difference of the texts' means from the first way's, in Student's interval: texts are independent draws,
+    /// neighbouring blocks of one text are hardly. Only of several texts.
+    texts_against_first: Option<Difference>,
 }
 
 #[derive(Serialize)]
@@ -45,7 +48,21 @@ struct Bucket {
     /// Nats a token.
     nll: Estimate,
     /// What the first way gives for the same blocks, taken away.
-    against_first: Option<Estimate>,
+    against_first: Option<Difference>,
+}
+
+#[derive(Serialize)]
+struct Difference {
+    #[serde(flatten)]
+    estimate: Estimate,
+    /// Whether losses are lower (better) or higher (worse), or the interval holds zero (tie).
+    verdict: Verdict,
+}
+
+impl From<Estimate> for Difference {
+    fn from(estimate: Estimate) -> Difference {
+        Difference { estimate, verdict: Verdict::of(estimate) }
+    }
 }
 
 /// Means of blocks: where each starts, and how many tokens it has.
@@ -92,7 +109,8 @@ pub fn run(context: &Context, args: Nll) -> Result<()> {
         let buckets = buckets.filter_map(|from| bucket(&blocks, against, from, (from + args.bucket).min(tokens)));
         let buckets: Vec<Bucket> = buckets.collect();
         let all = bucket(&blocks, against, 0, tokens)?;
-        Some(Row { rope, extension, buckets, all })
+        let texts_against_first = against.and_then(|first| by_text(&blocks, first)).map(Difference::from);
+        Some(Row { rope, extension, buckets, all, texts_against_first })
     });
     let ropes: Vec<Row> = rows
         .collect::<Option<_>>()
@@ -137,15 +155,28 @@ fn bucket(texts: &[Blocks], first: Option<&[Blocks]>, from: usize, to: usize) ->
     let losses: Vec<f64> = blocks.iter().map(|(_, loss)| *loss).collect();
     let differences = first.map(|first| {
         let pairs = losses.iter().zip(inside(first));
-        mean(&pairs.map(|(loss, (_, first))| loss - first).collect::<Vec<_>>())
+        Difference::from(mean(&pairs.map(|(loss, (_, first))| loss - first).collect::<Vec<_>>()))
     });
     let nll = mean(&losses);
     (tokens > 0).then_some(Bucket { from, to, tokens, nll, against_first: differences })
 }
 
+/// Each text's difference is one draw.
+fn by_text(texts: &[Blocks], first: &[Blocks]) -> Option<Estimate> {
+    let mean = |blocks: &Blocks| {
+        let tokens: usize = blocks.iter().map(|(_, tokens, _)| tokens).sum();
+        blocks.iter().map(|(_, tokens, loss)| *tokens as f64 * loss).sum::<f64>() / tokens as f64
+    };
+    let differences = texts.iter().zip(first).map(|(text, first)| mean(text) - mean(first));
+    mean_of_few(&differences.filter(|difference| difference.is_finite()).collect::<Vec<_>>())
+}
+
 fn in_words(report: &Report) -> String {
-    let mut rows =
-        vec![["rope", "positions", "tokens", "NLL", "95 %", "against the first", "95 %"].map(String::from).to_vec()];
+    let header = ["rope", "positions", "tokens", "NLL", "95 %", "against the first", "95 %", "which is"];
+    let mut rows = vec![header.map(String::from).to_vec()];
+    let difference = |Difference { estimate: Estimate { value, low, high }, verdict }: &Difference| {
+        [format!("{value:+.4}"), format!("{low:+.4} to {high:+.4}"), verdict.word().into()]
+    };
     for row in &report.ropes {
         for bucket in row.buckets.iter().chain([&row.all]) {
             let Estimate { value, low, high } = bucket.nll;
@@ -156,9 +187,13 @@ fn in_words(report: &Report) -> String {
                 format!("{value:.4}"),
                 format!("{low:.4} to {high:.4}"),
             ];
-            if let Some(Estimate { value, low, high }) = bucket.against_first {
-                cells.extend([format!("{value:+.4}"), format!("{low:+.4} to {high:+.4}")]);
-            }
+            cells.extend(bucket.against_first.iter().flat_map(difference));
+            rows.push(cells);
+        }
+        if let Some(against) = &row.texts_against_first {
+            let mut cells = vec![row.rope.clone(), format!("{} texts", report.texts.len())];
+            cells.extend(vec![String::new(); 3]);
+            cells.extend(difference(against));
             rows.push(cells);
         }
     }
@@ -194,8 +229,18 @@ mod tests {
         );
         let more = blocks_of(&losses.iter().map(|loss| loss + 0.5).collect::<Vec<_>>(), 100);
         let found = bucket(&[more], Some(&[blocks]), 0, 100).expect("holds tokens");
-        let against = found.against_first.expect("a difference");
+        let against = found.against_first.expect("a difference").estimate;
         assert!((against.value - 0.5).abs() < 1e-9 && (against.high - 0.5).abs() < 1e-6, "{against:?}");
         assert!(found.nll.high > found.nll.value + 1.0);
+    }
+
+    #[test]
+    fn each_text_is_one_draw_however_long() {
+        let text = |losses: &[f64]| blocks_of(losses, 100);
+        let first = [text(&[1.0; 150]), text(&[2.0; 64])];
+        let other = [text(&[1.5; 150]), text(&[3.5; 64])];
+        let found = by_text(&other, &first).expect("two texts");
+        assert!((found.value - 1.0).abs() < 1e-9 && found.low < 0.0, "{found:?}");
+        assert_eq!(by_text(&other[..1], &first[..1]), None);
     }
 }
