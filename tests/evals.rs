@@ -20,17 +20,71 @@ fn likelihoods_by_position_are_those_of_the_logits() {
         machine.json(&["eval", "nll", &model, "--text", "a.txt", "--bucket", "16", "--tokens", "40", "--json"]);
     let bucket = &report["ropes"][0]["buckets"][0];
     let checkpoint = Checkpoint::open(Path::new(&model)).expect("a model");
-    let loss = |position: usize| {
-        let logits = logits(&checkpoint, &ids[..=position], None).expect("computes");
-        let largest = f64::from(logits.iter().copied().fold(f32::MIN, f32::max));
-        let sum: f64 = logits.iter().map(|logit| (f64::from(*logit) - largest).exp()).sum();
-        sum.ln() + largest - f64::from(logits[ids[position + 1] as usize])
-    };
-    let expected = (0..16).map(loss).sum::<f64>() / 16.0;
+    let expected = (0..16).map(|position| last_loss(&checkpoint, &ids[..=position + 1])).sum::<f64>() / 16.0;
     let got = bucket["nll"]["value"].as_f64().expect("a number");
     // Keys and values are kept as bytes.
     assert!((got - expected).abs() < 0.02 * expected, "{got} is not {expected}");
     assert_eq!(report["ropes"][0]["all"]["tokens"], 39);
+}
+
+/// The loss of the last of these ids, in f32.
+fn last_loss(checkpoint: &Checkpoint, ids: &[u32]) -> f64 {
+    let (last, before) = ids.split_last().expect("ids");
+    let logits = logits(checkpoint, before, None).expect("computes");
+    let largest = f64::from(logits.iter().copied().fold(f32::MIN, f32::max));
+    let sum: f64 = logits.iter().map(|logit| (f64::from(*logit) - largest).exp()).sum();
+    sum.ln() + largest - f64::from(logits[*last as usize])
+}
+
+#[test]
+fn key_tokens_are_those_that_the_whole_text_foretells() {
+    let machine = Machine::new();
+    let model = model("gguf-llama-f32");
+    let checkpoint = Checkpoint::open(Path::new(&model)).expect("a model");
+    fs::write(machine.path("a.txt"), "A paper about papers, and what they say of each other; no letters. ".repeat(2))
+        .expect("a file");
+    let ids: Vec<u32> =
+        serde_json::from_value(machine.json(&["eval", "tokens", &model, "--text", "a.txt"])["ids"].clone())
+            .expect("ids");
+    // A short context of 8 tokens, moved on by 2: token n is read behind the 8 or 9 before it.
+    let whole: Vec<f64> = (1..ids.len()).map(|n| last_loss(&checkpoint, &ids[..=n])).collect();
+    let short: Vec<f64> = (8..ids.len()).map(|n| last_loss(&checkpoint, &ids[n - 8 - n % 2..=n])).collect();
+    // Between two tokens, so that rounding moves none of them over.
+    let saved = |n: usize| short[n - 8] - whole[n - 1];
+    let mut all: Vec<f64> = (8..ids.len()).map(saved).collect();
+    all.sort_by(f64::total_cmp);
+    let gap =
+        (all.len() * 3 / 4..all.len() - 1).max_by(|a, b| (all[a + 1] - all[*a]).total_cmp(&(all[b + 1] - all[*b])));
+    let gap = gap.expect("some");
+    let threshold = (all[gap] + all[gap + 1]) / 2.0;
+    let key: Vec<usize> = (8..ids.len()).filter(|n| saved(*n) > threshold).collect();
+    let expected = key.iter().map(|n| whole[n - 1]).sum::<f64>() / key.len() as f64;
+    let saved = threshold.to_string();
+    let args = ["eval", "longppl", &model, "--text", "a.txt", "--window", "8", "--saved", &saved, "--most", "99"];
+    let several = ["--rope", "native", "--rope", "linear:2", "--rope", "native", "--json", "--out", "l.json"];
+    let report = machine.json(&[args.as_slice(), &several].concat());
+    let row = |rope: usize| report["ropes"][rope].clone();
+    assert_eq!(
+        (row(0)["key_tokens"].as_u64(), row(0)["tokens"].as_u64()),
+        (Some(key.len() as u64), Some(ids.len() as u64 - 1))
+    );
+    let got = row(0)["longppl"]["value"].as_f64().expect("a number").ln();
+    assert!((got - expected).abs() < 0.02 * expected, "{got} is not {expected}");
+    let all = whole.iter().sum::<f64>() / whole.len() as f64;
+    assert!((row(0)["perplexity"].as_f64().expect("a number").ln() - all).abs() < 0.02 * all, "{report}");
+    assert!(row(0)["against_first"].is_null() && row(1)["against_first"]["value"] != 0.0, "{report}");
+    assert_eq!((&row(2)["against_first"]["value"], &row(2)["against_first"]["verdict"]), (&0.0.into(), &"tie".into()));
+    // The tokens that one model chooses are taken from their places in the text; nothing is chosen where none can be.
+    let kept = machine.read("l.json.samples.jsonl");
+    let chosen: Value = serde_json::from_str(kept.lines().nth(1).expect("a line")).expect("JSON");
+    assert_eq!(chosen["result"], serde_json::json!(key));
+    let other = self::model("gguf-qwen2-bf16");
+    let args = ["eval", "longppl", &model, "--text", "a.txt", "--window", "8", "--chooser", &other, "--plot", "l.svg"];
+    let (table, _) = machine.works(&args);
+    assert!(
+        table.contains("none") && table.contains("qwen2-bf16") && machine.read("l.svg").contains("<svg"),
+        "{table}"
+    );
 }
 
 #[test]

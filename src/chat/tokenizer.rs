@@ -4,7 +4,7 @@ use super::{Letters, Vocabulary};
 use crate::{Error, Kind, Result};
 use rayon::prelude::*;
 use serde_json::Value;
-use std::{fs, path::Path};
+use std::{fs, ops::Range, path::Path};
 
 /// A model's tokenizer.
 pub struct Tokenizer {
@@ -50,6 +50,14 @@ impl Tokenizer {
     pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
         let encoding = self.inner.encode_fast(text, false);
         encoding.map(|e| e.get_ids().to_vec()).map_err(|error| Error::new(Kind::Model, "tokenizer", error))
+    }
+
+    /// As [`Tokenizer::encode`], with the bytes of `text` that each token stands for.
+    pub fn encode_with_places(&self, text: &str) -> Result<(Vec<u32>, Vec<Range<usize>>)> {
+        let encoding = self.inner.encode(text, false);
+        let encoding = encoding.map_err(|error| Error::new(Kind::Model, "tokenizer", error))?;
+        let places = encoding.get_offsets().iter().map(|(from, to)| *from..*to).collect();
+        Ok((encoding.get_ids().to_vec(), places))
     }
 
     /// Text of `ids`; special tokens are left out unless `special`.

@@ -39,6 +39,7 @@ pub fn run(context: &Context, command: Eval) -> Result<()> {
             }
         }
         Eval::Nll(args) => evals::nll::run(context, args),
+        Eval::LongPpl(args) => evals::longppl::run(context, args),
         Eval::Passkey(args) => evals::samples::passkey(context, args),
         Eval::Ruler(args) => evals::samples::ruler(context, args),
         Eval::Tokens { model, text } => {

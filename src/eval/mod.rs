@@ -1,6 +1,7 @@
 //! Tests of long contexts as text: what is asked, what counts as right, and how sure a figure is. Knows no tensors and
 //! no tokenizer; who asks brings a way to count tokens.
 
+pub mod longppl;
 mod needle;
 mod passkey;
 mod ruler;

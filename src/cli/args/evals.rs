@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 /// Where the result goes, and what it is drawn from.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub struct Results {
     /// Write JSON to this file; what is finished is kept beside it, in FILE.samples.jsonl, and not computed again
     #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -49,6 +49,36 @@ pub struct Nll {
     /// Positions in a row of the table
     #[arg(long, value_name = "N", default_value = "1k", value_parser = size)]
     pub bucket: usize,
+    #[command(flatten)]
+    pub results: Results,
+}
+
+/// Perplexity of the tokens that a long context foretells (LongPPL)
+///
+/// A token counts where the model that chooses them foretells it, and much better with all that stands before it than
+/// with the last few thousand tokens alone. All ways to extend a context are held to the same tokens.
+#[derive(Debug, Args)]
+pub struct LongPpl {
+    #[command(flatten)]
+    pub extended: Extended,
+    /// Text files; each is read from its start
+    #[arg(long, required = true, num_args = 1.., value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub text: Vec<PathBuf>,
+    /// Tokens of each text [default: the model's own context]
+    #[arg(long, value_name = "N", value_parser = size)]
+    pub tokens: Option<usize>,
+    /// The model that chooses the tokens, its context extended where the texts are longer [default: the same model]
+    #[arg(long, value_name = "MODEL")]
+    pub chooser: Option<String>,
+    /// A token counts where the whole context saves more than so many nats
+    #[arg(long, value_name = "NATS", default_value_t = 2.0)]
+    pub saved: f64,
+    /// And where it costs fewer than so many with it
+    #[arg(long, value_name = "NATS", default_value_t = 2.0)]
+    pub most: f64,
+    /// What a short context is, in tokens
+    #[arg(long, value_name = "N", default_value = "4k", value_parser = size)]
+    pub window: usize,
     #[command(flatten)]
     pub results: Results,
 }

@@ -1,6 +1,6 @@
 //! Commands about models, templates and the machine.
 
-use super::evals::{Nll, Passkey, Ruler};
+use super::evals::{LongPpl, Nll, Passkey, Ruler};
 use super::values::{Kv, PlainFormat, Positions, max_tokens, positive};
 use clap::{Args, Subcommand, ValueHint};
 use std::path::PathBuf;
@@ -155,6 +155,9 @@ pub enum Eval {
     },
     /// Negative log-likelihood of texts by position: what a context really holds
     Nll(Nll),
+    // Brings its own words.
+    #[command(name = "longppl")]
+    LongPpl(LongPpl),
     /// A number hidden in a long text, by length and depth
     Passkey(Passkey),
     /// RULER's tasks that need no data: needles in noise and among their like, chains of variables, frequent words

@@ -1,6 +1,7 @@
 //! What is finished of a long measurement, kept line by line so that it can be taken up again.
 
 use crate::{Error, Kind, Result};
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::fs::{self, OpenOptions};
@@ -53,6 +54,21 @@ impl Journal {
         self.done.get(name)
     }
 
+    /// The result of a sample: what is kept of it, else what `measure` gives, which is kept from then on.
+    pub fn measured<T: Serialize + DeserializeOwned>(
+        &mut self,
+        name: &str,
+        measure: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
+        let Some(kept) = self.done(name) else {
+            let result = measure()?;
+            self.add(name, json!(result))?;
+            return Ok(result);
+        };
+        let damaged = |error| Error::new(Kind::Input, name, format!("what was kept of it is damaged: {error}"));
+        serde_json::from_value(kept.clone()).map_err(damaged)
+    }
+
     pub fn add(&mut self, name: &str, result: Value) -> Result<()> {
         if let Some(path) = &self.path {
             let line = format!("{}\n", json!({ "sample": name, "result": result }));
@@ -81,7 +97,9 @@ mod tests {
         fs::write(&path, cut).expect("is written");
         let mut journal = Journal::open(Some(&out), &settings).expect("opens");
         assert_eq!((journal.done("a"), journal.done("b")), (Some(&json!(1)), None));
-        journal.add("b", json!(2)).expect("is written");
+        assert_eq!(journal.measured("b", || Ok(2)).expect("is written"), 2);
+        assert_eq!(journal.measured("b", || Ok(3)).expect("is kept"), 2);
+        assert_eq!(journal.measured("b", || Ok(String::new())).expect_err("is a number").kind, Kind::Input);
         assert_eq!(Journal::open(Some(&out), &settings).expect("opens").done("b"), Some(&json!(2)));
         assert_eq!(Journal::open(Some(&out), &json!({ "seed": 2 })).err().expect("differs").kind, Kind::Usage);
     }

@@ -1,6 +1,7 @@
 //! Tests of long contexts: what they share.
 
 mod journal;
+pub mod longppl;
 pub mod nll;
 pub mod samples;
 
@@ -8,7 +9,10 @@ use super::args::{Extended, Positions, Results};
 use super::context::Context;
 use super::watch::extended;
 use super::{engine, eval, output};
+use crate::engine::eval::nll;
+use crate::generator::local::{KV_TYPE, ModelSource, TextSide};
 use crate::model::{Checkpoint, Config, Decoder};
+use crate::progress::Unit;
 use crate::rope::{Chosen, Extension, Method, Policy, Reach};
 use crate::{Result, report};
 pub use journal::Journal;
@@ -58,6 +62,25 @@ impl<'a> Subject<'a> {
     pub fn decoder(&self) -> Result<Decoder> {
         let packed = engine::packed_cache(&self.context.hub()?);
         Ok(Decoder::load(&self.checkpoint, &self.path, Some(&packed))?.0)
+    }
+
+    /// The decoder, loaded once it is needed.
+    pub fn loaded<'d>(&self, decoder: &'d mut Option<Decoder>) -> Result<&'d mut Decoder> {
+        match decoder {
+            Some(decoder) => Ok(decoder),
+            None => Ok(decoder.insert(self.decoder()?)),
+        }
+    }
+
+    /// Losses of all ids but the first, under a bar.
+    fn losses(&self, decoder: &Decoder, label: &str, ids: &[u32]) -> Result<Vec<f64>> {
+        let bar = self.context.progress.bar(label, ids.len() as u64, Unit::Tokens);
+        nll(decoder, KV_TYPE, ids, 0..ids.len(), |done| bar.set(done as u64))
+    }
+
+    /// What the model's files say of text.
+    pub fn text_side(&self) -> Result<TextSide> {
+        TextSide::of(&ModelSource { path: self.path.clone(), ..ModelSource::default() }, &self.checkpoint)
     }
 
     /// How sequences of `tokens` tokens are read under a policy, told where that is news.

@@ -4,15 +4,13 @@ use super::{Journal, Subject, finish};
 use crate::cli::args::Nll;
 use crate::cli::context::Context;
 use crate::cli::output;
-use crate::engine::eval;
 use crate::eval::score::{Estimate, Verdict, mean, mean_of_few};
-use crate::generator::local::{self, ModelSource, TextSide};
+use crate::generator::local::TextSide;
 use crate::plot::{self, Axes, Curve};
-use crate::progress::Unit;
 use crate::rope::Extension;
 use crate::{Error, Kind, Result};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::fs;
 
 /// Neighbouring tokens are no independent draws; means of so many of them are taken for such.
@@ -52,11 +50,18 @@ struct Bucket {
 }
 
 #[derive(Serialize)]
-struct Difference {
+pub struct Difference {
     #[serde(flatten)]
     estimate: Estimate,
     /// Whether losses are lower (better) or higher (worse), or the interval holds zero (tie).
     verdict: Verdict,
+}
+
+impl Difference {
+    pub fn cells(&self) -> [String; 3] {
+        let Estimate { value, low, high } = self.estimate;
+        [format!("{value:+.4}"), format!("{low:+.4} to {high:+.4}"), self.verdict.word().into()]
+    }
 }
 
 impl From<Estimate> for Difference {
@@ -84,21 +89,13 @@ pub fn run(context: &Context, args: Nll) -> Result<()> {
         let mut blocks = Vec::new();
         for (name, ids) in names.iter().zip(&texts) {
             let sample = format!("{method} ({}) {name}, {} tokens", chosen.extension.description, ids.len());
-            if journal.done(&sample).is_none() {
-                if decoder.is_none() {
-                    decoder = Some(subject.decoder()?);
-                }
-                let Some(decoder) = &mut decoder else { continue };
+            let measure = || {
+                let decoder = subject.loaded(&mut decoder)?;
                 decoder.plan_extended(tokens, chosen.scaling.as_ref())?;
-                let bar = context.progress.bar(&format!("{method}: {name}"), ids.len() as u64, Unit::Tokens);
-                let losses = eval::nll(decoder, local::KV_TYPE, ids, 0..ids.len(), |done| bar.set(done as u64))?;
-                journal.add(&sample, json!(blocks_of(&losses, args.bucket)))?;
-            }
-            let done = journal.done(&sample).cloned().unwrap_or(Value::Null);
-            let done = serde_json::from_value(done);
-            blocks.push(
-                done.map_err(|error| Error::new(Kind::Input, &sample, format!("the journal is damaged: {error}")))?,
-            );
+                let losses = subject.losses(decoder, &format!("{method}: {name}"), ids)?;
+                Ok(blocks_of(&losses, args.bucket))
+            };
+            blocks.push(journal.measured(&sample, measure)?);
         }
         measured.push((method.to_string(), chosen.extension, blocks));
     }
@@ -121,8 +118,7 @@ pub fn run(context: &Context, args: Nll) -> Result<()> {
 
 /// Ids of each text, with the token that begins a text where the model has one.
 fn texts(subject: &Subject, args: &Nll, tokens: usize) -> Result<Vec<Vec<u32>>> {
-    let source = ModelSource { path: subject.path.clone(), ..ModelSource::default() };
-    let TextSide { tokenizer, bos, .. } = TextSide::of(&source, &subject.checkpoint)?;
+    let TextSide { tokenizer, bos, .. } = subject.text_side()?;
     let ids = |path: &std::path::PathBuf| {
         let text = fs::read_to_string(path).map_err(|error| Error::new(Kind::Input, path.display(), error))?;
         let mut ids: Vec<u32> = bos.into_iter().collect();
@@ -174,9 +170,6 @@ fn by_text(texts: &[Blocks], first: &[Blocks]) -> Option<Estimate> {
 fn in_words(report: &Report) -> String {
     let header = ["rope", "positions", "tokens", "NLL", "95 %", "against the first", "95 %", "which is"];
     let mut rows = vec![header.map(String::from).to_vec()];
-    let difference = |Difference { estimate: Estimate { value, low, high }, verdict }: &Difference| {
-        [format!("{value:+.4}"), format!("{low:+.4} to {high:+.4}"), verdict.word().into()]
-    };
     for row in &report.ropes {
         for bucket in row.buckets.iter().chain([&row.all]) {
             let Estimate { value, low, high } = bucket.nll;
@@ -187,13 +180,13 @@ fn in_words(report: &Report) -> String {
                 format!("{value:.4}"),
                 format!("{low:.4} to {high:.4}"),
             ];
-            cells.extend(bucket.against_first.iter().flat_map(difference));
+            cells.extend(bucket.against_first.iter().flat_map(Difference::cells));
             rows.push(cells);
         }
         if let Some(against) = &row.texts_against_first {
             let mut cells = vec![row.rope.clone(), format!("{} texts", report.texts.len())];
             cells.extend(vec![String::new(); 3]);
-            cells.extend(difference(against));
+            cells.extend(against.cells());
             rows.push(cells);
         }
     }

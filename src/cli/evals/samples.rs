@@ -8,7 +8,7 @@ use crate::cli::output;
 use crate::engine::{Branch, Engine, SamplingParams, TokenRules};
 use crate::eval::score::{self, Estimate};
 use crate::eval::{self, Sample, Task};
-use crate::generator::local::{self, ModelSource, TextSide};
+use crate::generator::local::{self, TextSide};
 use crate::plot::{self, Axes, Curve};
 use crate::progress::Unit;
 use crate::random::Random;
@@ -98,8 +98,7 @@ fn measure(
     sampled: &Sampled,
     out: Option<&std::path::Path>,
 ) -> Result<Report> {
-    let source = ModelSource { path: subject.path.clone(), ..ModelSource::default() };
-    let text = TextSide::of(&source, &subject.checkpoint)?;
+    let text = subject.text_side()?;
     let chat = !sampled.plain && text.template.is_ok();
     let bytes = subject.checkpoint.weight_bytes();
     let settings =

@@ -1,15 +1,15 @@
 //! How bad a candidate is: the model reads the texts with it.
 
 use super::readings::Reading;
+use crate::Result;
 use crate::cli::evals::{Journal, Subject};
 use crate::engine::eval;
 use crate::generator::local::KV_TYPE;
 use crate::model::Decoder;
 use crate::progress::Bar;
 use crate::rope::Scaling;
-use crate::{Error, Kind, Result};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use std::ops::Range;
 
 /// A candidate whose first text is so much worse than the best one's, in nats a token, is not read any further.
 const HOPELESS: f64 = 0.3;
@@ -91,27 +91,20 @@ impl Judge<'_> {
     }
 
     fn read(&mut self, stage: &Stage, reading: &Reading, sample: &str, scaling: &Scaling) -> Result<Losses> {
-        if let Some(kept) = self.journal.done(sample) {
-            self.done += reading.ids.len() as u64;
-            let damaged = |error| Error::new(Kind::Input, sample, format!("what was kept of it is damaged: {error}"));
-            return serde_json::from_value(kept.clone()).map_err(damaged);
-        }
-        if self.decoder.is_none() {
-            self.decoder = Some(self.subject.decoder()?);
-        }
-        let Some(decoder) = &mut self.decoder else { return Err(Error::new(Kind::Internal, sample, "no decoder")) };
-        decoder.plan_extended(stage.tokens, Some(scaling))?;
         let Reading { ids, text, answer, .. } = reading;
         let from = if text.is_empty() { answer.start } else { text.start.max(1) };
         let (bar, done) = (&self.bar, self.done);
-        let losses = eval::nll(decoder, KV_TYPE, ids, from..ids.len(), |tokens| bar.set(done + tokens as u64))?;
+        let losses = self.journal.measured(sample, || {
+            let decoder = self.subject.loaded(&mut self.decoder)?;
+            decoder.plan_extended(stage.tokens, Some(scaling))?;
+            let losses = eval::nll(decoder, KV_TYPE, ids, from..ids.len(), |tokens| bar.set(done + tokens as u64))?;
+            let mean = |range: &Range<usize>| {
+                let of = &losses[range.start.max(from) - from..range.end.max(from) - from];
+                (!of.is_empty()).then(|| of.iter().sum::<f64>() / of.len() as f64)
+            };
+            Ok(Losses { text: mean(text), answer: mean(answer) })
+        });
         self.done += ids.len() as u64;
-        let mean = |range: &std::ops::Range<usize>| {
-            let of = &losses[range.start.max(from) - from..range.end.max(from) - from];
-            (!of.is_empty()).then(|| of.iter().sum::<f64>() / of.len() as f64)
-        };
-        let losses = Losses { text: mean(text), answer: mean(answer) };
-        self.journal.add(sample, json!(losses))?;
-        Ok(losses)
+        losses
     }
 }

@@ -6,7 +6,6 @@ use crate::cli::args::{Extended, Objective, Search};
 use crate::cli::context::{Context, usage};
 use crate::cli::evals::{Journal, Subject, finish};
 use crate::cli::output;
-use crate::generator::local::{ModelSource, TextSide};
 use crate::plot::{self, Axes, Curve};
 use crate::progress::Unit;
 use crate::rope::search::{Candidate, Ranked, Sizes, Space, search};
@@ -41,8 +40,7 @@ pub fn run(context: &Context, args: Search) -> Result<()> {
     let asked = Extended { model: args.model.clone(), rope: vec![Method::Native] };
     let subject = Subject::open(context, &asked, &args.results)?;
     let goal = goal(&subject, &args)?;
-    let source = ModelSource { path: subject.path.clone(), ..ModelSource::default() };
-    let side = TextSide::of(&source, &subject.checkpoint)?;
+    let side = subject.text_side()?;
     let texts = long_texts(&args.text, args.target, args.texts, &side)?;
     context.progress.line(format!("texts of {} tokens: {}", args.target, texts.len()));
     let stage = |name, tokens, dropping| {
