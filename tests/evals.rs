@@ -114,6 +114,60 @@ fn ways_to_extend_are_compared_on_the_same_tokens() {
 }
 
 #[test]
+fn questions_on_papers_are_held_to_their_answers() {
+    let machine = Machine::new();
+    let model = model("gguf-llama-f32");
+    let question = |question: &str, answers: &[&str]| serde_json::json!({ "question": question, "answers": answers });
+    let of =
+        |text: &str, questions: &[Value]| serde_json::json!({ "paper": "p", "text": text, "questions": questions });
+    let (one, two) = (question("What is it about?", &["papers", "other papers"]), question("Is it long?", &["No"]));
+    let short = "A paper about papers. ".repeat(20);
+    let listed = serde_json::json!({ "input": "Letters.", "instructions": ["Who writes?"], "outputs": ["nobody"] });
+    let set = format!(
+        "{}\n{}\n{}\n",
+        of(&short, &[one.clone(), two]),
+        listed,
+        of(&short.repeat(60), std::slice::from_ref(&one))
+    );
+    fs::write(machine.path("set.jsonl"), &set).expect("a file");
+    let args = ["eval", "qa", &model, "--set", "set.jsonl", "--max-tokens", "12", "--plot", "q.svg", "--rope", "auto"];
+    let several = ["--rope", "yarn:2", "--rope", "auto"];
+    let all = machine.run(&[args.as_slice(), &several, &["--out", "q.json"]].concat());
+    let (table, stderr) = (String::from_utf8_lossy(&all.stdout), String::from_utf8_lossy(&all.stderr));
+    assert_eq!(all.status.code(), Some(12), "{stderr}");
+    assert!(stderr.contains("1 of 3 papers were left out") && stderr.contains("do not fit"), "{stderr}");
+    assert!(table.contains("F1") && table.contains("ROUGE-L") && table.contains("a tie"), "{table}");
+    let report: Value = serde_json::from_str(&machine.read("q.json")).expect("JSON");
+    let row = &report["ropes"][0];
+    assert_eq!((row["papers"].as_u64(), row["answers"].as_array().map(Vec::len)), (Some(2), Some(3)));
+    for answer in row["answers"].as_array().expect("answers") {
+        let references: Vec<String> = serde_json::from_value(answer["references"].clone()).expect("references");
+        let text = answer["answer"].as_str().expect("an answer");
+        assert_eq!(answer["f1"], ronbun::eval::overlap::token_f1(text, &references));
+        assert_eq!(answer["rouge_l"], ronbun::eval::overlap::rouge_l(text, &references));
+    }
+    assert_eq!(report["ropes"][2]["against_first"]["value"], 0.0);
+    assert_eq!(report["ropes"][2]["answers"], row["answers"]);
+    assert!(machine.read("q.svg").contains("<polyline"));
+    // Alone a question is answered as it is beside others, and what was answered is not asked again.
+    fs::write(machine.path("alone.jsonl"), of(&short, &[one]).to_string()).expect("a file");
+    let alone = machine.json(&["eval", "qa", &model, "--set", "alone.jsonl", "--max-tokens", "12", "--json"]);
+    assert_eq!(alone["ropes"][0]["answers"][0]["answer"], row["answers"][0]["answer"]);
+    let journal = machine.read("q.json.samples.jsonl");
+    let part: String =
+        journal.lines().take(2).map(|line| line.replace("\"answer\":\"", "\"answer\":\"kept ") + "\n").collect();
+    fs::write(machine.path("r.json.samples.jsonl"), part).expect("a file");
+    machine.run(&[args.as_slice(), &several, &["--out", "r.json"]].concat());
+    let resumed = machine.read("r.json");
+    assert_eq!(resumed.matches("\"kept ").count(), 2, "as the first way and again as the third: {resumed}");
+    assert_eq!(resumed.replace("\"kept ", "\""), machine.read("q.json"));
+    fs::write(machine.path("bad.jsonl"), "{\"text\": 1}").expect("a file");
+    let bad = machine.run(&["eval", "qa", &model, "--set", "bad.jsonl"]);
+    assert_eq!(bad.status.code(), Some(3));
+    assert!(String::from_utf8_lossy(&bad.stderr).contains("bad.jsonl: line 1: has neither"), "{bad:?}");
+}
+
+#[test]
 fn samples_are_finished_once_and_the_same_by_their_seed() {
     let machine = Machine::new();
     let model = model("gguf-qwen2-bf16");

@@ -42,6 +42,7 @@ pub fn run(context: &Context, command: Eval) -> Result<()> {
         Eval::LongPpl(args) => evals::longppl::run(context, args),
         Eval::Passkey(args) => evals::samples::passkey(context, args),
         Eval::Ruler(args) => evals::samples::ruler(context, args),
+        Eval::Qa(args) => evals::qa::run(context, args),
         Eval::Tokens { model, text } => {
             let ids = ids(&locate(context, &model)?, &text)?;
             output::finish(&format!("{}\n", json!({ "model": model, "ids": ids })))

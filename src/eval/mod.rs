@@ -3,7 +3,9 @@
 
 pub mod longppl;
 mod needle;
+pub mod overlap;
 mod passkey;
+pub mod questions;
 mod ruler;
 pub mod score;
 

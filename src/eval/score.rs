@@ -1,5 +1,6 @@
 //! What counts as right, and how sure a figure is.
 
+use crate::random::Random;
 use serde::{Deserialize, Serialize};
 
 /// A figure with the ends of its 95 % interval.
@@ -46,6 +47,32 @@ pub fn mean_of_few(values: &[f64]) -> Option<Estimate> {
     let half = (high - value) / Z * T.get(freedom - 1).copied().unwrap_or_else(beyond);
     Some(Estimate { value, low: value - half, high: value + half })
 }
+
+/// A mean over all values, with the interval of means over groups that are drawn again, each as often as chance has it:
+/// what stands in one group is no independent draw. A single group's values are drawn themselves.
+pub fn bootstrap(groups: &[Vec<f64>]) -> Estimate {
+    let groups: Vec<Vec<f64>> = match groups {
+        [one] => one.iter().map(|value| vec![*value]).collect(),
+        several => several.iter().filter(|group| !group.is_empty()).cloned().collect(),
+    };
+    let mean_of = |drawn: &mut dyn Iterator<Item = &Vec<f64>>| {
+        let (sum, count) = drawn.flatten().fold((0.0, 0usize), |(sum, count), value| (sum + value, count + 1));
+        sum / count.max(1) as f64
+    };
+    let value = mean_of(&mut groups.iter());
+    if groups.is_empty() {
+        return Estimate { value, low: value, high: value };
+    }
+    let mut random = Random::new(0, "bootstrap");
+    let mut means: Vec<f64> =
+        (0..DRAWS).map(|_| mean_of(&mut (0..groups.len()).map(|_| random.pick(&groups)))).collect();
+    means.sort_by(f64::total_cmp);
+    let at = |share: f64| means[((DRAWS - 1) as f64 * share).round() as usize];
+    Estimate { value, low: at(0.025), high: at(0.975) }
+}
+
+/// Of the bootstrap.
+const DRAWS: usize = 4000;
 
 /// What a difference of losses says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,6 +142,20 @@ mod tests {
         let (t, normal) = (mean_of_few(&many).expect("many"), mean(&many));
         // t for 60 degrees is 2.000.
         assert!(((t.high - t.value) / (normal.high - normal.value) * Z - 2.000).abs() < 2e-3, "{t:?}");
+    }
+
+    #[test]
+    fn groups_are_drawn_as_a_whole() {
+        let found = bootstrap(&[vec![0.0; 50], vec![1.0; 50]]);
+        assert_eq!((found.value, found.low, found.high), (0.5, 0.0, 1.0));
+        // 100 tosses of a coin: the normal interval is 0.5 ± 0.098.
+        let alone: Vec<Vec<f64>> = (0..100).map(|n| vec![f64::from(n % 2)]).collect();
+        let found = bootstrap(&alone);
+        assert!((found.low - 0.402).abs() < 0.02 && (found.high - 0.598).abs() < 0.02, "{found:?}");
+        assert_eq!(bootstrap(&[alone.concat()]), found);
+        assert_eq!(bootstrap(&[]), Estimate { value: 0.0, low: 0.0, high: 0.0 });
+        // Groups count by their size.
+        assert_eq!(bootstrap(&[vec![1.0], vec![0.0, 0.0, 0.0], vec![]]).value, 0.25);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Options of the tests of long contexts.
 
-use super::values::{positive, size};
+use super::values::{max_tokens, positive, size};
 use crate::eval::Task;
 use crate::rope::Method;
 use clap::{Args, ValueHint};
@@ -95,6 +95,33 @@ pub struct Sampled {
     /// Put the text as it is, without the model's chat template
     #[arg(long)]
     pub plain: bool,
+}
+
+/// Questions on papers, their answers held to gold ones
+///
+/// The set is a file with a JSON object for each paper, a line each: {"paper": "name", "text": "…", "questions":
+/// [{"question": "…", "answers": ["…", "…"]}]}, every answer as good as the others; or L-Eval's {"input",
+/// "instructions", "outputs"}. F1 is QASPER's token F1, ROUGE-L that of the package rouge_score without stemming; both
+/// take the best of a question's answers. Intervals come from drawing papers again. Each paper is read once for all its
+/// questions.
+#[derive(Debug, Args)]
+pub struct Qa {
+    #[command(flatten)]
+    pub extended: Extended,
+    /// The set
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub set: PathBuf,
+    /// Only its first papers
+    #[arg(long, value_name = "N", value_parser = positive)]
+    pub papers: Option<usize>,
+    /// The most tokens of an answer
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = max_tokens)]
+    pub max_tokens: usize,
+    /// Put the text as it is, without the model's chat template; an answer then ends with its line
+    #[arg(long)]
+    pub plain: bool,
+    #[command(flatten)]
+    pub results: Results,
 }
 
 #[derive(Debug, Args)]

@@ -7,7 +7,7 @@ mod papers;
 mod rope;
 mod values;
 
-pub use evals::{Extended, LongPpl, Nll, Passkey, Results, Ruler, Sampled};
+pub use evals::{Extended, LongPpl, Nll, Passkey, Qa, Results, Ruler, Sampled};
 pub use others::{Bench, Doctor, Eval, EvalInput, Models, Template};
 pub use papers::{Ask, Extract, Generation, LeaveOut, Output, Reading, Summarize};
 pub use rope::{Objective, Rope, Search, Show};

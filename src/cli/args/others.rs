@@ -1,6 +1,6 @@
 //! Commands about models, templates and the machine.
 
-use super::evals::{LongPpl, Nll, Passkey, Ruler};
+use super::evals::{LongPpl, Nll, Passkey, Qa, Ruler};
 use super::values::{Kv, PlainFormat, Positions, max_tokens, positive};
 use clap::{Args, Subcommand, ValueHint};
 use std::path::PathBuf;
@@ -162,6 +162,8 @@ pub enum Eval {
     Passkey(Passkey),
     /// RULER's tasks that need no data: needles in noise and among their like, chains of variables, frequent words
     Ruler(Ruler),
+    // Brings its own words.
+    Qa(Qa),
     /// The token ids of a text, special tokens inside it taken as such, as JSON
     Tokens {
         /// A GGUF file, a folder of safetensors, or an installed model's id

@@ -81,6 +81,12 @@ impl Journal {
     }
 }
 
+/// Tells one text from another in a journal's settings: FNV-1a.
+pub fn checksum(bytes: impl Iterator<Item = u8>) -> String {
+    let hash = bytes.fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
+    format!("{hash:016x}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,7 +1,6 @@
 //! `ronbun eval longppl`: the perplexity of the tokens that a long context foretells.
 
-use super::nll::Difference;
-use super::{Journal, Subject, finish};
+use super::{Difference, Journal, Subject, finish};
 use crate::cli::args::{Extended, LongPpl, Results};
 use crate::cli::context::Context;
 use crate::cli::output;
@@ -208,7 +207,7 @@ fn row(rope: String, extension: Extension, losses: &Losses, first: Option<&Losse
     let Estimate { value, low, high } = mean(of_key_tokens);
     let longppl = some.then(|| Estimate { value: value.exp(), low: low.exp(), high: high.exp() });
     let pairs = |first: &Losses| of_key_tokens.iter().zip(&first.of_key_tokens).map(|(a, b)| a - b).collect::<Vec<_>>();
-    let against_first = first.filter(|_| some).map(|first| mean(&pairs(first)).into());
+    let against_first = first.filter(|_| some).map(|first| Difference::of_losses(mean(&pairs(first))));
     let (tokens, key_tokens) = (*tokens, of_key_tokens.len());
     Ok(Row { rope, extension, tokens, key_tokens, perplexity: (total / tokens as f64).exp(), longppl, against_first })
 }

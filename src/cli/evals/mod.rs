@@ -3,19 +3,21 @@
 mod journal;
 pub mod longppl;
 pub mod nll;
+pub mod qa;
 pub mod samples;
 
 use super::args::{Extended, Positions, Results};
 use super::context::Context;
 use super::watch::extended;
 use super::{engine, eval, output};
-use crate::engine::eval::nll;
+use crate::engine::{Engine, eval::nll};
+use crate::eval::score::{Estimate, Verdict};
 use crate::generator::local::{KV_TYPE, ModelSource, TextSide};
 use crate::model::{Checkpoint, Config, Decoder};
 use crate::progress::Unit;
 use crate::rope::{Chosen, Extension, Method, Policy, Reach};
 use crate::{Result, report};
-pub use journal::Journal;
+pub use journal::{Journal, checksum};
 use serde::Serialize;
 use std::path::PathBuf;
 
@@ -72,6 +74,14 @@ impl<'a> Subject<'a> {
         }
     }
 
+    /// As [`Subject::loaded`], with the tokens of `text`.
+    fn engine<'e>(&self, engine: &'e mut Option<Engine>, text: &TextSide) -> Result<&'e mut Engine> {
+        match engine {
+            Some(engine) => Ok(engine),
+            None => Ok(engine.insert(Engine::new(self.decoder()?, KV_TYPE).limit_vocabulary(text.tokenizer.len()))),
+        }
+    }
+
     /// Losses of all ids but the first, under a bar.
     fn losses(&self, decoder: &Decoder, label: &str, ids: &[u32]) -> Result<Vec<f64>> {
         let bar = self.context.progress.bar(label, ids.len() as u64, Unit::Tokens);
@@ -90,6 +100,32 @@ impl<'a> Subject<'a> {
             self.context.progress.line(extended(tokens, &chosen.extension));
         }
         Ok(chosen)
+    }
+}
+
+/// What one way gives less what the first one does, and what that says.
+#[derive(Serialize)]
+struct Difference {
+    #[serde(flatten)]
+    estimate: Estimate,
+    verdict: Verdict,
+}
+
+impl Difference {
+    /// Lower is better.
+    fn of_losses(estimate: Estimate) -> Difference {
+        Difference { estimate, verdict: Verdict::of(estimate) }
+    }
+
+    /// Higher is better.
+    fn of_scores(estimate: Estimate) -> Difference {
+        let Estimate { value, low, high } = estimate;
+        Difference { estimate, verdict: Verdict::of(Estimate { value: -value, low: -high, high: -low }) }
+    }
+
+    fn cells(&self) -> [String; 3] {
+        let Estimate { value, low, high } = self.estimate;
+        [format!("{value:+.4}"), format!("{low:+.4} to {high:+.4}"), self.verdict.word().into()]
     }
 }
 

@@ -1,10 +1,10 @@
 //! `ronbun eval nll`: how well each part of a long text is foretold, under one or several ways to extend the context.
 
-use super::{Journal, Subject, finish};
+use super::{Difference, Journal, Subject, finish};
 use crate::cli::args::Nll;
 use crate::cli::context::Context;
 use crate::cli::output;
-use crate::eval::score::{Estimate, Verdict, mean, mean_of_few};
+use crate::eval::score::{Estimate, mean, mean_of_few};
 use crate::generator::local::TextSide;
 use crate::plot::{self, Axes, Curve};
 use crate::rope::Extension;
@@ -49,27 +49,6 @@ struct Bucket {
     against_first: Option<Difference>,
 }
 
-#[derive(Serialize)]
-pub struct Difference {
-    #[serde(flatten)]
-    estimate: Estimate,
-    /// Whether losses are lower (better) or higher (worse), or the interval holds zero (tie).
-    verdict: Verdict,
-}
-
-impl Difference {
-    pub fn cells(&self) -> [String; 3] {
-        let Estimate { value, low, high } = self.estimate;
-        [format!("{value:+.4}"), format!("{low:+.4} to {high:+.4}"), self.verdict.word().into()]
-    }
-}
-
-impl From<Estimate> for Difference {
-    fn from(estimate: Estimate) -> Difference {
-        Difference { estimate, verdict: Verdict::of(estimate) }
-    }
-}
-
 /// Means of blocks: where each starts, and how many tokens it has.
 type Blocks = Vec<(usize, usize, f64)>;
 
@@ -106,7 +85,7 @@ pub fn run(context: &Context, args: Nll) -> Result<()> {
         let buckets = buckets.filter_map(|from| bucket(&blocks, against, from, (from + args.bucket).min(tokens)));
         let buckets: Vec<Bucket> = buckets.collect();
         let all = bucket(&blocks, against, 0, tokens)?;
-        let texts_against_first = against.and_then(|first| by_text(&blocks, first)).map(Difference::from);
+        let texts_against_first = against.and_then(|first| by_text(&blocks, first)).map(Difference::of_losses);
         Some(Row { rope, extension, buckets, all, texts_against_first })
     });
     let ropes: Vec<Row> = rows
@@ -151,7 +130,7 @@ fn bucket(texts: &[Blocks], first: Option<&[Blocks]>, from: usize, to: usize) ->
     let losses: Vec<f64> = blocks.iter().map(|(_, loss)| *loss).collect();
     let differences = first.map(|first| {
         let pairs = losses.iter().zip(inside(first));
-        Difference::from(mean(&pairs.map(|(loss, (_, first))| loss - first).collect::<Vec<_>>()))
+        Difference::of_losses(mean(&pairs.map(|(loss, (_, first))| loss - first).collect::<Vec<_>>()))
     });
     let nll = mean(&losses);
     (tokens > 0).then_some(Bucket { from, to, tokens, nll, against_first: differences })

@@ -8,7 +8,7 @@ use crate::cli::output;
 use crate::engine::{Branch, Engine, SamplingParams, TokenRules};
 use crate::eval::score::{self, Estimate};
 use crate::eval::{self, Sample, Task};
-use crate::generator::local::{self, TextSide};
+use crate::generator::local::TextSide;
 use crate::plot::{self, Axes, Curve};
 use crate::progress::Unit;
 use crate::random::Random;
@@ -116,11 +116,7 @@ fn measure(
                 subject.context.progress.bar(&format!("{method}, {length} tokens"), items.len() as u64, Unit::Answers);
             for item in &items {
                 if journal.done(&name(item)).is_none() {
-                    if engine.is_none() {
-                        let new = Engine::new(subject.decoder()?, local::KV_TYPE);
-                        engine = Some(new.limit_vocabulary(text.tokenizer.len()));
-                    }
-                    let Some(engine) = &mut engine else { continue };
+                    let engine = subject.engine(&mut engine, &text)?;
                     engine.plan_extended(length, chosen.scaling.as_ref())?;
                     let answer = answer(engine, &text, item)?;
                     let score = (test.score)(&answer, &item.sample);
@@ -165,10 +161,14 @@ fn items(text: &TextSide, chat: bool, test: &Test, length: usize, sampled: &Samp
     Ok(items)
 }
 
-fn ids(text: &TextSide, chat: bool, sample: &Sample) -> Result<Vec<u32>> {
-    let Sample { question, prefix, .. } = sample;
+fn ids(text: &TextSide, chat: bool, Sample { question, prefix, .. }: &Sample) -> Result<Vec<u32>> {
+    prompt_ids(text, chat, question, prefix)
+}
+
+/// A question, and how its answer begins, as the model is asked it.
+pub fn prompt_ids(text: &TextSide, chat: bool, question: &str, prefix: &str) -> Result<Vec<u32>> {
     let prompt = match &text.template {
-        Ok(template) if chat => template.render(&[Message::new("user", question.clone())])? + prefix.trim_start(),
+        Ok(template) if chat => template.render(&[Message::new("user", question)])? + prefix.trim_start(),
         _ => format!("{question}{prefix}"),
     };
     let mut ids = text.tokenizer.encode(&prompt)?;

@@ -4,7 +4,7 @@ use super::judge::{Judge, Stage};
 use super::readings::{Text, long_texts, readings};
 use crate::cli::args::{Extended, Objective, Search};
 use crate::cli::context::{Context, usage};
-use crate::cli::evals::{Journal, Subject, finish};
+use crate::cli::evals::{Journal, Subject, checksum, finish};
 use crate::cli::output;
 use crate::plot::{self, Axes, Curve};
 use crate::progress::Unit;
@@ -125,18 +125,14 @@ fn name_of(model: &str) -> String {
 
 /// All that what is measured depends on. How many candidates there are is no part of it.
 fn settings(subject: &Subject, args: &Search, goal: &Goal, texts: &[Text]) -> Value {
-    let texts: Vec<Value> = texts.iter().map(|text| json!([text.name, checksum(&text.ids)])).collect();
+    let texts: Vec<Value> = texts
+        .iter()
+        .map(|text| json!([text.name, checksum(text.ids.iter().flat_map(|id| id.to_le_bytes()))]))
+        .collect();
     json!({
         "search": args.target, "model": subject.name, "bytes": subject.checkpoint.weight_bytes(), "tokens": goal.tokens,
         "objective": format!("{:?}", args.objective), "seed": args.seed, "texts": texts,
     })
-}
-
-/// FNV-1a of the ids.
-fn checksum(ids: &[u32]) -> String {
-    let bytes = ids.iter().flat_map(|id| id.to_le_bytes());
-    let hash = bytes.fold(0xcbf2_9ce4_8422_2325u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x100_0000_01b3));
-    format!("{hash:016x}")
 }
 
 /// One in ten candidates is read at the target's length too, YaRN among them.
