@@ -71,7 +71,7 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
     let name = args.model.as_deref().unwrap_or("auto");
     let path = eval::locate(context, name)?;
     let start = Instant::now();
-    let (mut engine, weight_bytes) = load(&hub, &path, args.exact)?;
+    let (mut engine, weight_bytes) = load(&hub, &path, &args)?;
     let load_seconds = start.elapsed().as_secs_f64();
     let prompt = prompt(&args, &path, engine.decoder.config.vocab_size)?;
     let context_length = engine.decoder.config.context_length;
@@ -133,10 +133,11 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
     }
 }
 
-fn load(hub: &Hub, path: &Path, exact: bool) -> Result<(Engine, u64)> {
-    let cache = (!exact).then(|| engine::packed_cache(hub));
-    let (decoder, bytes) = Decoder::load(&Checkpoint::open(path)?, path, cache.as_ref())?;
-    Ok((Engine::new(decoder, if exact { KvType::F32 } else { local::KV_TYPE }), bytes))
+fn load(hub: &Hub, path: &Path, args: &Args) -> Result<(Engine, u64)> {
+    let cache = engine::packed_cache(hub);
+    let (checkpoint, weights) = Checkpoint::open_as(path, args.weights.quantize, &cache)?;
+    let (decoder, bytes) = Decoder::load(&checkpoint, &weights, (!args.exact).then_some(&cache))?;
+    Ok((Engine::new(decoder, if args.exact { KvType::F32 } else { local::KV_TYPE }), bytes))
 }
 
 /// The text's tokens, repeated or cut as asked; made up where there is no text.

@@ -2,10 +2,11 @@
 
 use super::args::{
     self, Ask, AskMode, Common, Device, Extract, Format, Generation, LeaveOut, Output, Positions, Reading, Summarize,
-    When, check_max_tokens, check_temperature,
+    Weights, When, check_max_tokens, check_temperature,
 };
 use crate::document::Pages;
 use crate::hub::default_config_dir;
+use crate::model::Quantization;
 use crate::rope::{Method, Reach};
 use crate::{Error, Kind, Result};
 use serde::Deserialize;
@@ -30,6 +31,8 @@ pub struct Config {
     pub context: Option<Reach>,
     #[serde(deserialize_with = "args::method")]
     pub rope: Option<Method>,
+    #[serde(deserialize_with = "args::quantization")]
+    pub quantize: Option<Quantization>,
     pub ask: Option<AskMode>,
     pub password: Option<String>,
     pub password_file: Option<PathBuf>,
@@ -144,6 +147,7 @@ impl Over for Generation {
             temperature: self.temperature.or(config.temperature),
             seed: self.seed.or(config.seed),
             max_tokens: self.max_tokens.or(config.max_tokens),
+            weights: Weights { quantize: self.weights.quantize.or(config.quantize) },
             positions: self.positions.over(config),
         }
     }
@@ -219,12 +223,13 @@ mod tests {
     fn every_key_is_read() {
         let text = "model = 'm'\ntemplate = 't'\nlang = 'ja'\nformat = 'html'\nout = 'o'\noffline = true\n\
             device = 'cpu'\nthreads = 2\ntemperature = 0\nseed = 7\nmax-tokens = 9\ncontext = 40000\nrope = 'yarn:2'\nask = 'together'\n\
-            password = 'p'\npassword-file = 'w'\nocr = 'never'\nocr-lang = 'eng'\npdfium = 'f'\npages = '1-3,7'\nno-references = true\nno-appendix = true\n\
+            quantize = 'q4_k'\npassword = 'p'\npassword-file = 'w'\nocr = 'never'\nocr-lang = 'eng'\npdfium = 'f'\npages = '1-3,7'\nno-references = true\nno-appendix = true\n\
             no-appendix-tables = true\nquiet = true\nverbose = false\n";
         let config = Config::parse(text).expect("parses");
         assert_eq!(config.max_tokens, Some(9));
         assert_eq!(config.temperature, Some(0.0));
         assert_eq!((config.context, config.rope), (Some(Reach::Tokens(40_000)), Some(Method::Yarn(Some(2.0)))));
+        assert_eq!(config.quantize, Some(Quantization::Q4K));
         assert_eq!(Config::parse("context = 'native'").expect("parses").context, Some(Reach::Native));
         assert_eq!(config.ask, Some(AskMode::Together));
         assert_eq!(config.format, Some(Format::Html));
@@ -252,6 +257,7 @@ mod tests {
             ("pages = '0'", "1-3,7"),
             ("context = 'wide'", "auto, native"),
             ("context = 0", "between 1 and"),
+            ("quantize = 'q3'", "neither q8_0 nor q4_k"),
             ("rope = 'spiral'", "longrope:FILE"),
             ("rope = 'yarn:0.5'", "0.5"),
             ("= 3", "line 1"),

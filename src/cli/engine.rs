@@ -1,6 +1,6 @@
 //! The one place of the command line that knows which engine runs a model.
 
-use super::args::{Device, Positions};
+use super::args::{Device, Generation, Positions};
 use super::context::usage;
 use crate::generator::local::{LocalGenerator, ModelSource};
 use crate::generator::{FileFact, Generator, ModelFacts, Plan, Prompt, Question, Reply, Sampling, Usage};
@@ -11,14 +11,9 @@ use crate::{Error, Kind, Result};
 use indicatif::{DecimalBytes, HumanCount};
 use std::path::Path;
 
-fn load_local(
-    model: LocalModel,
-    packed: PackedCache,
-    threads: Option<usize>,
-    positions: &Positions,
-) -> Result<Box<dyn Generator>> {
-    limit_threads(threads)?;
-    let extension = policy(positions, Some(&model))?;
+fn load_local(model: LocalModel, packed: PackedCache, generation: &Generation) -> Result<Box<dyn Generator>> {
+    limit_threads(generation.threads)?;
+    let extension = policy(&generation.positions, Some(&model))?;
     let path = match model.weights {
         Weights::Gguf(file) => file,
         Weights::Safetensors { config, .. } => config.parent().unwrap_or(Path::new(".")).to_path_buf(),
@@ -27,7 +22,8 @@ fn load_local(
     let chat_template = model.chat_template_override;
     let packed = Some(packed);
     let (id, tokenizer) = (model.id, model.tokenizer);
-    let source = ModelSource { id, path, tokenizer, chat_template, files, packed, extension };
+    let quantize = generation.weights.quantize;
+    let source = ModelSource { id, path, tokenizer, chat_template, files, packed, quantize, extension };
     Ok(Box::new(LocalGenerator::load(source)?))
 }
 
@@ -77,16 +73,11 @@ pub fn check_device(device: Option<Device>) -> Result<()> {
 
 /// Loads `model`. `available` is the free memory before that, in bytes: a model whose files exceed it is refused before
 /// loading, a paper whose cache does not fit beside it before prefill.
-pub fn load(
-    hub: &Hub,
-    model: LocalModel,
-    threads: Option<usize>,
-    positions: &Positions,
-    available: u64,
-) -> Result<Box<dyn Generator>> {
-    let needed = model.files.iter().map(|(_, bytes, _)| bytes).sum();
+pub fn load(hub: &Hub, model: LocalModel, generation: &Generation, available: u64) -> Result<Box<dyn Generator>> {
+    let files = model.files.iter().map(|(_, bytes, _)| bytes).sum();
+    let needed = generation.weights.quantize.map_or(files, |quantize| quantize.bytes_of(files));
     check_memory(&model.id, needed, "its files", available)?;
-    let inner = load_local(model, packed_cache(hub), threads, positions)?;
+    let inner = load_local(model, packed_cache(hub), generation)?;
     Ok(Box::new(WithinMemory { inner, available }))
 }
 

@@ -73,9 +73,9 @@ fn paper(number: usize, line: &str) -> Result<Paper, String> {
 /// What is asked about a paper, after its text.
 pub fn asked(question: &str) -> String {
     format!(
-        "Above is a scientific paper. Answer the question about it as briefly as you can, with a name, a number, a phrase \
-         or one sentence, and without an explanation. If it is a question of yes or no, answer \"Yes\" or \"No\". If the \
-         paper does not tell, answer \"Unanswerable\".\n\nQuestion: {question}"
+        "Above is a scientific paper. Answer the question about it as briefly as you can, with a name, a number, a \
+         phrase or one sentence, and without an explanation. If it is a question of yes or no, answer \"Yes\" or \"No\". \
+         If the paper does not tell, answer \"Unanswerable\".\n\nQuestion: {question}"
     )
 }
 

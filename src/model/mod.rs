@@ -13,7 +13,9 @@ mod layer;
 mod ops;
 mod packed;
 mod profile;
+mod quantize;
 mod safetensors;
+mod store;
 mod work;
 
 pub use checkpoint::{Checkpoint, TensorView};
@@ -21,9 +23,10 @@ pub use config::{Activation, Config, LayerKind};
 pub use decoder::{Decoder, Sequence};
 pub use family::Family;
 pub use gguf::Metadata;
-pub use packed::PackedCache;
 use packed::PackedWeights;
 pub use profile::{Profile, Stage};
+pub use quantize::Quantization;
+pub use store::PackedCache;
 
 use crate::{Error, Kind};
 use ronbun_kernels::mapping::Mapping;

@@ -1,6 +1,6 @@
 //! Options of the tests of long contexts.
 
-use super::values::{max_tokens, positive, size};
+use super::values::{Weights, max_tokens, positive, size};
 use crate::eval::Task;
 use crate::rope::Method;
 use clap::{Args, ValueHint};
@@ -34,6 +34,8 @@ pub struct Extended {
     /// they go on as they are
     #[arg(long, value_name = "HOW", default_value = "auto", value_parser = Method::from_str)]
     pub rope: Vec<Method>,
+    #[command(flatten)]
+    pub weights: Weights,
 }
 
 #[derive(Debug, Args)]

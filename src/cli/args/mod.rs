@@ -12,7 +12,8 @@ pub use others::{Bench, Doctor, Eval, EvalInput, Models, Template};
 pub use papers::{Ask, Extract, Generation, LeaveOut, Output, Reading, Summarize};
 pub use rope::{Objective, Rope, Search, Show};
 pub use values::{
-    AskMode, Device, Format, Kv, Only, PlainFormat, Positions, When, check_max_tokens, check_temperature, method, reach,
+    AskMode, Device, Format, Kv, Only, PlainFormat, Positions, Weights, When, check_max_tokens, check_temperature,
+    method, quantization, reach,
 };
 
 use clap::builder::BoolishValueParser;

@@ -1,7 +1,7 @@
 //! Commands about models, templates and the machine.
 
 use super::evals::{LongPpl, Nll, Passkey, Qa, Ruler};
-use super::values::{Kv, PlainFormat, Positions, max_tokens, positive};
+use super::values::{Kv, PlainFormat, Positions, Weights, max_tokens, positive};
 use clap::{Args, Subcommand, ValueHint};
 use std::path::PathBuf;
 
@@ -101,6 +101,8 @@ pub struct Bench {
     /// Threads to compute with [default: all cores]
     #[arg(long, env = "RONBUN_THREADS", value_name = "N", value_parser = positive)]
     pub threads: Option<usize>,
+    #[command(flatten)]
+    pub weights: Weights,
     /// Compute in f32 from dequantised weights, as `eval` does
     #[arg(long)]
     pub exact: bool,

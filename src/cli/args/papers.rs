@@ -1,6 +1,6 @@
 //! Commands about papers: `summarize`, `ask`, `extract`, and the options that they share.
 
-use super::values::{AskMode, Device, Format, Only, Positions, When, max_tokens, positive, temperature};
+use super::values::{AskMode, Device, Format, Only, Positions, Weights, When, max_tokens, positive, temperature};
 use crate::document::{Pages, Selection};
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, ValueHint};
@@ -85,6 +85,8 @@ pub struct Generation {
     /// The most tokens of one answer [default: each question's own]
     #[arg(long, env = "RONBUN_MAX_TOKENS", value_name = "N", value_parser = max_tokens)]
     pub max_tokens: Option<usize>,
+    #[command(flatten)]
+    pub weights: Weights,
     #[command(flatten)]
     pub positions: Positions,
 }

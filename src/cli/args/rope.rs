@@ -1,7 +1,7 @@
 //! Options of `rope`.
 
 use super::evals::Results;
-use super::values::{Positions, positive, size};
+use super::values::{Positions, Weights, positive, size};
 use crate::rope::search::Sizes;
 use clap::{Args, Subcommand, ValueEnum, ValueHint};
 use std::path::PathBuf;
@@ -85,6 +85,8 @@ pub struct Search {
     /// Seed of what is drawn
     #[arg(long, value_name = "N", default_value_t = 42)]
     pub seed: u64,
+    #[command(flatten)]
+    pub weights: Weights,
     #[command(flatten)]
     pub results: Results,
 }

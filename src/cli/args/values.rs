@@ -1,5 +1,6 @@
 //! What options may hold.
 
+use crate::model::Quantization;
 use crate::rope::{Method, Reach};
 use crate::template::{MOST_TOKENS, TEMPERATURES};
 use clap::{Args, ValueEnum};
@@ -9,8 +10,8 @@ use std::str::FromStr;
 /// How a text beyond the model's own context is read.
 #[derive(Debug, Clone, Default, Args)]
 pub struct Positions {
-    /// The longest sequence, prompt and answer: auto extends the model's own context where a text needs it, native never
-    /// does; above the model's own, N tokens are planned for whatever the text [default: auto]
+    /// The longest sequence, prompt and answer: auto extends the model's own context where a text needs it, native
+    /// never does; above the model's own, N tokens are planned for whatever the text [default: auto]
     #[arg(long, env = "RONBUN_CONTEXT", value_name = "auto|native|N", value_parser = Reach::from_str)]
     pub context: Option<Reach>,
     /// How a context is extended: auto, native, linear:F, ntk[:F], dynamic, yarn[:F] or longrope:FILE [default: auto]
@@ -19,6 +20,22 @@ pub struct Positions {
     /// factors that its card names, then YaRN up to a factor of 4.
     #[arg(long, env = "RONBUN_ROPE", value_name = "HOW", value_parser = Method::from_str)]
     pub rope: Option<Method>,
+}
+
+/// In what a model's matrices are kept.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct Weights {
+    /// Quantise a model's matrices of f32, f16 or bf16 as it is loaded, once, into ronbun's cache: q8_0, or q4_k
+    /// (embedding and head q6_k; q5_0 and q8_0 where rows are no whole blocks of 256, as they are where they are none
+    /// of 32)
+    #[arg(long, env = "RONBUN_QUANTIZE", value_name = "TYPE", value_parser = Quantization::from_str)]
+    pub quantize: Option<Quantization>,
+}
+
+/// `quantize` in a configuration file.
+pub fn quantization<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Quantization>, D::Error> {
+    let text = String::deserialize(from)?;
+    text.parse().map(Some).map_err(|problem| de::Error::custom(format!("quantize '{text}' {problem}")))
 }
 
 /// `context` in a configuration file: a word or a number.

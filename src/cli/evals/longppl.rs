@@ -1,7 +1,7 @@
 //! `ronbun eval longppl`: the perplexity of the tokens that a long context foretells.
 
 use super::{Difference, Journal, Subject, finish};
-use crate::cli::args::{Extended, LongPpl, Results};
+use crate::cli::args::{Extended, LongPpl, Results, Weights};
 use crate::cli::context::Context;
 use crate::cli::output;
 use crate::engine::eval;
@@ -65,7 +65,7 @@ struct Losses {
 pub fn run(context: &Context, args: LongPpl) -> Result<()> {
     let subject = Subject::open(context, &args.extended, &args.results)?;
     let name = args.chooser.clone().unwrap_or_else(|| subject.name.clone());
-    let auto = Extended { model: name, rope: vec![Method::Auto] };
+    let auto = Extended { model: name, rope: vec![Method::Auto], weights: Weights::default() };
     let chooser = Subject::open(context, &auto, &Results { threads: None, ..Results::default() })?;
     let tokens = args.tokens.unwrap_or(subject.checkpoint.config.context_length);
     let (own, choosing) = (subject.text_side()?, chooser.text_side()?);

@@ -42,6 +42,8 @@ pub struct Subject<'a> {
     pub context: &'a Context,
     pub name: String,
     pub path: PathBuf,
+    /// What its matrices lie in: the path, or what was quantised of it.
+    weights: PathBuf,
     pub checkpoint: Checkpoint,
     pub policies: Vec<(Method, Policy)>,
 }
@@ -57,13 +59,14 @@ impl<'a> Subject<'a> {
             path = found;
             policies.push((method.clone(), policy));
         }
-        let checkpoint = Checkpoint::open(&path)?;
-        Ok(Subject { context, name: asked.model.clone(), path, checkpoint, policies })
+        let cache = engine::packed_cache(&context.hub()?);
+        let (checkpoint, weights) = Checkpoint::open_as(&path, asked.weights.quantize, &cache)?;
+        Ok(Subject { weights, context, name: asked.model.clone(), path, checkpoint, policies })
     }
 
     pub fn decoder(&self) -> Result<Decoder> {
         let packed = engine::packed_cache(&self.context.hub()?);
-        Ok(Decoder::load(&self.checkpoint, &self.path, Some(&packed))?.0)
+        Ok(Decoder::load(&self.checkpoint, &self.weights, Some(&packed))?.0)
     }
 
     /// The decoder, loaded once it is needed.

@@ -37,7 +37,7 @@ struct Outcome {
 }
 
 pub fn run(context: &Context, args: Search) -> Result<()> {
-    let asked = Extended { model: args.model.clone(), rope: vec![Method::Native] };
+    let asked = Extended { model: args.model.clone(), rope: vec![Method::Native], weights: args.weights };
     let subject = Subject::open(context, &asked, &args.results)?;
     let goal = goal(&subject, &args)?;
     let side = subject.text_side()?;

@@ -9,7 +9,7 @@ use crate::{
     Error, Kind, Result,
     chat::{ChatTemplate, Letters, Message, Tokenizer},
     engine::{self, Branch, Engine, Finish, KvType, SamplingParams, TokenRules},
-    model::{Checkpoint, Decoder, PackedCache},
+    model::{Checkpoint, Decoder, PackedCache, Quantization},
     rope::{Chosen, Extension, Policy, Refusal},
 };
 use std::{path::PathBuf, time::Instant};
@@ -27,6 +27,8 @@ pub struct ModelSource {
     pub files: Vec<FileFact>,
     /// Where quantised weights are kept packed for the integer kernels; without it they are dequantised as they are used.
     pub packed: Option<PackedCache>,
+    /// What matrices of f32, f16 or bf16 are quantised to; kept in `packed`, without which they stay as they are.
+    pub quantize: Option<Quantization>,
     /// How a text beyond the model's own context is read.
     pub extension: Policy,
 }
@@ -51,10 +53,13 @@ pub const KV_TYPE: KvType = KvType::I8;
 impl LocalGenerator {
     /// Opens and checks the model; nothing is computed yet.
     pub fn load(source: ModelSource) -> Result<Self> {
-        let checkpoint = Checkpoint::open(&source.path)?;
+        let (checkpoint, weights) = match &source.packed {
+            Some(cache) => Checkpoint::open_as(&source.path, source.quantize, cache)?,
+            None => (Checkpoint::open(&source.path)?, source.path.clone()),
+        };
         let TextSide { tokenizer, template, stop, bos } = TextSide::of(&source, &checkpoint)?;
         let template = template?;
-        let (decoder, weight_bytes) = Decoder::load(&checkpoint, &source.path, source.packed.as_ref())?;
+        let (decoder, weight_bytes) = Decoder::load(&checkpoint, &weights, source.packed.as_ref())?;
         let facts = ModelFacts {
             id: source.id,
             files: source.files,

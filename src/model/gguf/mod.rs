@@ -86,21 +86,25 @@ fn tensors(family: Family, content: &Content, file: &Arc<Mapping>) -> Result<Has
     Ok(tensors)
 }
 
+/// What candle calls a type.
+pub(super) fn ggml_type(kind: BlockType) -> GgmlDType {
+    match kind {
+        BlockType::F32 => GgmlDType::F32,
+        BlockType::F16 => GgmlDType::F16,
+        BlockType::BF16 => GgmlDType::BF16,
+        BlockType::Q4_0 => GgmlDType::Q4_0,
+        BlockType::Q4_1 => GgmlDType::Q4_1,
+        BlockType::Q5_0 => GgmlDType::Q5_0,
+        BlockType::Q5_1 => GgmlDType::Q5_1,
+        BlockType::Q8_0 => GgmlDType::Q8_0,
+        BlockType::Q2K => GgmlDType::Q2K,
+        BlockType::Q3K => GgmlDType::Q3K,
+        BlockType::Q4K => GgmlDType::Q4K,
+        BlockType::Q5K => GgmlDType::Q5K,
+        BlockType::Q6K => GgmlDType::Q6K,
+    }
+}
+
 fn block_type(kind: GgmlDType) -> Option<BlockType> {
-    Some(match kind {
-        GgmlDType::F32 => BlockType::F32,
-        GgmlDType::F16 => BlockType::F16,
-        GgmlDType::BF16 => BlockType::BF16,
-        GgmlDType::Q4_0 => BlockType::Q4_0,
-        GgmlDType::Q4_1 => BlockType::Q4_1,
-        GgmlDType::Q5_0 => BlockType::Q5_0,
-        GgmlDType::Q5_1 => BlockType::Q5_1,
-        GgmlDType::Q8_0 => BlockType::Q8_0,
-        GgmlDType::Q2K => BlockType::Q2K,
-        GgmlDType::Q3K => BlockType::Q3K,
-        GgmlDType::Q4K => BlockType::Q4K,
-        GgmlDType::Q5K => BlockType::Q5K,
-        GgmlDType::Q6K => BlockType::Q6K,
-        _ => return None,
-    })
+    BlockType::ALL.into_iter().find(|known| ggml_type(*known) == kind)
 }
