@@ -179,9 +179,12 @@ fn windows_and_soft_caps() {
             let shape = Shape { window: Some(window), ..Shape::new(heads, kv_heads, head_dim) };
             let capped = Shape { softcap: Some(1.5), ..shape };
             for visible in [Visible::Causal { first: tokens - rows }, Visible::Behind { at: &at }] {
-                for (shape, kind, tolerance) in
-                    [(shape, KvType::F32, 3e-6), (shape, KvType::I8, 3e-2), (capped, KvType::F32, 3e-6)]
-                {
+                for (shape, kind, tolerance) in [
+                    (shape, KvType::F32, 3e-6),
+                    (shape, KvType::I8, 3e-2),
+                    (capped, KvType::F32, 3e-6),
+                    (capped, KvType::I8, 3e-2),
+                ] {
                     let (expected, expected_lse) = reference::attention(shape, &q, &keys, &values, visible);
                     let cache = cache(kind, shape, &keys, &values);
                     for isa in Isa::available() {

@@ -60,7 +60,7 @@ pub struct Shape {
     pub scale: f32,
     /// A query sees this many keys at most, itself included; not for [`Visible::All`], which has no positions.
     pub window: Option<usize>,
-    /// Scores become `cap · tanh(score / cap)`. Only for caches that are not rounded to bytes.
+    /// Scores become `cap · tanh(score / cap)`.
     pub softcap: Option<f32>,
 }
 
@@ -173,7 +173,6 @@ impl Job<'_> {
         let rows = self.rows(shape);
         assert_eq!(self.q.len(), rows * heads * head_dim, "length of q");
         assert_eq!((self.out.len(), self.lse.len()), (self.q.len(), rows * heads), "lengths of the results");
-        assert!(shape.softcap.is_none() || !self.kv.rounds(), "scores over bytes have no soft cap");
         if let Visible::Behind { at } = self.visible {
             assert_eq!(at.len(), rows, "as many positions as rows");
         }

@@ -19,12 +19,14 @@ pub(super) struct Queries {
     pub(super) scales: Lines<f32>,
     /// (vectors, head_dim, LANES): not rounded; scores are in units of log₂.
     pub(super) exact: Lines<f32>,
+    /// What scores are bent to, in units of log₂ too.
+    pub(super) softcap: Option<f32>,
 }
 
 impl Queries {
     #[inline(always)]
     pub(super) unsafe fn new<S: Simd>(shape: Shape, q: &[f32], task: Task) -> Queries {
-        let Shape { heads, kv_heads, head_dim, scale, .. } = shape;
+        let Shape { heads, kv_heads, head_dim, scale, softcap, .. } = shape;
         let group = heads / kv_heads;
         let rows = task.rows * group;
         let vectors = rows.div_ceil(S::LANES);
@@ -34,6 +36,7 @@ impl Queries {
             codes: Lines::zeros(vectors * S::LANES * width),
             scales: Lines::zeros(vectors * S::LANES),
             exact: Lines::zeros(vectors * S::LANES * head_dim),
+            softcap: softcap.map(|cap| cap * std::f32::consts::LOG2_E),
         };
         let scale = scale * std::f32::consts::LOG2_E;
         for row in 0..rows {

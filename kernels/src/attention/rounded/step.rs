@@ -52,15 +52,23 @@ pub(super) unsafe fn step<S: Simd, const V: usize>(
     let head = &block.head;
     unsafe {
         let mut largest = score::<S, V>(queries, vector, &block, &mut scratch.scores);
+        let at = vector * S::LANES;
+        let scales_at = queries.scales.as_ptr().add(at);
+        if let Some(cap) = queries.softcap {
+            largest = bend::<S, V>(cap, scales_at, block.common.as_ptr(), &mut scratch.scores);
+        }
         if let Some(parts) = block.parts {
             largest = hide::<S, V>(parts, block.first_key, &mut scratch.scores);
         }
-        let at = vector * S::LANES;
         let zeros = [S::splat(0.0); V];
         let (mut keep, mut take, mut scales, mut offsets) = (zeros, zeros, zeros, zeros);
         for v in 0..V {
-            let scale = S::load(queries.scales.as_ptr().add(at + v * S::LANES));
-            let highest = S::fma(largest[v], scale, S::load(block.common.as_ptr().add(v * S::LANES)));
+            // Scores that were bent are whole already.
+            let (scale, common) = match queries.softcap {
+                Some(_) => (S::splat(1.0), S::splat(0.0)),
+                None => (S::load(scales_at.add(v * S::LANES)), S::load(block.common.as_ptr().add(v * S::LANES))),
+            };
+            let highest = S::fma(largest[v], scale, common);
             let top = state.top.as_mut_ptr().add(at + v * S::LANES);
             let old = S::load(top);
             let new = S::max(old, highest);
@@ -139,6 +147,32 @@ unsafe fn strip_products<S: Simd, const V: usize>(
                 }
             }
         }
+    }
+}
+
+/// Turns products into whole scores, scaled and with what a block's keys have in common, and bends them to below `cap`.
+/// Returns the largest of each lane.
+#[inline(always)]
+unsafe fn bend<S: Simd, const V: usize>(
+    cap: f32,
+    scales: *const f32,
+    common: *const f32,
+    scores: &mut [f32],
+) -> [S::V; V] {
+    unsafe {
+        let mut largest = [S::splat(NEVER); V];
+        for key in 0..BLOCK {
+            for (v, largest) in largest.iter_mut().enumerate() {
+                let at = scores.as_mut_ptr().add((key * V + v) * S::LANES);
+                let (scale, common) = (S::load(scales.add(v * S::LANES)), S::load(common.add(v * S::LANES)));
+                S::store(at, S::fma(S::load(at), scale, common));
+                for score in std::slice::from_raw_parts_mut(at, S::LANES) {
+                    *score = cap * (*score / cap).tanh();
+                }
+                *largest = S::max(*largest, S::load(at));
+            }
+        }
+        largest
     }
 }
 
