@@ -20,6 +20,7 @@
 //! | [`pipeline`] | document + template + generator → [`report::Summary`]; knows no tensors and no PDF library | error, interrupt, document, template, generator, report |
 //! | [`report`] | the summary and its forms: Markdown, JSON, HTML, text | error, document, template, generator |
 //! | [`eval`] | tests of long contexts as text, scores and their intervals; knows no tensors | error, random |
+//! | [`compare`] | papers × models × trials: answers kept, figures, what they cost | error |
 //! | [`plot`] | curves and heat maps as SVG | |
 //! | [`hub`] | model cards, downloads, packs, the cache: the only module that may open a socket | error, progress, interrupt |
 //! | [`cli`] | arguments → work → exit code; the only module that sees all others | all |
@@ -31,6 +32,7 @@
 pub mod attention;
 pub mod chat;
 pub mod cli;
+pub mod compare;
 pub mod document;
 pub mod engine;
 pub mod error;
