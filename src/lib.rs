@@ -20,9 +20,9 @@
 //! | [`pipeline`] | document + template + generator → [`report::Summary`]; knows no tensors and no PDF library | error, interrupt, document, template, generator, report |
 //! | [`report`] | the summary and its forms: Markdown, JSON, HTML, text | error, document, template, generator |
 //! | [`eval`] | tests of long contexts as text, scores and their intervals; knows no tensors | error, random |
-//! | [`compare`] | papers × models × trials: answers kept, figures, what they cost | error |
+//! | [`compare`] | papers × models × trials: answers kept, figures, what they cost | error, progress, interrupt, document, template, generator, pipeline, eval, random, report |
 //! | [`plot`] | curves and heat maps as SVG | |
-//! | [`hub`] | model cards, downloads, packs, the cache: the only module that may open a socket | error, progress, interrupt |
+//! | [`hub`] | model cards, downloads, packs, the cache; opens sockets, as `generator::remote::http` does and nothing else | error, progress, interrupt |
 //! | [`cli`] | arguments → work → exit code; the only module that sees all others | all |
 //!
 //! Deliberately absent: retrieval (the model reads the whole text), a request scheduler (one paper, branches over its

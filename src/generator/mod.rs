@@ -5,6 +5,7 @@
 //! an implementation may compute it once.
 
 pub mod local;
+pub mod remote;
 pub mod scripted;
 
 use crate::{Result, rope::Extension};
@@ -74,6 +75,8 @@ pub enum FinishReason {
     Length,
     /// The answer went in circles; it was cut where the circle began, or what came again was left out.
     Loop,
+    /// A server withheld the answer, or what there was to come of it: a filter, a recitation, a refusal.
+    Refused,
 }
 
 #[derive(Debug, Clone, PartialEq)]

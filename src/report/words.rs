@@ -20,6 +20,7 @@ pub(crate) struct Words {
     pub how: &'static str,
     pub cut: &'static str,
     pub circled: &'static str,
+    pub withheld: &'static str,
     pub together: &'static str,
     pub contents: &'static str,
     pub paper: &'static str,
@@ -44,6 +45,7 @@ static ENGLISH: Words = Words {
     how: "How this was made",
     cut: "The answer was cut at its limit of tokens.",
     circled: "The model began to repeat itself; the answer was cut there.",
+    withheld: "The server withheld this answer, or a part of it.",
     together: "All questions",
     contents: "Questions",
     paper: "Paper",
@@ -68,6 +70,7 @@ static JAPANESE: Words = Words {
     how: "この要約について",
     cut: "回答が長さの上限に達したため、途中で切れています。",
     circled: "同じ内容の繰り返しが始まったため、そこで回答を打ち切りました。",
+    withheld: "サーバーが回答の全部または一部を出しませんでした。",
     together: "すべての質問",
     contents: "目次",
     paper: "論文",
@@ -118,6 +121,7 @@ impl Words {
             FinishReason::Stop => None,
             FinishReason::Length => Some(self.cut),
             FinishReason::Loop => Some(self.circled),
+            FinishReason::Refused => Some(self.withheld),
         }
     }
 

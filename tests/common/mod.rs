@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test uses what it needs")]
 
+pub mod server;
+
 use ronbun::document::{Document, ReadOptions};
 use ronbun::hub::{Hub, Settings};
 use ronbun::progress::Progress;
