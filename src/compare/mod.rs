@@ -1,4 +1,13 @@
 //! Models side by side on the same papers: papers × models × trials, every answer kept, and the figures that a decision
 //! needs. Knows no tensors and opens no socket; who asks brings the generators.
+//!
+//! [`run`] asks, [`store`] keeps, [`import`] takes in answers from elsewhere; [`figures`] and its modules measure what is
+//! kept, [`statistics`] tells how sure that is, [`report`] writes it down.
 
+pub mod meter;
 pub mod prices;
+pub mod run;
+pub mod store;
+#[cfg(test)]
+mod tests;
+pub mod types;

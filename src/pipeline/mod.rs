@@ -17,7 +17,7 @@ use crate::template::{Ask, Facts, Template};
 use crate::{Result, interrupt};
 use rounds::Attempt;
 use timings::Clock;
-pub use timings::peak_memory;
+pub use timings::{now, peak_memory};
 
 /// What a caller decides beside the template.
 #[derive(Debug, Clone, PartialEq)]
@@ -73,7 +73,7 @@ pub fn summarize(
     options: &Options,
     watch: &mut dyn FnMut(Event),
 ) -> Result<Summary> {
-    let (prompt, questions) = template.prompt(&facts(document, &options.selection), ask)?;
+    let (prompt, questions) = self::prompt(document, template, ask, &options.selection)?;
     let titles = match ask {
         Ask::Each => template.questions.iter().map(|question| question.title.clone()).collect(),
         Ask::Together => vec![words::of(&template.language).together.to_string()],
@@ -93,6 +93,16 @@ pub fn ask(
     let (prompt, asked) = template.follow_up(&facts(document, &options.selection), questions)?;
     let titles = questions.iter().map(|question| question.trim().to_string()).collect();
     Run { document, template, ask: Ask::Each, options }.answer(prompt, asked, titles, generator, watch)
+}
+
+/// The prompt and the questions that [`summarize`] begins with.
+pub fn prompt(
+    document: &Document,
+    template: &Template,
+    ask: Ask,
+    selection: &Selection,
+) -> Result<(Prompt, Vec<Question>)> {
+    template.prompt(&facts(document, selection), ask)
 }
 
 fn facts(document: &Document, selection: &Selection) -> Facts {

@@ -55,7 +55,7 @@ pub fn peak_memory() -> Option<u64> {
 }
 
 /// RFC 3339 in UTC, to the second.
-pub(super) fn now() -> String {
+pub fn now() -> String {
     rfc3339(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs())
 }
 
