@@ -3,6 +3,7 @@
 mod args;
 mod ask;
 mod bench;
+mod compare;
 mod config;
 mod context;
 mod destination;
@@ -74,7 +75,9 @@ fn dispatch(cli: Cli) -> Result<()> {
     }
     let config = config?;
     let context = Context::new(cli.common.over(&config));
-    if let Command::Summarize(_) | Command::Ask(_) | Command::Bench(_) | Command::Eval(_) = cli.command {
+    if let Command::Summarize(_) | Command::Ask(_) | Command::Bench(_) | Command::Eval(_) | Command::Compare(_) =
+        cli.command
+    {
         ronbun_kernels::isa::fallback().into_iter().for_each(|line| context.progress.line(line));
     }
     match cli.command {
@@ -85,6 +88,7 @@ fn dispatch(cli: Cli) -> Result<()> {
         Command::Template(command) => template::run(command),
         Command::Bench(args) => bench::run(&context, args),
         Command::Eval(command) => eval::run(&context, command),
+        Command::Compare(args) => compare::run(&context, &config, *args),
         Command::Rope(command) => rope::run(&context, command),
         Command::Completions { shell } => manual::completions(shell),
         Command::Man { out } => manual::man(out.as_deref()),

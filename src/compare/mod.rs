@@ -4,6 +4,8 @@
 //! [`run`] asks, [`store`] keeps, [`import`] takes in answers from elsewhere; [`figures`] and its modules measure what is
 //! kept, [`statistics`] tells how sure that is, [`report`] writes it down.
 
+pub mod experiment;
+pub mod export;
 pub mod meter;
 pub mod prices;
 pub mod run;

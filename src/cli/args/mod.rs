@@ -1,12 +1,14 @@
 //! The command line as clap reads it. Every option that a configuration file may hold is an `Option` here, so that
 //! `config` can tell what was asked for from what was not.
 
+mod compare;
 mod evals;
 mod others;
 mod papers;
 mod rope;
 mod values;
 
+pub use compare::{Compare, CompareCommand, Experiment, Findings};
 pub use evals::{Extended, LongPpl, Nll, Passkey, Qa, Results, Ruler, Sampled};
 pub use others::{Bench, Doctor, Eval, EvalInput, Models, Template};
 pub use papers::{Ask, Extract, Generation, LeaveOut, Output, Reading, Summarize};
@@ -29,6 +31,7 @@ Examples:
   ronbun extract paper.pdf                          what ronbun reads, before any model
   ronbun extract paper.pdf --plan                   each part's length, and what the model gets
   ronbun models recommend                           what this machine can run
+  ronbun compare a.pdf b.pdf --models A,B --out cmp  models side by side, with what each costs
   ronbun bench                                      how fast this machine reads and writes
   ronbun doctor                                     what is here, what is missing, how to get it
 ";
@@ -111,6 +114,8 @@ pub enum Command {
     /// Measure a model: on long texts, and on token ids for comparison with other engines
     #[command(subcommand)]
     Eval(Eval),
+    // As above.
+    Compare(Box<Compare>),
     /// Look at the positions of a model, and search what extends them
     #[command(subcommand)]
     Rope(Rope),
