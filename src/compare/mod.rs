@@ -4,11 +4,17 @@
 //! [`run`] asks, [`store`] keeps, [`import`] takes in answers from elsewhere; [`figures`] and its modules measure what is
 //! kept, [`statistics`] tells how sure that is, [`report`] writes it down.
 
+pub mod adherence;
+pub mod consistency;
 pub mod experiment;
 pub mod export;
+pub mod faithfulness;
+pub mod gold;
+pub mod language;
 pub mod meter;
 pub mod prices;
 pub mod run;
+pub mod statistics;
 pub mod store;
 #[cfg(test)]
 mod tests;

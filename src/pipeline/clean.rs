@@ -1,7 +1,7 @@
 //! What models write around an answer, taken off: thoughts, a repeated heading, one fence around everything.
 
 /// The answer alone. `titles` are the headings that the model may have repeated at its start.
-pub(super) fn clean(text: &str, titles: &[&str]) -> String {
+pub(crate) fn clean(text: &str, titles: &[&str]) -> String {
     let without_thoughts = strip_thoughts(text);
     let mut answer = strip_fence(without_thoughts.trim());
     while let Some(rest) = strip_heading(answer, titles) {
@@ -66,7 +66,7 @@ fn strip_heading<'a>(text: &'a str, titles: &[&str]) -> Option<&'a str> {
 }
 
 /// A heading without marks, numbers and case.
-fn bare(heading: &str) -> String {
+pub(crate) fn bare(heading: &str) -> String {
     let is_mark = |c: char| {
         c.is_whitespace() || c.is_ascii_digit() || matches!(c, '#' | '*' | '_' | '.' | ')' | ':' | '：' | '【' | '】')
     };

@@ -11,7 +11,7 @@ const TELLING_LETTERS: usize = 40;
 const TELLING_LATIN_LETTERS: usize = 80;
 
 /// The language that most of `text` is in, as a tag; `None` where it is too short or not clear.
-pub(super) fn detect(text: &str) -> Option<&'static str> {
+pub(crate) fn detect(text: &str) -> Option<&'static str> {
     let shares = Shares::of(text);
     let (tag, weight) = shares.0.iter().max_by_key(|(_, weight)| *weight)?;
     (weight * 10 >= shares.total() * 6).then_some(*tag).flatten()

@@ -17,7 +17,7 @@ static MARKED: LazyLock<Regex> =
     LazyLock::new(|| Regex::new(r"\[([^\]\n]*)\]\(([^)\s]*)[^)\n]*\)|<([^<>\s]+)>").expect("a constant pattern"));
 
 /// The paper's addresses: its links, and its text to look others up in.
-pub(super) struct Known {
+pub(crate) struct Known {
     keys: HashSet<String>,
     /// The text without white space, in lower case, and for each byte whether white space came before it.
     squeezed: String,
@@ -25,7 +25,7 @@ pub(super) struct Known {
 }
 
 impl Known {
-    pub(super) fn of(document: &Document) -> Known {
+    pub(crate) fn of(document: &Document) -> Known {
         let mut squeezed = String::new();
         let mut space_before = Vec::new();
         let mut space = true;
@@ -47,7 +47,7 @@ impl Known {
     }
 
     /// Whether the paper has this very address, in a link or in its text, where a line's end may run through it.
-    pub(super) fn has(&self, address: &str) -> bool {
+    pub(crate) fn has(&self, address: &str) -> bool {
         let key = key(address);
         !key.is_empty() && (self.keys.contains(&key) || self.text_has(&key.to_lowercase()))
     }
@@ -104,6 +104,11 @@ fn trim_end(address: &str) -> &str {
         address = &address[..address.len() - last.len_utf8()];
     }
     address
+}
+
+/// The addresses in a text, as they stand in it.
+pub(crate) fn addresses(text: &str) -> Vec<&str> {
+    ADDRESS.find_iter(text).map(|found| trim_end(found.as_str())).collect()
 }
 
 /// The answer without addresses that the paper does not have, and those addresses, each once. `note` stands where one
@@ -175,7 +180,7 @@ fn complete_colons(lines: &mut [String], original: &str, note: &str) {
 
 /// The paper's links to code that `text` does not name.
 pub(super) fn code_links_missing(text: &str, document: &Document) -> Vec<Link> {
-    let named: HashSet<String> = ADDRESS.find_iter(text).map(|found| key(trim_end(found.as_str()))).collect();
+    let named: HashSet<String> = addresses(text).into_iter().map(key).collect();
     let code = document.links.iter().filter(|link| link.kind == LinkKind::Code);
     code.filter(|link| !named.contains(&key(&link.url))).cloned().collect()
 }

@@ -40,7 +40,7 @@ pub(super) fn without(text: &str) -> Option<String> {
 }
 
 /// The sentences of a line, each with the white space behind it.
-fn sentences(line: &str) -> Vec<&str> {
+pub(crate) fn sentences(line: &str) -> Vec<&str> {
     let mut sentences = Vec::new();
     let mut start = 0;
     let mut characters = line.char_indices().peekable();
