@@ -5,17 +5,23 @@
 //! kept, [`statistics`] tells how sure that is, [`report`] writes it down.
 
 pub mod adherence;
+pub mod catalogue;
 pub mod consistency;
 pub mod experiment;
 pub mod export;
 pub mod faithfulness;
+pub mod figures;
 pub mod gold;
+pub mod import;
 pub mod language;
 pub mod meter;
 pub mod prices;
+pub mod report;
 pub mod run;
 pub mod statistics;
 pub mod store;
+pub mod summary;
+pub mod support;
 #[cfg(test)]
 mod tests;
 pub mod types;

@@ -42,7 +42,7 @@ pub fn run(context: &Context, config: &Config, args: Args) -> Result<()> {
         .map_err(|error| Error::new(Kind::Output, folder.display(), format!("cannot be made: {error}")))?;
     let store = Store::open(&answers_in(&folder, &experiment.shard.suffix()), &experiment.settings())?;
     papers.iter().try_for_each(|paper| store.put_paper(paper))?;
-    store.put_questions(&questions(&template, experiment.ask))?;
+    store.put_questions(&questions(&template))?;
     let outcomes = {
         let run = Run { experiment: &experiment, store: &store, papers: &papers, meter: Meter::of_this_machine() };
         let asking = Asking { context, hub: &hub, args: &args, run };
@@ -115,16 +115,14 @@ fn papers(context: &Context, hub: &Hub, args: &Args, file: &File) -> Result<(Vec
     }
 }
 
-fn questions(template: &Template, ask: Ask) -> Vec<Question> {
+/// Also where they are asked together: what comes back is held to them.
+fn questions(template: &Template) -> Vec<Question> {
     let each = template.questions.iter().map(|question| Question {
         id: question.id.clone(),
         title: question.title.clone(),
         text: question.prompt.trim().to_string(),
     });
-    match ask {
-        Ask::Each => each.collect(),
-        Ask::Together => vec![Question { id: "together".into(), title: "All questions".into(), text: String::new() }],
-    }
+    each.collect()
 }
 
 /// `Partial` where something is missing.
