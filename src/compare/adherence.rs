@@ -65,7 +65,7 @@ fn section(lines: &[&str], head: usize, heads: &[usize], title: &str) -> String 
 }
 
 /// Whether the model refused instead of answering.
-pub fn refuses(text: &str, finish_reason: FinishReason) -> bool {
+pub fn refuses(text: &str, finish_reason: Option<FinishReason>) -> bool {
     static REFUSAL: LazyLock<Regex> = LazyLock::new(|| {
         Regex::new(concat!(
             r"(?i)\bI(?:['’]m| am)(?: really| very)? sorry,? but\b",
@@ -78,7 +78,7 @@ pub fn refuses(text: &str, finish_reason: FinishReason) -> bool {
         .expect("a constant pattern")
     });
     let beginning: String = text.chars().take(BEGINNING).collect();
-    finish_reason == FinishReason::Refused || REFUSAL.is_match(&beginning)
+    finish_reason == Some(FinishReason::Refused) || REFUSAL.is_match(&beginning)
 }
 
 #[cfg(test)]
@@ -117,13 +117,13 @@ mod tests {
             "I cannot reproduce this paper, for it is protected by copyright.",
             "申し訳ありませんが、この論文の要約はできません。",
         ] {
-            assert!(refuses(text, FinishReason::Stop), "{text}");
+            assert!(refuses(text, None), "{text}");
         }
         for text in
             ["The method cannot provide guarantees.", "The authors are unable to test it.", "手法はできません。"]
         {
-            assert!(!refuses(text, FinishReason::Stop), "{text}");
+            assert!(!refuses(text, None), "{text}");
         }
-        assert!(refuses("", FinishReason::Refused));
+        assert!(refuses("", Some(FinishReason::Refused)));
     }
 }

@@ -20,8 +20,8 @@ pub struct Line {
     pub text: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens: Option<u64>,
-    #[serde(default = "stop")]
-    pub finish_reason: FinishReason,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finish_reason: Option<FinishReason>,
     /// What the call took, on the first answer that came of it; the others name that one's question.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub measured: Option<Measured>,
@@ -31,10 +31,6 @@ pub struct Line {
 
 fn first() -> u32 {
     1
-}
-
-fn stop() -> FinishReason {
-    FinishReason::Stop
 }
 
 impl Line {

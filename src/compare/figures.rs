@@ -193,7 +193,7 @@ fn spoken(measures: &mut Measures, output: &Output, asked: Option<&str>) {
 }
 
 fn adherence(measures: &mut Measures, output: &Output, questions: &[Question]) {
-    let ended = |reason| move |answer: &Answer, _: &str| Some(share(answer.finish_reason == reason));
+    let ended = |reason| move |answer: &Answer, _: &str| answer.finish_reason.map(|ended| share(ended == reason));
     measures.per_answer("refused", output, |answer, text| Some(share(adherence::refuses(text, answer.finish_reason))));
     measures.per_answer("truncated", output, ended(FinishReason::Length));
     measures.per_answer("looped", output, ended(FinishReason::Loop));

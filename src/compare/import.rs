@@ -4,7 +4,6 @@
 use super::export::Line;
 use super::store::Store;
 use super::types::{Answer, Call, Gold, Model, Origin, Paper, Question};
-use crate::generator::FinishReason;
 use crate::{Error, Kind, Result};
 use regex::Regex;
 use serde::Deserialize;
@@ -203,7 +202,7 @@ impl Columns<'_> {
                 question: question.clone(),
                 text: stripped(&self.strip, &written),
                 tokens,
-                finish_reason: FinishReason::Stop,
+                finish_reason: None,
                 call: question.clone(),
             });
         }

@@ -16,6 +16,7 @@ pub mod import;
 pub mod language;
 pub mod meter;
 pub mod prices;
+pub mod published;
 pub mod report;
 pub mod run;
 pub mod statistics;

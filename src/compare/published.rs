@@ -72,15 +72,25 @@ impl Published {
         );
         for (id, published) in self.figures() {
             let Some(figure) = catalogue::find(id) else { continue };
-            let _ = write!(text, "\n### {}, published{}\n\n| model |", figure.title, if run.is_some() { " and here" } else { "" });
+            let _ = write!(
+                text,
+                "\n### {}, published{}\n\n| model |",
+                figure.title,
+                if run.is_some() { " and here" } else { "" }
+            );
             papers.iter().for_each(|(paper, _)| text.push_str(&format!(" {paper} |")));
             let _ = write!(text, " from |\n|---|{}---|\n", "--:|".repeat(papers.len()));
             let mut row = |model: &str, values: Vec<Option<f64>>, from: &str| {
-                let shown = values.iter().map(|value| value.map_or("–".into(), |value| format!("{value:.*}", figure.digits)));
+                let shown =
+                    values.iter().map(|value| value.map_or("–".into(), |value| format!("{value:.*}", figure.digits)));
                 let _ = writeln!(text, "| {} | {} | {from} |", cell(model), shown.collect::<Vec<_>>().join(" | "));
             };
             for (model, values) in published {
-                row(model, papers.iter().map(|(paper, _)| values.get(*paper).copied().flatten()).collect(), "published");
+                row(
+                    model,
+                    papers.iter().map(|(paper, _)| values.get(*paper).copied().flatten()).collect(),
+                    "published",
+                );
             }
             for mean in run.iter().flat_map(|run| run.means_of(id)) {
                 let here = papers.iter().map(|(_, key)| run?.cell(id, &mean.model, key).map(|cell| cell.mean));
@@ -128,7 +138,10 @@ mod tests {
         };
         let summary = Summary::of(&[value("1706.03762", 500.0), value("other", 9.0)], &["mine".into()]);
         let text = published.beside(&summary, &["1706.03762".into(), "other".into()]);
-        assert!(text.contains("| mine | 500.0 | this run |") && text.contains("| gpt-4o | 1030.7 | published |"), "{text}");
+        assert!(
+            text.contains("| mine | 500.0 | this run |") && text.contains("| gpt-4o | 1030.7 | published |"),
+            "{text}"
+        );
         assert!(!text.contains("0.383"), "other papers are left out: {text}");
         assert!(published.beside(&summary, &["other".into()]).contains("None of these papers"));
     }

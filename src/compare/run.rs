@@ -349,7 +349,7 @@ fn put(
         question: question.id.clone(),
         text: reply.text,
         tokens: Some(reply.tokens as u64),
-        finish_reason: reply.finish_reason,
+        finish_reason: Some(reply.finish_reason),
         call: job.name(),
     });
     let answers = answers.collect();

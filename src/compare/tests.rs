@@ -34,7 +34,7 @@ fn experiment(template: &Template, ask: Ask, trials: u32) -> Experiment<'_> {
 fn answer(question: &str, trial: u32, text: &str) -> Answer {
     let (model, paper, call) = ("m".into(), "p".into(), question.into());
     let (question, text, tokens) = (question.into(), text.into(), Some(1));
-    Answer { model, paper, trial, question, text, tokens, finish_reason: FinishReason::Stop, call }
+    Answer { model, paper, trial, question, text, tokens, finish_reason: Some(FinishReason::Stop), call }
 }
 
 fn call(question: &str, trial: u32) -> Call {

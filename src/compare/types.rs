@@ -56,7 +56,8 @@ pub struct Answer {
     pub text: String,
     /// As the model counts them; absent where nobody told it.
     pub tokens: Option<u64>,
-    pub finish_reason: FinishReason,
+    /// Absent where nobody told it.
+    pub finish_reason: Option<FinishReason>,
     /// Which call of this model, paper and trial it came with: the first question of that call.
     pub call: String,
 }

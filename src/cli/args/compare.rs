@@ -34,6 +34,30 @@ pub struct Compare {
 
 #[derive(Debug, Subcommand)]
 pub enum CompareCommand {
+    /// Take in answers from elsewhere, and report on them: JSONL or CSV
+    ///
+    /// Without --mapping the file must be as ronbun's own answers.jsonl. Where DIR holds a comparison, the answers join it:
+    /// papers and questions are the same where their names are.
+    Import {
+        #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        files: Vec<PathBuf>,
+        /// TOML file that names the columns; docs/compare/scidqa.toml shows one
+        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        mapping: Option<PathBuf>,
+        /// Folder of the comparison
+        #[arg(long, short, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        out: PathBuf,
+        #[command(flatten)]
+        findings: Findings,
+    },
+    /// Measure the answers of a comparison again, with other prices or beside the published figures; asks nothing
+    Report {
+        /// The folder that `compare … --out` wrote
+        #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+        dir: PathBuf,
+        #[command(flatten)]
+        findings: Findings,
+    },
     /// Bring shards, or other comparisons with the same settings, together
     Merge {
         /// The folder that --shard wrote to; what it holds of shards is taken
@@ -45,6 +69,16 @@ pub enum CompareCommand {
         #[command(flatten)]
         findings: Findings,
     },
+    /// The prices that costs are counted with
+    Prices {
+        /// Print the built-in file, to start your own from
+        #[arg(long)]
+        source: bool,
+        #[command(flatten)]
+        costs: Costs,
+    },
+    /// Print the published figures of July 2024: eight API models on five papers
+    Published,
 }
 
 #[derive(Debug, Args)]
@@ -102,6 +136,9 @@ pub struct Experiment {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Figures")]
 pub struct Findings {
+    /// Show the published figures of July 2024 for the papers that are among theirs
+    #[arg(long)]
+    pub published: bool,
     #[command(flatten)]
     pub costs: Costs,
 }

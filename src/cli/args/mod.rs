@@ -8,7 +8,7 @@ mod papers;
 mod rope;
 mod values;
 
-pub use compare::{Compare, CompareCommand, Experiment, Findings};
+pub use compare::{Compare, CompareCommand, Costs, Experiment, Findings};
 pub use evals::{Extended, LongPpl, Nll, Passkey, Qa, Results, Ruler, Sampled};
 pub use others::{Bench, Doctor, Eval, EvalInput, Models, Template};
 pub use papers::{Ask, Extract, Generation, LeaveOut, Output, Reading, Summarize};

@@ -1,6 +1,6 @@
 //! Asking the models of an experiment, one after the other.
 
-use super::{answers_in, finish};
+use super::{answers_in, finish, make};
 use crate::cli::args::{AskMode, Experiment as Args};
 use crate::cli::config::{Config, Over};
 use crate::cli::context::{Context, usage};
@@ -38,8 +38,7 @@ pub fn run(context: &Context, config: &Config, args: Args) -> Result<()> {
     let locals = models.iter().filter_map(|model| if let Named::Local(name) = model { Some(name) } else { None });
     locals.clone().try_for_each(|name| hub.check_name(name))?;
     let (papers, unread) = papers(context, &hub, &args, &file)?;
-    std::fs::create_dir_all(&folder)
-        .map_err(|error| Error::new(Kind::Output, folder.display(), format!("cannot be made: {error}")))?;
+    make(&folder)?;
     let store = Store::open(&answers_in(&folder, &experiment.shard.suffix()), &experiment.settings())?;
     papers.iter().try_for_each(|paper| store.put_paper(paper))?;
     store.put_questions(&questions(&template))?;

@@ -1,15 +1,118 @@
-//! What a comparison's folder holds beside its answers.
+//! What a comparison's folder holds beside its answers: the report, tables, and all answers as lines.
 
-use crate::cli::args::Findings;
+use crate::cli::args::{Costs as CostArgs, Findings};
 use crate::cli::context::Context;
+use crate::compare::figures::{self, Costs, Subject};
+use crate::compare::prices::{OwnMachine, Prices};
+use crate::compare::published::Published;
+use crate::compare::report::Report;
+use crate::compare::summary::Summary;
+use crate::compare::types::{Answer, Model, Paper};
 use crate::compare::{export, store::Store};
+use crate::hub::default_config_dir;
 use crate::{Result, report};
+use std::collections::HashSet;
 use std::path::Path;
 
-/// Writes what the answers come to.
-pub fn report(context: &Context, store: &Store, folder: &Path, _findings: &Findings) -> Result<()> {
-    let answers = folder.join("answers.jsonl");
-    report::write(&answers, export::jsonl(store)?.as_bytes())?;
-    context.progress.line(format!("written: {}", answers.display()));
+/// The published comparison's.
+const YEN: f64 = 160.0;
+
+/// Measures what a store holds, and writes it into `folder`.
+pub fn report(context: &Context, store: &Store, folder: &Path, findings: &Findings) -> Result<()> {
+    let costs = costs(&findings.costs)?;
+    let (answers, settings) = (store.answers()?, store.settings()?);
+    let (models, papers) = (with_answers(store.models()?, &answers), about_which(store.papers()?, &answers));
+    let (questions, calls, gold) = (store.questions()?, store.calls()?, store.gold()?);
+    let language = settings["language"].as_str().map(str::to_string);
+    let subject = Subject {
+        models: &models,
+        papers: &papers,
+        questions: &questions,
+        answers: &answers,
+        calls: &calls,
+        gold: &gold,
+        language: language.as_deref(),
+        costs: &costs,
+    };
+    let measures = figures::measure(&subject, None)?;
+    let ids: Vec<String> = models.iter().map(|model| model.id.clone()).collect();
+    let keys: Vec<String> = papers.iter().map(|paper| paper.key.clone()).collect();
+    let summary = Summary::of(&measures.values, &ids);
+    let published = match findings.published {
+        true => Some(Published::load()?.beside(&summary, &keys)),
+        false => None,
+    };
+    let report = Report {
+        settings,
+        models: &models,
+        papers: &keys,
+        measures: &measures,
+        summary: &summary,
+        sent: &store.sent()?,
+        failures: &store.failures()?,
+        costs: &costs,
+        embedder: None,
+        notes: &notes(&models, &papers),
+        published,
+    };
+    let files = [
+        ("report.md", report.markdown()),
+        ("report.json", report.json()?),
+        ("means.csv", report.means_csv()?),
+        ("pairs.csv", report.pairs_csv()?),
+        ("values.csv", report.values_csv()?),
+        ("answers.jsonl", export::jsonl(store)?),
+    ];
+    for (name, text) in &files {
+        report::write(&folder.join(name), text.as_bytes())?;
+    }
+    let names: Vec<&str> = files.iter().map(|(name, _)| *name).collect();
+    context.progress.line(format!("written into {}: {}", folder.display(), names.join(", ")));
     Ok(())
+}
+
+/// The list of prices and the rate, from options, the user's folder and what is built in.
+pub fn costs(args: &CostArgs) -> Result<Costs> {
+    Ok(Costs {
+        prices: prices(args)?,
+        day: args.prices_of.clone(),
+        usd_jpy: args.usd_jpy.unwrap_or(YEN),
+        machine: OwnMachine {
+            watts: args.watts,
+            kwh_price: args.kwh_price,
+            hardware_price: args.hardware_price,
+            hardware_years: args.hardware_years,
+        },
+    })
+}
+
+fn prices(args: &CostArgs) -> Result<Prices> {
+    let own = default_config_dir().join("prices.toml");
+    Prices::load(args.prices.as_deref().or(Some(own.as_path()).filter(|own| own.is_file())))
+}
+
+fn with_answers(models: Vec<Model>, answers: &[Answer]) -> Vec<Model> {
+    let known: HashSet<&str> = answers.iter().map(|answer| answer.model.as_str()).collect();
+    models.into_iter().filter(|model| known.contains(model.id.as_str())).collect()
+}
+
+fn about_which(papers: Vec<Paper>, answers: &[Answer]) -> Vec<Paper> {
+    let known: HashSet<&str> = answers.iter().map(|answer| answer.paper.as_str()).collect();
+    papers.into_iter().filter(|paper| known.contains(paper.key.as_str())).collect()
+}
+
+/// Why something is not measured.
+fn notes(models: &[Model], papers: &[Paper]) -> Vec<String> {
+    let mut notes = Vec::new();
+    if models.len() < 2 {
+        notes.push("One model alone has nobody to be compared with.".to_string());
+    }
+    let unread = papers.iter().filter(|paper| paper.document.is_none()).count();
+    if unread > 0 {
+        notes.push(format!(
+            "Of {unread} of {} papers only answers are known, and not their text: what answers say is not held to it.",
+            papers.len()
+        ));
+    }
+    notes
 }
