@@ -21,6 +21,7 @@
 //! | [`report`] | the summary and its forms: Markdown, JSON, HTML, text | error, document, template, generator |
 //! | [`eval`] | tests of long contexts as text, scores and their intervals; knows no tensors | error, random |
 //! | [`compare`] | papers × models × trials: answers kept, figures, what they cost | error, progress, interrupt, document, template, generator, pipeline, eval, random, report |
+//! | [`encoder`] | texts as vectors, to tell how alike they are | error |
 //! | [`plot`] | curves and heat maps as SVG | |
 //! | [`hub`] | model cards, downloads, packs, the cache; opens sockets, as `generator::remote::http` does and nothing else | error, progress, interrupt |
 //! | [`cli`] | arguments → work → exit code; the only module that sees all others | all |
@@ -34,6 +35,7 @@ pub mod chat;
 pub mod cli;
 pub mod compare;
 pub mod document;
+pub mod encoder;
 pub mod engine;
 pub mod error;
 pub mod eval;

@@ -270,10 +270,9 @@ fn the_report_tells_costs_languages_faithfulness_and_what_was_sent() {
             "Die Arbeit erreicht 99.9 BLEU, siehe https://github.com/made/up, und das ist mehr, als alle früheren Verfahren auf diesen Daten erreicht haben.",
         )
     });
-    let own = format!(
-        "[[price]]\nmodel = \"test\"\ndate = \"2026-01-01\"\nsource = \"a test\"\nunit = \"token\"\ninput = 1000.0\noutput = 0.0\n"
-    );
-    machine.file("prices.toml", &own);
+    let own = "[[price]]\nmodel = \"test\"\ndate = \"2026-01-01\"\nsource = \"a test\"\nunit = \"token\"\ninput = 1000.0\n\
+        output = 0.0\n";
+    machine.file("prices.toml", own);
     let models = format!("{},{}", model(&good), model(&bad));
     let args = ["compare", "one.md", "--models", &models, "--trials", "2", "--lang", "en", "--out", "cmp"];
     machine.works(&[&args[..], &["--prices", "prices.toml", "--usd-jpy", "100"]].concat());

@@ -147,6 +147,14 @@ mod tests {
     }
 
     #[test]
+    fn the_documented_file_is_understood() {
+        let file = File::parse("e.toml", include_str!("../../docs/compare/experiment.toml")).unwrap();
+        let models = file.models(&[]).unwrap();
+        assert_eq!(models.len(), 3);
+        assert!(matches!(&models[2], Named::Server(server) if server.concurrency == 8));
+    }
+
+    #[test]
     fn sampling_changes_what_it_names() {
         let file = File::parse("e.toml", FILE).unwrap();
         let sampling = file.sampling(&Sampling::default()).unwrap();

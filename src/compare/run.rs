@@ -209,7 +209,7 @@ impl Run<'_> {
                             return;
                         }
                         let answered = put(&model.id, &job, sampling, generator.as_mut(), &mut |_| {});
-                        if to_main.send(Message::Done(job, answered)).is_err() {
+                        if to_main.send(Message::Done(job, Box::new(answered))).is_err() {
                             return;
                         }
                     }
@@ -224,7 +224,7 @@ impl Run<'_> {
                     Ok(())
                 }
                 Message::Done(job, answered) => {
-                    if self.settle(model, &job, answered, &mut outcome, &mut in_a_row, watch)? {
+                    if self.settle(model, &job, *answered, &mut outcome, &mut in_a_row, watch)? {
                         stop();
                     }
                     Ok(())
@@ -307,7 +307,7 @@ impl Run<'_> {
 enum Message<'a> {
     /// A worker asks for leave to begin.
     Sending(Job<'a>, mpsc::Sender<()>),
-    Done(Job<'a>, Result<(Call, Vec<Answer>)>),
+    Done(Job<'a>, Box<Result<(Call, Vec<Answer>)>>),
 }
 
 /// Each trial has a seed of its own.

@@ -31,7 +31,6 @@ CREATE TABLE sent (
     destination TEXT NOT NULL, model TEXT NOT NULL, paper TEXT NOT NULL, requests INTEGER NOT NULL, bytes INTEGER NOT NULL,
     PRIMARY KEY (destination, model, paper));
 CREATE TABLE gold (paper TEXT NOT NULL, question TEXT NOT NULL, text TEXT NOT NULL, PRIMARY KEY (paper, question, text));
-CREATE TABLE judgements (key TEXT PRIMARY KEY, record TEXT NOT NULL);
 ";
 
 pub struct Store {
@@ -244,17 +243,6 @@ impl Store {
         self.all("SELECT * FROM gold ORDER BY rowid", |row| {
             Ok(Gold { paper: row.get(0)?, question: row.get(1)?, text: row.get(2)? })
         })
-    }
-
-    /// What a judge said about `key`, if it was asked before.
-    pub fn judgement<T: DeserializeOwned>(&self, key: &str) -> Result<Option<T>> {
-        let found: Option<String> =
-            self.ask("SELECT record FROM judgements WHERE key = ?1", &[&key], |row| row.get(0))?;
-        found.map(|text| self.parsed(&text)).transpose()
-    }
-
-    pub fn put_judgement(&self, key: &str, judgement: &impl Serialize) -> Result<()> {
-        self.run("INSERT OR REPLACE INTO judgements VALUES (?1, ?2)", params![key, self.json(judgement)?])
     }
 
     /// Takes over what another comparison with the same settings has and this one has not. Tells how many answers were new.

@@ -1,5 +1,8 @@
 //! Stores and runs, with a scripted model.
 
+use super::consistency::Embedder;
+use super::figures::{self, Costs, Subject};
+use super::prices::{OwnMachine, Prices};
 use super::run::{Experiment, Run, Shard, Step};
 use super::store::Store;
 use super::types::{Answer, Call, Gold, Measured, Model, Origin, Paper, Question, Sent};
@@ -228,4 +231,57 @@ fn shards_share_the_work_out() {
     for wrong in ["0/2", "3/2", "2", "a/b", "/"] {
         assert!(wrong.parse::<Shard>().is_err(), "{wrong}");
     }
+}
+
+/// Knows English; a text points where its number of words says.
+struct Words;
+
+impl Embedder for Words {
+    fn name(&self) -> String {
+        "words".into()
+    }
+
+    fn knows(&self, language: Option<&str>) -> bool {
+        language == Some("en")
+    }
+
+    fn embed(&mut self, texts: &[&str]) -> crate::Result<Vec<Vec<f32>>> {
+        Ok(texts.iter().map(|text| vec![text.split_whitespace().count() as f32, 12.0]).collect())
+    }
+}
+
+#[test]
+fn consistency_is_of_pairs_of_trials_in_a_known_language() {
+    let english = "The authors propose a faster method for the translation of very long texts.";
+    let longer = "The authors propose a faster method for the translation of very long texts and of short ones.";
+    let japanese = "この論文では、長い文章を翻訳するための新しい手法を提案し、その速さを実験で確かめています。";
+    let answers: Vec<Answer> = [("m", [english, english, longer]), ("n", [english, japanese, english])]
+        .iter()
+        .flat_map(|(model, texts)| {
+            let of = |(text, trial): (&&str, u32)| Answer { model: (*model).into(), ..answer("together", trial, text) };
+            texts.iter().zip(1..).map(of).collect::<Vec<_>>()
+        })
+        .collect();
+    let prices = Prices::load(None).unwrap();
+    let costs = Costs { prices, day: None, usd_jpy: 160.0, machine: OwnMachine::default() };
+    let (models, papers) = ([model("m"), model("n")], [Paper { key: "p".into(), document: None }]);
+    let subject = Subject {
+        models: &models,
+        papers: &papers,
+        questions: &[],
+        answers: &answers,
+        calls: &[],
+        gold: &[],
+        language: Some("en"),
+        costs: &costs,
+    };
+    let found = figures::measure(&subject, Some(&mut Words)).unwrap().values;
+    let cosines: Vec<(&str, f64)> = found
+        .iter()
+        .filter(|value| value.figure == "consistency")
+        .map(|value| (value.model.as_str(), (value.value * 1e4).round() / 1e4))
+        .collect();
+    // (13, 12), (13, 12) and (17, 12): 365 over the lengths 17.6918 and 20.8087.
+    assert_eq!(cosines, [("m", 1.0), ("m", 0.9915), ("m", 0.9915)], "of n one trial is in Japanese: not measured");
+    assert!(found.iter().all(|value| value.figure != "supported"), "no paper was read");
 }

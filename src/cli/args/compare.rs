@@ -136,6 +136,10 @@ pub struct Experiment {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Figures")]
 pub struct Findings {
+    /// What tells how alike texts are: all-minilm-l6-v2 (English) or multilingual-e5-small, both fetched where they are not
+    /// here, a folder with a BERT encoder, openai:MODEL (texts go there), or none [default: one that is here]
+    #[arg(long, value_name = "ENCODER")]
+    pub encoder: Option<String>,
     /// Show the published figures of July 2024 for the papers that are among theirs
     #[arg(long)]
     pub published: bool,

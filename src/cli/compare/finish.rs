@@ -1,14 +1,16 @@
 //! What a comparison's folder holds beside its answers: the report, tables, and all answers as lines.
 
+use super::embed;
 use crate::cli::args::{Costs as CostArgs, Findings};
 use crate::cli::context::Context;
+use crate::compare::consistency::Embedder;
 use crate::compare::figures::{self, Costs, Subject};
 use crate::compare::prices::{OwnMachine, Prices};
 use crate::compare::published::Published;
 use crate::compare::report::Report;
 use crate::compare::summary::Summary;
 use crate::compare::types::{Answer, Model, Paper};
-use crate::compare::{export, store::Store};
+use crate::compare::{export, store::Store, support};
 use crate::hub::default_config_dir;
 use crate::{Result, report};
 use std::collections::HashSet;
@@ -34,7 +36,11 @@ pub fn report(context: &Context, store: &Store, folder: &Path, findings: &Findin
         language: language.as_deref(),
         costs: &costs,
     };
-    let measures = figures::measure(&subject, None)?;
+    let mut encoder = embed::choose(context, findings.encoder.as_deref())?;
+    let measures = figures::measure(&subject, encoder.as_mut().map(|encoder| encoder as &mut dyn Embedder))?;
+    if let Some(sent) = encoder.as_ref().and_then(embed::Chosen::sent) {
+        store.send(&sent)?;
+    }
     let ids: Vec<String> = models.iter().map(|model| model.id.clone()).collect();
     let keys: Vec<String> = papers.iter().map(|paper| paper.key.clone()).collect();
     let summary = Summary::of(&measures.values, &ids);
@@ -51,8 +57,8 @@ pub fn report(context: &Context, store: &Store, folder: &Path, findings: &Findin
         sent: &store.sent()?,
         failures: &store.failures()?,
         costs: &costs,
-        embedder: None,
-        notes: &notes(&models, &papers),
+        embedder: encoder.as_ref().map(Embedder::name),
+        notes: &notes(&models, &papers, encoder.as_ref()),
         published,
     };
     let files = [
@@ -102,8 +108,19 @@ fn about_which(papers: Vec<Paper>, answers: &[Answer]) -> Vec<Paper> {
 }
 
 /// Why something is not measured.
-fn notes(models: &[Model], papers: &[Paper]) -> Vec<String> {
+fn notes(models: &[Model], papers: &[Paper], encoder: Option<&embed::Chosen>) -> Vec<String> {
     let mut notes = Vec::new();
+    notes.push(match encoder {
+        None => "Consistency between trials and support by passages are not measured: there is no encoder here (--encoder \
+                 all-minilm-l6-v2 fetches one for English)."
+            .to_string(),
+        Some(encoder) => format!(
+            "Consistency and support are measured by {}; texts in a language that it does not know are not measured. A sentence \
+             counts as supported where a passage of the paper is at least {} near to it, which proves nothing.",
+            encoder.name(),
+            support::NEAR
+        ),
+    });
     if models.len() < 2 {
         notes.push("One model alone has nobody to be compared with.".to_string());
     }

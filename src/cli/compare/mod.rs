@@ -1,6 +1,7 @@
 //! `ronbun compare`: models side by side on the same papers.
 
 mod ask;
+mod embed;
 mod finish;
 mod lists;
 
