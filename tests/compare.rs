@@ -231,11 +231,13 @@ fn kill_9_at_any_moment_loses_no_finished_answer_and_doubles_none() {
         program.current_dir(machine.0.path()).env_clear().envs(machine.settings()).args(args);
         let (asked, start) = (server.asked().len(), Instant::now());
         let mut running = program.stderr(std::process::Stdio::null()).spawn().expect("starts");
-        // Some die before they ask anything, most while answers come.
-        let patience = Duration::from_millis(RandomState::new().hash_one(start) % 400);
-        while start.elapsed() < patience && running.try_wait().expect("a child").is_none() {
-            std::thread::sleep(Duration::from_millis(2));
+        // After so many answers and a moment more; some die before they ask anything.
+        let random = RandomState::new().hash_one(start);
+        let (goal, moment) = (asked + (random % 60) as usize, Duration::from_micros(random / 60 % 5_000));
+        while server.asked().len() < goal && running.try_wait().expect("a child").is_none() {
+            std::thread::sleep(Duration::from_millis(1));
         }
+        std::thread::sleep(moment);
         running.kill().expect("a child");
         running.wait().expect("a child");
         let after = kept(&file);

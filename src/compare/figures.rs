@@ -3,14 +3,15 @@
 //! An output is what a model wrote of a paper in a trial: one text where all questions were asked together, else its answers
 //! one below the other. Thoughts (`<think>`) are no part of it.
 
+use super::adherence;
 use super::consistency::{self, Embedder};
 use super::faithfulness::{Checked, Truth};
 use super::language::Spoken;
 use super::prices::{Billed, OwnMachine, Prices};
 use super::support::{self, Supported};
 use super::types::{Answer, Call, Gold, Measured, Model, Origin, Paper, Question};
-use super::{adherence, gold};
 use crate::Result;
+use crate::eval::overlap::{rouge_l, token_f1};
 use crate::generator::FinishReason;
 use crate::pipeline;
 use serde::Serialize;
@@ -249,19 +250,20 @@ fn reading_list(output: &Output, questions: &[Question]) -> Option<String> {
     answer.map(|(_, text)| text.clone())
 }
 
+/// Both scores are of words as spaces part them, and say nothing of scripts that write without.
 fn against_gold(measures: &mut Measures, output: &Output, all: &[Gold]) {
-    let of = |answer: &Answer| -> Vec<&str> {
+    let of = |answer: &Answer| -> Vec<String> {
         let same = all.iter().filter(|gold| gold.paper == answer.paper && gold.question == answer.question);
-        same.map(|gold| gold.text.as_str()).collect()
+        same.filter(|gold| !gold.text.chars().any(pipeline::is_cjk)).map(|gold| gold.text.clone()).collect()
     };
-    let scored = |score: fn(&str, &[&str]) -> f64| {
+    let scored = |score: fn(&str, &[String]) -> f64| {
         move |answer: &Answer, text: &str| {
             let gold = of(answer);
             (!gold.is_empty()).then(|| score(text, &gold))
         }
     };
-    measures.per_answer("token_f1", output, scored(gold::token_f1));
-    measures.per_answer("rouge_l", output, scored(gold::rouge_l));
+    measures.per_answer("token_f1", output, scored(token_f1));
+    measures.per_answer("rouge_l", output, scored(rouge_l));
 }
 
 /// What the calls of an output took together.

@@ -11,7 +11,6 @@ pub mod experiment;
 pub mod export;
 pub mod faithfulness;
 pub mod figures;
-pub mod gold;
 pub mod import;
 pub mod language;
 pub mod meter;

@@ -27,6 +27,8 @@ pub struct Experiment<'a> {
     pub max_tokens: Option<usize>,
     /// What of a paper models see.
     pub selection: Selection,
+    /// How local models are loaded, in words: what else their answers depend on.
+    pub engine: String,
     pub trials: u32,
     pub shard: Shard,
 }
@@ -74,6 +76,7 @@ impl Experiment<'_> {
             "ask": self.ask,
             "sampling": self.sampling,
             "max_tokens": self.max_tokens,
+            "engine": self.engine,
             "left_out": {
                 "references": !self.selection.references,
                 "appendix": !self.selection.appendix,

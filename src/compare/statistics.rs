@@ -7,7 +7,8 @@
 //! papers too; with fewer, trials are exchanged between the two models within each paper, which speaks about these papers
 //! only. Several comparisons are held to one level by Holm's method (1979).
 
-use crate::eval::Random;
+use crate::eval::score::bootstrap;
+use crate::random::Random;
 use serde::Serialize;
 
 /// Below this, flipping signs cannot reach the level: 2 / 2⁵ is above it.
@@ -58,11 +59,9 @@ pub fn deviation(values: &[f64]) -> f64 {
 /// The mean of the papers' means, with its interval.
 pub fn estimate(papers: &[f64]) -> Estimate {
     let interval = (papers.len() > 1).then(|| {
-        let mut random = Random::new(42, "bootstrap");
-        let draw = |random: &mut Random| average(&papers.iter().map(|_| *random.pick(papers)).collect::<Vec<_>>());
-        let mut means: Vec<f64> = (0..DRAWS).map(|_| draw(&mut random)).collect();
-        means.sort_by(f64::total_cmp);
-        (means[DRAWS * 25 / 1000], means[DRAWS * 975 / 1000 - 1])
+        let each: Vec<Vec<f64>> = papers.iter().map(|mean| vec![*mean]).collect();
+        let drawn = bootstrap(&each);
+        (drawn.low, drawn.high)
     });
     Estimate { value: average(papers), interval, papers: papers.len() }
 }

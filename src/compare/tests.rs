@@ -31,7 +31,16 @@ fn template() -> Template {
 
 fn experiment(template: &Template, ask: Ask, trials: u32) -> Experiment<'_> {
     let (sampling, selection) = (template.sampling.clone(), Selection::default());
-    Experiment { template, ask, sampling, max_tokens: None, selection, trials, shard: Shard::WHOLE }
+    Experiment {
+        template,
+        ask,
+        sampling,
+        max_tokens: None,
+        selection,
+        engine: String::new(),
+        trials,
+        shard: Shard::WHOLE,
+    }
 }
 
 fn answer(question: &str, trial: u32, text: &str) -> Answer {

@@ -16,7 +16,7 @@ use crate::report::{Answer, Paper, SCHEMA_VERSION, Summary, TemplateFacts, words
 use crate::template::{Ask, Facts, Template};
 use crate::{Result, interrupt};
 pub(crate) use clean::{bare, clean};
-pub(crate) use language::detect as language;
+pub(crate) use language::{detect as language, is_cjk};
 pub(crate) use links::{Known, addresses};
 pub(crate) use repeats::sentences;
 use rounds::Attempt;

@@ -1,7 +1,7 @@
 //! Options of `compare`.
 
 use super::papers::{LeaveOut, Reading};
-use super::values::{AskMode, Positions, max_tokens, positive, temperature};
+use super::values::{AskMode, Positions, Weights, max_tokens, positive, temperature};
 use crate::compare::run::Shard;
 use clap::{Args, Subcommand, ValueHint};
 use std::path::PathBuf;
@@ -122,6 +122,8 @@ pub struct Experiment {
     /// CPU threads of local models [default: all cores]
     #[arg(long, env = "RONBUN_THREADS", value_name = "N", value_parser = positive)]
     pub threads: Option<usize>,
+    #[command(flatten)]
+    pub weights: Weights,
     #[command(flatten)]
     pub positions: Positions,
     #[command(flatten)]

@@ -60,7 +60,7 @@ impl LeaveOut {
     }
 }
 
-#[derive(Debug, Clone, Args)]
+#[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Model")]
 pub struct Generation {
     /// Model: a card's id, a hub repository, a GGUF file or a folder of safetensors [default: auto]

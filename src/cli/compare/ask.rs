@@ -1,7 +1,7 @@
 //! Asking the models of an experiment, one after the other.
 
 use super::{answers_in, finish, make};
-use crate::cli::args::{AskMode, Experiment as Args};
+use crate::cli::args::{AskMode, Experiment as Args, Generation};
 use crate::cli::config::{Config, Over};
 use crate::cli::context::{Context, usage};
 use crate::cli::{engine, inputs, output, reading, template};
@@ -82,6 +82,7 @@ fn experiment<'a>(args: &Args, file: &File, template: &'a Template) -> Result<Ex
         sampling,
         max_tokens: args.max_tokens.or(file.max_tokens),
         selection: leave_out.selection(),
+        engine: format!("{:?} {:?}", args.positions, args.weights),
         trials: args.trials.or(file.trials).unwrap_or(3),
         shard: args.shard.unwrap_or(Shard::WHOLE),
     })
@@ -178,7 +179,10 @@ impl Asking<'_> {
         let available = self.hub.available_memory();
         let local = self.hub.model(name)?;
         let start = Instant::now();
-        let mut generator = engine::load(self.hub, local, None, &self.args.positions, available)?;
+        let (weights, positions) = (self.args.weights, self.args.positions.clone());
+        // Threads are limited once, for all models.
+        let generation = Generation { weights, positions, ..Generation::default() };
+        let mut generator = engine::load(self.hub, local, &generation, available)?;
         let seconds = start.elapsed().as_secs_f64();
         model.facts = Some(generator.facts().clone());
         self.run.store.put_model(&model)?;
