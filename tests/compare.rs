@@ -386,3 +386,36 @@ fn published_figures_are_shown_as_such() {
         "{report}"
     );
 }
+
+#[test]
+fn local_models_are_asked_in_turn_and_cost_energy() {
+    let machine = Machine::new();
+    let fixture = |name: &str| format!("{}/tests/fixtures/models/{name}", env!("CARGO_MANIFEST_DIR"));
+    let models = format!("{},{}", fixture("qwen2-tied-bf16"), fixture("llama-tied-f32"));
+    let args = ["compare", "one.md", "--models", &models, "--trials", "2", "--max-tokens", "4", "--out", "cmp"];
+    let args = [&args[..], &["--lang", "en", "--offline", "--watts", "3600", "--kwh-price", "1000"]].concat();
+    machine.works(&args);
+    let lines = machine.lines("cmp");
+    assert_eq!(lines.len(), 4);
+    // 3.6 kW at 1,000 dollars for a kWh is a dollar a second.
+    let json: serde_json::Value =
+        serde_json::from_slice(&fs::read(machine.path("cmp/report.json")).expect("JSON")).expect("JSON");
+    let value = |figure: &str, model: &str| {
+        let cells = json["cells"].as_array().expect("cells");
+        let found = cells.iter().find(|cell| cell["figure"] == figure && cell["model"] == model);
+        found.expect("measured")["mean"].as_f64().expect("a number")
+    };
+    for model in models.split(',') {
+        // Where a meter can be read, it is what counts.
+        if !Path::new("/sys/class/powercap/intel-rapl:0/energy_uj").exists() {
+            assert!((value("cost_usd", model) - value("seconds", model)).abs() < 1e-9);
+        }
+        assert!(value("tokens", model) <= 4.0 && value("prompt_tokens", model) > 100.0);
+    }
+    assert!(
+        fs::read_to_string(machine.path("cmp/report.md")).expect("a report").contains("Nothing left this machine.")
+    );
+    assert!(machine.works(&args).contains("all is answered"));
+    let other = [&args[..], &["--rope", "native"]].concat();
+    machine.fails(&other, 2, "with other settings: engine");
+}

@@ -9,8 +9,8 @@ use std::str::FromStr;
 
 /// Put the same questions about the same papers to several models, and measure what comes back
 ///
-/// Every answer is kept as it comes: a comparison that was stopped goes on by the same command, and nothing is asked twice.
-/// Models on servers are asked only if you name them; the report says what was sent where.
+/// Every answer is kept as it comes: a comparison that was stopped goes on by the same command, and nothing is asked
+/// twice. Models on servers are asked only if you name them; the report says what was sent where.
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 #[command(after_help = "\
@@ -24,7 +24,7 @@ Examples:
 
 A model is one that `ronbun summarize --model` takes, or a server's: openai:MODEL, anthropic:MODEL, gemini:MODEL, and
 openai:MODEL@http://HOST:PORT/v1 for vLLM, llama.cpp's server, Ollama or LM Studio. Keys come from OPENAI_API_KEY,
-ANTHROPIC_API_KEY and GEMINI_API_KEY; a server of your own gets RONBUN_SERVER_KEY, if that is set, and no vendor's key.")]
+ANTHROPIC_API_KEY and GEMINI_API_KEY; a server of your own gets RONBUN_SERVER_KEY, if that is set, and no vendor's.")]
 pub struct Compare {
     #[command(subcommand)]
     pub command: Option<CompareCommand>,
@@ -36,8 +36,8 @@ pub struct Compare {
 pub enum CompareCommand {
     /// Take in answers from elsewhere, and report on them: JSONL or CSV
     ///
-    /// Without --mapping the file must be as ronbun's own answers.jsonl. Where DIR holds a comparison, the answers join it:
-    /// papers and questions are the same where their names are.
+    /// Without --mapping the file must be as ronbun's own answers.jsonl. Where DIR holds a comparison, the answers join
+    /// it: papers and questions are the same where their names are.
     Import {
         #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
         files: Vec<PathBuf>,
@@ -138,8 +138,8 @@ pub struct Experiment {
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Figures")]
 pub struct Findings {
-    /// What tells how alike texts are: all-minilm-l6-v2 (English) or multilingual-e5-small, both fetched where they are not
-    /// here, a folder with a BERT encoder, openai:MODEL (texts go there), or none [default: one that is here]
+    /// What tells how alike texts are: all-minilm-l6-v2 (English) or multilingual-e5-small, both fetched where they are
+    /// not here, a folder with a BERT encoder, openai:MODEL (texts go there), or none [default: one that is here]
     #[arg(long, value_name = "ENCODER")]
     pub encoder: Option<String>,
     /// Show the published figures of July 2024 for the papers that are among theirs

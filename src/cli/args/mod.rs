@@ -59,9 +59,9 @@ Exit codes:
 /// A paper goes in, as PDF, LaTeX, HTML, Markdown or plain text, and a template of questions comes
 /// back answered by a local open-weights model. The model reads the whole paper. Nothing leaves the
 /// machine, unless `compare` is told to ask a server; what is fetched on first use (a PDF library, a
-/// model) is announced and its hash is checked. Every option can also be set in a configuration file (`ronbun doctor` tells where) or
-/// as RONBUN_OPTION in the environment; the command line wins over the environment, the environment
-/// over the file.
+/// model) is announced and its hash is checked. Every option can also be set in a configuration file
+/// (`ronbun doctor` tells where) or as RONBUN_OPTION in the environment; the command line wins over
+/// the environment, the environment over the file.
 #[derive(Debug, Parser)]
 #[command(name = "ronbun", version, max_term_width = 100, subcommand_required = true, arg_required_else_help = true)]
 #[command(after_help = EXAMPLES, after_long_help = format!("{EXAMPLES}\n{EXIT_CODES}"))]

@@ -13,7 +13,7 @@ pub enum Chosen {
     Server { name: String, embeddings: Box<Embeddings>, requests: u64, bytes: u64 },
 }
 
-/// The encoder that the user named: an id, a folder, `openai:MODEL` or `none`; without a name one that is on this machine.
+/// The encoder that the user named: an id, a folder, `openai:MODEL` or `none`; without a name one that is here.
 pub fn choose(context: &Context, name: Option<&str>) -> Result<Option<Chosen>> {
     if name == Some("none") {
         return Ok(None);
