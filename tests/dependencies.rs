@@ -6,7 +6,8 @@ use std::{
     process::Command,
 };
 
-/// Direct dependencies that can open sockets. Only `src/hub` and `src/generator/remote/http.rs` use them, which `tests/architecture.rs` checks.
+/// Direct dependencies that can open sockets. Only `src/hub` and `src/generator/remote/http.rs` use them, which
+/// `tests/architecture.rs` checks.
 const NETWORK_DEPENDENCIES: [&str; 2] = ["hf-hub", "reqwest"];
 /// Whoever speaks to a network depends on one of these.
 const NETWORK_FOUNDATIONS: [&str; 4] = ["socket2", "rustls", "native-tls", "openssl"];
