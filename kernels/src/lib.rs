@@ -8,16 +8,18 @@
 //! | [`linear`] | `y = x · Wᵀ` from weights as they lie in the file |
 //! | [`attention`] | keys and values in blocks, attention over them with an online softmax |
 //! | [`packed`] | quantised linears in integers, over weights packed for them |
+//! | [`cuda`] | kernels for NVIDIA's GPUs: their arguments, plans and launch |
 //! | [`pool`] | the threads that kernels share |
 //! | [`ceiling`] | what the machine can do at most |
 //! | [`elementwise`] | norms, rotary embedding, gated activation |
 //! | [`reference`](mod@reference) | the same in naive f64: what the tests hold every kernel to |
 //!
-//! Each kernel is written once over a small SIMD trait and compiled for AVX-512, AVX2 with FMA, and portable code.
+//! Each kernel of the CPU is written once over a small SIMD trait and compiled for AVX-512, AVX2 with FMA, and portable code.
 
 pub mod attention;
 pub mod blocks;
 pub mod ceiling;
+pub mod cuda;
 pub mod elementwise;
 mod gemm;
 pub mod isa;

@@ -1,0 +1,4 @@
+// Attention for heads of up to 128 elements.
+#include "attention.cuh"
+
+ATTENTION(128)

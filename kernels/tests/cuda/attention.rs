@@ -1,0 +1,202 @@
+//! Prefill, decoding and cascade decoding: whole plans, run and merged as on a device.
+
+use crate::{FLOATS, Memory, Random, assert_close, bits, rounding, wide};
+use ronbun_kernels::{
+    attention::{Shape, Visible},
+    cuda::{
+        Float, Plan, Span,
+        arguments::{Attention, Job, Merge},
+        launch,
+    },
+    reference,
+};
+
+/// A batch: branches behind a prefix, each of whose tails holds `held` keys before its `new` tokens.
+struct Batch<'a> {
+    shape: Shape,
+    float: Float,
+    prefix: usize,
+    branches: &'a [(usize, usize)],
+    /// Of the chip that it is planned for: many split the keys.
+    processors: usize,
+    seed: i32,
+}
+
+/// Keys and values (tokens, kv_heads, head_dim).
+struct Kv {
+    keys: Vec<f32>,
+    values: Vec<f32>,
+}
+
+impl Batch<'_> {
+    fn width(&self) -> usize {
+        self.shape.kv_heads * self.shape.head_dim
+    }
+
+    fn random_kv(&self, tokens: usize, random: &mut Random) -> Kv {
+        let len = tokens * self.width();
+        Kv { keys: random.exact(self.float, len), values: random.exact(self.float, len) }
+    }
+
+    /// As the device keeps them, (kv_heads, capacity, head_dim); the room that is not used holds no numbers.
+    fn kept(&self, rows: &[f32], capacity: usize) -> Vec<u16> {
+        let dim = self.shape.head_dim;
+        let mut kept = vec![0xffff; self.shape.kv_heads * capacity * dim];
+        for (number, row) in bits(self.float, rows).chunks_exact(dim).enumerate() {
+            let (token, head) = (number / self.shape.kv_heads, number % self.shape.kv_heads);
+            kept[(head * capacity + token) * dim..][..dim].copy_from_slice(row);
+        }
+        kept
+    }
+
+    fn job(&self, memory: &mut Memory, kv: &Kv, base: usize, first_token: usize, tokens: usize) -> Job {
+        let length = kv.keys.len() / self.width();
+        let capacity = length + 3;
+        Job {
+            keys: memory.put(&self.kept(&kv.keys, capacity)),
+            values: memory.put(&self.kept(&kv.values, capacity)),
+            length: length as i32,
+            capacity: capacity as i32,
+            base: base as i32,
+            first_token: first_token as i32,
+            tokens: tokens as i32,
+            ..Job::default()
+        }
+    }
+
+    /// Runs the batch with numbers of its own and holds it to the reference.
+    #[track_caller]
+    fn check(&self) {
+        let mut random = Random(self.prefix as u64 * 31 + self.branches.len() as u64 + 5);
+        let tokens: usize = self.branches.iter().map(|(_, new)| new).sum();
+        let prefix = self.random_kv(self.prefix, &mut random);
+        let tails: Vec<Kv> = self.branches.iter().map(|(held, new)| self.random_kv(held + new, &mut random)).collect();
+        let q = random.exact(self.float, tokens * self.shape.heads * self.shape.head_dim);
+        let got = self.run(&prefix, &tails, &q);
+        // What is rounded: the weights, and the result.
+        let tolerance = 2.0 * rounding(self.float);
+        assert_close(
+            &got,
+            &self.expected(&prefix, &tails, &q),
+            tolerance,
+            &format!("{:?} {:?}", self.float, self.shape),
+        );
+    }
+
+    fn expected(&self, prefix: &Kv, tails: &[Kv], q: &[f32]) -> Vec<f64> {
+        let width = self.shape.heads * self.shape.head_dim;
+        let mut first = 0;
+        let mut all = Vec::new();
+        for ((held, new), tail) in self.branches.iter().zip(tails) {
+            let (keys, values) = ([&*prefix.keys, &tail.keys].concat(), [&*prefix.values, &tail.values].concat());
+            let visible = Visible::Causal { first: self.prefix + held };
+            let q = &q[first * width..(first + new) * width];
+            all.extend(reference::attention(self.shape, q, &keys, &values, visible).0);
+            first += new;
+        }
+        all
+    }
+
+    fn run(&self, prefix: &Kv, tails: &[Kv], q: &[f32]) -> Vec<f32> {
+        let Shape { heads, kv_heads, head_dim, scale, window, softcap } = self.shape;
+        let mut memory = Memory::default();
+        let (mut jobs, mut positions) = (Vec::new(), Vec::new());
+        let tokens = self.branches.iter().map(|(_, new)| new).sum();
+        jobs.push(self.job(&mut memory, prefix, 0, 0, tokens));
+        for ((held, new), tail) in self.branches.iter().zip(tails) {
+            jobs.push(self.job(&mut memory, tail, self.prefix, positions.len(), *new));
+            positions.extend((0..*new).map(|token| (self.prefix + held + token) as i32));
+        }
+        let spans: Vec<Span> = jobs.iter().map(span).collect();
+        let plan = Plan::new((heads, kv_heads, head_dim), &spans, tokens, self.processors).expect("a plan");
+        let none = f32::NAN;
+        let out = memory.put(&vec![0xffff_u16; q.len()]);
+        let mut attention = Attention {
+            q: memory.put(&bits(self.float, q)),
+            jobs: memory.put(&jobs),
+            positions: memory.put(&positions),
+            partial_out: memory.put(&vec![none; plan.partials * heads * head_dim]),
+            partial_lse: memory.put(&vec![none; plan.partials * heads]),
+            out: if plan.direct() { out } else { 0 },
+            heads: heads as i32,
+            kv_heads: kv_heads as i32,
+            head_dim: head_dim as i32,
+            window: window.unwrap_or(0) as i32,
+            scale,
+            softcap: softcap.unwrap_or(0.0),
+            ..Attention::default()
+        };
+        for part in &plan.parts {
+            attention.tasks = memory.put(&part.tasks);
+            memory.run(&launch::attention(self.float, part, kv_heads), &attention, self.seed);
+        }
+        if !plan.direct() {
+            let Attention { partial_out, partial_lse, .. } = attention;
+            let (starts, list) = (memory.put(&plan.starts), memory.put(&plan.list));
+            let (tokens, heads, head_dim) = (tokens as i32, heads as i32, head_dim as i32);
+            let merge = Merge { partial_out, partial_lse, starts, list, out, tokens, heads, head_dim, unused: 0 };
+            memory.run(&launch::merge(self.float, &merge), &merge, self.seed);
+        }
+        wide(self.float, &memory.get(out))
+    }
+}
+
+fn span(job: &Job) -> Span {
+    let [length, first_token, tokens] = [job.length, job.first_token, job.tokens].map(|number| number as usize);
+    Span { length, first_token, tokens, rounded: job.factors != 0 }
+}
+
+fn shape(heads: usize, kv_heads: usize, head_dim: usize) -> Shape {
+    Shape::new(heads, kv_heads, head_dim)
+}
+
+fn batch<'a>(shape: Shape, prefix: usize, branches: &'a [(usize, usize)]) -> Batch<'a> {
+    Batch { shape, float: Float::Bf16, prefix, branches, processors: 1, seed: 0 }
+}
+
+#[test]
+fn prefill_from_the_start_of_all_tiles() {
+    for (seed, (heads, kv_heads, head_dim)) in
+        [(2, 1, 64), (3, 1, 80), (4, 2, 96), (5, 1, 128), (2, 2, 192), (3, 1, 256)].into_iter().enumerate()
+    {
+        for float in FLOATS {
+            let branches = [(0, 70)];
+            let batch = batch(shape(heads, kv_heads, head_dim), 0, &branches);
+            Batch { float, seed: seed as i32, ..batch }.check();
+        }
+    }
+}
+
+#[test]
+fn prefill_with_an_offset_a_window_and_a_soft_cap() {
+    let branches = [(100, 30)];
+    for window in [None, Some(1), Some(50), Some(64)] {
+        for softcap in [None, Some(1.5)] {
+            let shape = Shape { window, softcap, scale: 0.7, ..shape(6, 2, 64) };
+            batch(shape, 0, &branches).check();
+        }
+    }
+}
+
+#[test]
+fn one_token_over_split_keys() {
+    for (head_dim, prefix) in [(64, 1), (64, 600), (128, 1000), (256, 515)] {
+        for processors in [1, 8] {
+            let branches = [(2, 1)];
+            Batch { processors, seed: 1, ..batch(shape(4, 2, head_dim), prefix, &branches) }.check();
+        }
+    }
+}
+
+#[test]
+fn branches_of_all_lengths_over_one_prefix() {
+    let branches = [(0, 1), (17, 1), (64, 1), (3, 5), (130, 1), (1, 1)];
+    for (window, softcap) in [(None, None), (Some(40), None), (None, Some(2.0))] {
+        for (heads, kv_heads, head_dim, prefix) in [(7, 1, 64, 200), (8, 2, 128, 530)] {
+            let shape = Shape { window, softcap, ..shape(heads, kv_heads, head_dim) };
+            for seed in [2, 5] {
+                Batch { processors: 4, seed, ..batch(shape, prefix, &branches) }.check();
+            }
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! The sources of the GPU's kernels, compiled for the CPU: index functions over all of their arguments, and whole kernels,
+//! a block of threads after the other, held to the f64 reference. Linux only: other systems lack what the stand-in needs.
+#![cfg(target_os = "linux")]
+
+mod attention;
+mod cache;
+mod elementwise;
+mod program;
+
+use half::{bf16, f16};
+use program::{Memory, kernels};
+use ronbun_kernels::cuda::{Float, Launch, Tile, arguments, launch};
+use std::mem::size_of;
+
+/// Pseudo-random numbers in (-1, 1); xorshift64*.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> f32 {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        let bits = self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 40;
+        bits as f32 / (1u64 << 23) as f32 - 1.0
+    }
+
+    fn vec(&mut self, len: usize) -> Vec<f32> {
+        (0..len).map(|_| self.next()).collect()
+    }
+
+    /// Numbers that the type holds exactly.
+    fn exact(&mut self, float: Float, len: usize) -> Vec<f32> {
+        wide(float, &bits(float, &self.vec(len)))
+    }
+}
+
+/// Elements in 16 bits.
+fn bits(float: Float, values: &[f32]) -> Vec<u16> {
+    let bits = |x: &f32| match float {
+        Float::Bf16 => bf16::from_f32(*x).to_bits(),
+        Float::F16 => f16::from_f32(*x).to_bits(),
+    };
+    values.iter().map(bits).collect()
+}
+
+fn wide(float: Float, bits: &[u16]) -> Vec<f32> {
+    let wide = |bits: &u16| match float {
+        Float::Bf16 => bf16::from_bits(*bits).to_f32(),
+        Float::F16 => f16::from_bits(*bits).to_f32(),
+    };
+    bits.iter().map(wide).collect()
+}
+
+/// Relative error of a number that was rounded once.
+fn rounding(float: Float) -> f64 {
+    match float {
+        Float::Bf16 => 2f64.powi(-8),
+        Float::F16 => 2f64.powi(-11),
+    }
+}
+
+const FLOATS: [Float; 2] = [Float::Bf16, Float::F16];
+
+/// Errors against the largest magnitude of what is expected.
+#[track_caller]
+fn assert_close(got: &[f32], expected: &[f64], tolerance: f64, what: &str) {
+    assert_eq!(got.len(), expected.len(), "{what}: length");
+    let scale = expected.iter().filter(|x| x.is_finite()).fold(1e-30, |a: f64, b| a.max(b.abs()));
+    for (i, (&got, &expected)) in got.iter().zip(expected).enumerate() {
+        let error = (f64::from(got) - expected).abs();
+        let same = f64::from(got) == expected;
+        assert!(same || error <= tolerance * scale, "{what}: element {i} is {got}, expected {expected}");
+    }
+}
+
+#[test]
+fn index_functions_hold_over_all_of_their_arguments() {
+    let told = program::indices();
+    assert!(told.is_empty(), "{told}");
+}
+
+#[test]
+fn kernels_are_what_the_host_launches() {
+    let kernels = kernels();
+    let mut launched: Vec<(Launch, usize)> = Vec::new();
+    for float in FLOATS {
+        for head in [64, 128, 256] {
+            for (wide, rounded) in [(true, false), (false, false), (true, true), (false, true)] {
+                let tile = Tile::new(head, wide).expect("a tile");
+                let part = ronbun_kernels::cuda::Part { tile, rounded, tasks: Vec::new() };
+                launched.push((launch::attention(float, &part, 1), size_of::<arguments::Attention>()));
+            }
+        }
+        launched.push((launch::merge(float, &Default::default()), size_of::<arguments::Merge>()));
+        launched.push((launch::append(float, &Default::default()), size_of::<arguments::Append>()));
+        launched.push((launch::round(float, &Default::default(), 1), size_of::<arguments::Round>()));
+        launched.push((launch::bias(float, &Default::default()), size_of::<arguments::Bias>()));
+        for from_f32 in [true, false] {
+            launched.push((launch::rms_norm(float, from_f32, &Default::default()), size_of::<arguments::RmsNorm>()));
+        }
+        for what in ["silu", "gelu", "add"] {
+            let launch = launch::elementwise(float, what, &Default::default());
+            launched.push((launch, size_of::<arguments::Elementwise>()));
+        }
+    }
+    assert_eq!(launched.len(), kernels.len(), "each kernel has a launch: {kernels:?}");
+    for (launch, bytes) in launched {
+        let expected = (launch.threads as usize, launch.shared as usize, bytes);
+        assert_eq!(kernels.get(&launch.kernel), Some(&expected), "{}", launch.kernel);
+    }
+}
