@@ -12,11 +12,12 @@
 //! | [`document`] | PDF bytes → [`document::Document`]; knows nothing of models | error, progress, interrupt |
 //! | [`template`] | the questions, their languages, the prompts | error, generator |
 //! | [`rope`] | RoPE tables in f64, once for all models, and LongRoPE's search | error, random |
-//! | [`attention`] | the KV cache and `attend`; picks a kernel | error |
-//! | [`model`] | weights (GGUF, safetensors) and one decoder stack | error, progress, interrupt, rope, attention |
+//! | [`device`] | where the decoder computes: the CPU or a GPU | error |
+//! | [`attention`] | the KV cache and `attend`; picks a kernel | error, device |
+//! | [`model`] | weights (GGUF, safetensors) and one decoder stack | error, progress, interrupt, rope, attention, device |
 //! | [`engine`] | prefill, batched decode, sampling over token ids | error, interrupt, rope, model, attention |
 //! | [`chat`] | tokenizer and chat template: text ↔ token ids | error |
-//! | [`generator`] | the trait `Generator` and who implements it | error, interrupt, rope, chat, engine, model |
+//! | [`generator`] | the trait `Generator` and who implements it | error, interrupt, rope, chat, engine, model, device |
 //! | [`pipeline`] | document + template + generator → [`report::Summary`]; knows no tensors and no PDF library | error, interrupt, document, template, generator, report |
 //! | [`report`] | the summary and its forms: Markdown, JSON, HTML, text | error, document, template, generator |
 //! | [`eval`] | tests of long contexts as text, scores and their intervals; knows no tensors | error, random |
@@ -34,6 +35,7 @@ pub mod attention;
 pub mod chat;
 pub mod cli;
 pub mod compare;
+pub mod device;
 pub mod document;
 pub mod encoder;
 pub mod engine;

@@ -1,9 +1,9 @@
-// Attention of a tile of queries over a range of keys with an online softmax: prefill, decoding and cascade decoding are
-// this one kernel with other tables of jobs and tasks.
+// Attention of a tile of queries over a range of keys with an online softmax: prefill, decoding and cascade decoding
+// are this one kernel with other tables of jobs and tasks.
 //
-// Products are those of tensor cores on 16-bit operands with f32 sums. The rows of a tile are the queries of all heads that
-// share a key head, of several positions or several branches. Tiles of keys come through two stages of asynchronous copies.
-// Results are (out, log-sum-exp), so that those of disjoint ranges of keys can be merged exactly.
+// Products are those of tensor cores on 16-bit operands with f32 sums. The rows of a tile are the queries of all heads
+// that share a key head, of several positions or several branches. Tiles of keys come through two stages of
+// asynchronous copies. Results are (out, log-sum-exp), so that those of disjoint ranges of keys can be merged exactly.
 #pragma once
 
 #include "arguments.h"
@@ -191,8 +191,8 @@ struct Results {
     const Job& job;
     const Task& task;
 
-    /// Stores the log-sum-exp of a stacked row, and tells where its output goes: the element in (rows, heads, head_dim), or
-    /// -1 if there is no such row. `top` is in powers of two.
+    /// Stores the log-sum-exp of a stacked row, and tells where its output goes: the element in (rows, heads,
+    /// head_dim), or -1 if there is no such row. `top` is in powers of two.
     DEVICE long long place(int row, float top, float sum, bool tells_lse) const {
         const int group = problem.heads / problem.kv_heads;
         const int token = tiles::token_of(task.row + row, group);
@@ -341,15 +341,15 @@ DEVICE void attend(const Attention& problem) {
     }
 }
 
-#define ATTENTION_TILE(T, name, HEAD, wide, WIDE, Loader, suffix)                                               \
-    KERNEL(attend_##name##_##HEAD##_##wide##suffix, Attention, (tiles::Tile<HEAD, WIDE>::THREADS),              \
+#define ATTENTION_TILE(T, name, HEAD, wide, WIDE, Loader, suffix)                                  \
+    KERNEL(attend_##name##_##HEAD##_##wide##suffix, Attention, (tiles::Tile<HEAD, WIDE>::THREADS), \
            (tiles::Tile<HEAD, WIDE>::SHARED), attend<T, tiles::Tile<HEAD, WIDE>, Loader>)
-#define ATTENTION_TYPE(T, name, HEAD)                             \
-    ATTENTION_TILE(T, name, HEAD, wide, true, Exact, )            \
-    ATTENTION_TILE(T, name, HEAD, narrow, false, Exact, )         \
-    ATTENTION_TILE(T, name, HEAD, wide, true, Rounded, _i8)       \
+#define ATTENTION_TYPE(T, name, HEAD)                       \
+    ATTENTION_TILE(T, name, HEAD, wide, true, Exact, )      \
+    ATTENTION_TILE(T, name, HEAD, narrow, false, Exact, )   \
+    ATTENTION_TILE(T, name, HEAD, wide, true, Rounded, _i8) \
     ATTENTION_TILE(T, name, HEAD, narrow, false, Rounded, _i8)
 /// The kernels for heads of up to HEAD elements: attend_{bf16,f16}_HEAD_{wide,narrow}[_i8].
-#define ATTENTION(HEAD)               \
-    ATTENTION_TYPE(bf16, bf16, HEAD)  \
+#define ATTENTION(HEAD)              \
+    ATTENTION_TYPE(bf16, bf16, HEAD) \
     ATTENTION_TYPE(f16, f16, HEAD)

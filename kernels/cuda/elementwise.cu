@@ -1,5 +1,5 @@
-// What lies between products: norms, gated activations, sums, the rotary embedding with the append to the cache, rounding
-// of the cache to bytes, and the merge of partial results.
+// What lies between products: norms, gated activations, sums, the rotary embedding with the append to the cache,
+// rounding of the cache to bytes, and the merge of partial results.
 #include "arguments.h"
 #include "machine.cuh"
 
@@ -64,7 +64,8 @@ DEVICE float within(f16, float x) { return x > 65504.0f ? 65504.0f : (x < -65504
 /// Two elements of a head of a token, turned where `to` says.
 template <class T>
 DEVICE void turn(const Append& a, const T* from, T* to, int token, int pair) {
-    const int first = tiles::pair_first(pair, a.half, a.interleaved), second = tiles::pair_second(pair, a.half, a.interleaved);
+    const int first = tiles::pair_first(pair, a.half, a.interleaved),
+              second = tiles::pair_second(pair, a.half, a.interleaved);
     const float x = widen(from[first]), y = widen(from[second]);
     float cos = 1.0f, sin = 0.0f;
     if (pair < a.half) {
@@ -104,7 +105,8 @@ DEVICE int8_t code(float x, float most) {
     return static_cast<int8_t>(nearbyintf(x * (most > 0.0f ? 127.0f / most : 0.0f)));
 }
 
-/// Rounds a block of a key head: keys around the block's mean with a scale each, values with a scale for each dimension.
+/// Rounds a block of a key head: keys around the block's mean with a scale each, values with a scale for each
+/// dimension.
 template <class T>
 DEVICE void round_block(const Round& a) {
     const int kv_head = block_y(), first = a.first + block_x() * tiles::BLOCK, dim = a.head_dim;
@@ -157,15 +159,15 @@ DEVICE void merge(const Merge& a) {
 }
 
 [[maybe_unused]] constexpr int NORM_SHARED = THREADS / tiles::WARP * 4;
-#define TYPE(T, name)                                                                   \
-    KERNEL(rms_norm_f32_##name, RmsNorm, THREADS, NORM_SHARED, rms_norm<float, T>)      \
-    KERNEL(rms_norm_##name##_##name, RmsNorm, THREADS, NORM_SHARED, rms_norm<T, T>)     \
-    KERNEL(silu_##name, Elementwise, THREADS, 0, gate<T, silu>)                         \
-    KERNEL(gelu_##name, Elementwise, THREADS, 0, gate<T, gelu>)                         \
-    KERNEL(add_##name, Elementwise, THREADS, 0, add<T>)                                 \
-    KERNEL(bias_##name, Bias, THREADS, 0, add_bias<T>)                                  \
-    KERNEL(append_##name, Append, THREADS, 0, append<T>)                                \
-    KERNEL(round_##name, Round, THREADS, 0, round_block<T>)                             \
+#define TYPE(T, name)                                                               \
+    KERNEL(rms_norm_f32_##name, RmsNorm, THREADS, NORM_SHARED, rms_norm<float, T>)  \
+    KERNEL(rms_norm_##name##_##name, RmsNorm, THREADS, NORM_SHARED, rms_norm<T, T>) \
+    KERNEL(silu_##name, Elementwise, THREADS, 0, gate<T, silu>)                     \
+    KERNEL(gelu_##name, Elementwise, THREADS, 0, gate<T, gelu>)                     \
+    KERNEL(add_##name, Elementwise, THREADS, 0, add<T>)                             \
+    KERNEL(bias_##name, Bias, THREADS, 0, add_bias<T>)                              \
+    KERNEL(append_##name, Append, THREADS, 0, append<T>)                            \
+    KERNEL(round_##name, Round, THREADS, 0, round_block<T>)                         \
     KERNEL(merge_##name, Merge, THREADS, 0, merge<T>)
 TYPE(bf16, bf16)
 TYPE(f16, f16)

@@ -17,7 +17,8 @@ DEVICE void copy_rows(T* to, int head_dim, RowAt row_at) {
         const T* from = row_at(row);
         const bool there = from != nullptr && chunk * tiles::CHUNK < head_dim;
         // Nothing is read of no bytes, but the address must be one.
-        copy_16(to + tiles::swizzled(row, chunk, Tile::CHUNKS), there ? from + chunk * tiles::CHUNK : to, there ? 16 : 0);
+        copy_16(to + tiles::swizzled(row, chunk, Tile::CHUNKS), there ? from + chunk * tiles::CHUNK : to,
+                there ? 16 : 0);
     }
 }
 
@@ -55,15 +56,16 @@ struct Exact {
 
   private:
     DEVICE void fetch(T* to, const void* from, int tile) {
-        const T* first = static_cast<const T*>(from) + tiles::kv_at(block_y(), tile * Tile::KEYS, job.capacity, head_dim);
+        const T* first =
+            static_cast<const T*>(from) + tiles::kv_at(block_y(), tile * Tile::KEYS, job.capacity, head_dim);
         copy_rows<T, Tile, Tile::KEYS>(to, head_dim, [&](int row) -> const T* {
             return tile * Tile::KEYS + row < job.length ? first + static_cast<long long>(row) * head_dim : nullptr;
         });
     }
 };
 
-/// Keys and values that are kept as bytes, in whole blocks: two stages of bytes, and one tile of each in 16 bits that the
-/// products are taken of.
+/// Keys and values that are kept as bytes, in whole blocks: two stages of bytes, and one tile of each in 16 bits that
+/// the products are taken of.
 template <class T, class Tile>
 struct Rounded {
     /// Codes of 8 bits in what one copy moves.
@@ -84,8 +86,8 @@ struct Rounded {
         fetch(stage_codes(stage, 1), job.values, tile);
     }
 
-    /// Makes 16-bit elements of a stage: a key is its block's mean and its scale times its codes, a dimension of a value the
-    /// dimension's scale times its codes.
+    /// Makes 16-bit elements of a stage: a key is its block's mean and its scale times its codes, a dimension of a
+    /// value the dimension's scale times its codes.
     DEVICE void ready(int tile, int stage) {
         const int block = tile * Tile::KEYS / tiles::BLOCK, first = tile * Tile::KEYS % tiles::BLOCK;
         const float* factors = job.factors + tiles::factors_at(block_y(), block, job.capacity, head_dim);
@@ -116,9 +118,11 @@ struct Rounded {
     }
 
     DEVICE void fetch(int8_t* to, const void* from, int tile) {
-        const int8_t* first = static_cast<const int8_t*>(from) + tiles::kv_at(block_y(), tile * Tile::KEYS, job.capacity, head_dim);
+        const int8_t* first =
+            static_cast<const int8_t*>(from) + tiles::kv_at(block_y(), tile * Tile::KEYS, job.capacity, head_dim);
         for (int copy = thread(); copy < COPIES; copy += Tile::THREADS) {
-            const int row = tiles::copied_row(copy, COPIES_A_ROW), column = tiles::copied_chunk(copy, COPIES_A_ROW) * CODES;
+            const int row = tiles::copied_row(copy, COPIES_A_ROW),
+                      column = tiles::copied_chunk(copy, COPIES_A_ROW) * CODES;
             const bool there = tile * Tile::KEYS + row < job.length && column < head_dim;
             const int8_t* codes = first + static_cast<long long>(row) * head_dim + column;
             copy_16(to + row * Tile::HEAD + column, there ? codes : to, there ? 16 : 0);

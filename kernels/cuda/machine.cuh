@@ -1,7 +1,8 @@
 // What kernels ask of the machine: 16-bit floats, tensor-core products, asynchronous copies, barriers, shuffles.
 //
-// nvcc takes PTX instructions (compute capability 8.0 and above). Any other C++ compiler takes host/emulated.h, in which a block's
-// threads are run one after the other between barriers: the tests run the very same kernels without a GPU.
+// nvcc takes PTX instructions (compute capability 8.0 and above). Any other C++ compiler takes host/emulated.h, in
+// which a block's threads are run one after the other between barriers: the tests run the very same kernels without a
+// GPU.
 #pragma once
 
 #include "tiles.h"
@@ -22,8 +23,10 @@ struct f16 {
 #define UNROLL _Pragma("unroll")
 /// A kernel by a name that the host finds: `body` is called with the arguments, a struct passed by value. It is always
 /// launched with `threads` threads and `shared` bytes of shared memory a block.
-#define KERNEL(name, Arguments, threads, shared, ...) \
-    extern "C" __global__ void __launch_bounds__(threads) name(const __grid_constant__ Arguments arguments) { __VA_ARGS__(arguments); }
+#define KERNEL(name, Arguments, threads, shared, ...)                                                         \
+    extern "C" __global__ void __launch_bounds__(threads) name(const __grid_constant__ Arguments arguments) { \
+        __VA_ARGS__(arguments);                                                                               \
+    }
 
 DEVICE int thread() { return threadIdx.x; }
 DEVICE int block_x() { return blockIdx.x; }
@@ -75,8 +78,8 @@ DEVICE void copies_done() {
     asm volatile("cp.async.wait_group %0;" ::"n"(PENDING) : "memory");
 }
 
-/// Four 8×8 matrices of 16-bit elements from shared memory: lane 8m + r names row r of matrix m, and gets of each matrix two
-/// neighbouring elements.
+/// Four 8×8 matrices of 16-bit elements from shared memory: lane 8m + r names row r of matrix m, and gets of each
+/// matrix two neighbouring elements.
 DEVICE void load_matrices(uint32_t (&to)[4], const void* row) {
     uint32_t address = static_cast<uint32_t>(__cvta_generic_to_shared(row));
     asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
@@ -93,11 +96,12 @@ DEVICE void load_matrices_transposed(uint32_t (&to)[4], const void* row) {
 }
 
 /// sums (16×8) += a (16×16) · b (16×8)
-#define RONBUN_PRODUCT(T, name)                                                                                           \
-    DEVICE void multiply(T, float (&sums)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) {                        \
-        asm("mma.sync.aligned.m16n8k16.row.col.f32." name "." name ".f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};" \
-            : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])                                                 \
-            : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));                                             \
+#define RONBUN_PRODUCT(T, name)                                                                   \
+    DEVICE void multiply(T, float (&sums)[4], const uint32_t (&a)[4], uint32_t b0, uint32_t b1) { \
+        asm("mma.sync.aligned.m16n8k16.row.col.f32." name "." name                                \
+            ".f32 {%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};"                          \
+            : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])                          \
+            : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));                      \
     }
 RONBUN_PRODUCT(bf16, "bf16")
 RONBUN_PRODUCT(f16, "f16")

@@ -1,7 +1,7 @@
 // Where things are: tiles, fragments of tensor-core products, shared memory, ragged rows.
 //
-// Every index that a kernel computes beyond plain arithmetic is a function of this file. Device code and plain C++ compile
-// it alike, and tests/cuda.rs checks all functions over all of their arguments for the shipped tile sizes.
+// Every index that a kernel computes beyond plain arithmetic is a function of this file. Device code and plain C++
+// compile it alike, and tests/cuda.rs checks all functions over all of their arguments for the shipped tile sizes.
 #pragma once
 
 #ifdef __CUDACC__
@@ -22,8 +22,8 @@ constexpr int MMA_COLUMNS = 8;
 constexpr int BLOCK = 64;
 
 /// What one block of threads works on: `ROWS` queries against `KEYS` keys at a time, both of up to `HEAD` elements.
-/// Wide tiles share the rows among four warps, so that each key is loaded once for many queries. Narrow ones are for few
-/// queries: all warps look at the same rows and share the keys, and merge what they found at the end.
+/// Wide tiles share the rows among four warps, so that each key is loaded once for many queries. Narrow ones are for
+/// few queries: all warps look at the same rows and share the keys, and merge what they found at the end.
 template <int HEAD_, bool WIDE_>
 struct Tile {
     static constexpr int HEAD = HEAD_;
@@ -46,8 +46,8 @@ struct Tile {
     static_assert(KEY_WARPS * ROWS * (HEAD + 2) * 4 <= LIMITS_AT, "what warps merge fits where the tiles were");
 };
 
-/// First element of a chunk of a tile in shared memory. Rows are turned against each other, so that the eight rows which
-/// one phase of `ldmatrix` reads at the same chunk lie in different banks.
+/// First element of a chunk of a tile in shared memory. Rows are turned against each other, so that the eight rows
+/// which one phase of `ldmatrix` reads at the same chunk lie in different banks.
 INDEX int swizzled(int row, int chunk, int chunks) { return (row * chunks + (chunk ^ (row & 7))) * CHUNK; }
 
 /// The row and the chunk that a thread copies in a step.
@@ -55,8 +55,8 @@ INDEX int copied(int thread, int step, int threads) { return step * threads + th
 INDEX int copied_row(int copy, int chunks) { return copy / chunks; }
 INDEX int copied_chunk(int copy, int chunks) { return copy % chunks; }
 
-// Fragments of `mma.m16n8k16`, as PTX defines them. A lane holds of A (16×16) the elements 0-7, of B (16×8) 0-3 and of the
-// sums (16×8) 0-3.
+// Fragments of `mma.m16n8k16`, as PTX defines them. A lane holds of A (16×16) the elements 0-7, of B (16×8) 0-3 and of
+// the sums (16×8) 0-3.
 INDEX int a_row(int lane, int i) { return lane / 4 + (i / 2 % 2) * 8; }
 INDEX int a_column(int lane, int i) { return lane % 4 * 2 + i % 2 + i / 4 * 8; }
 INDEX int b_row(int lane, int i) { return lane % 4 * 2 + i % 2 + i / 2 * 8; }
@@ -64,9 +64,9 @@ INDEX int b_column(int lane, int) { return lane / 4; }
 INDEX int sum_row(int lane, int i) { return lane / 4 + i / 2 * 8; }
 INDEX int sum_column(int lane, int i) { return lane % 4 * 2 + i % 2; }
 
-// Which row and chunk a lane names to `ldmatrix.x4`, which gives four 8×8 matrices in this order:
-// of queries, A's quarters; of keys, B of two products, eight keys each; of values, transposed, B of two products, eight
-// dimensions each.
+// Which row and chunk a lane names to `ldmatrix.x4`, which gives four 8×8 matrices in this order: of queries, A's
+// quarters; of keys, B of two products, eight keys each; of values, transposed, B of two products, eight dimensions
+// each.
 INDEX int query_row(int lane) { return lane % 16; }
 INDEX int query_chunk(int lane) { return lane / 16; }
 INDEX int key_row(int lane) { return lane % 8 + lane / 16 * 8; }
@@ -105,9 +105,7 @@ INDEX long long factors_at(int kv_head, int block, int capacity, int head_dim) {
 
 // The two elements of a head that are turned together, or copied together behind the `half` pairs that are turned:
 // (i, i + half), or (2i, 2i + 1) where they are interleaved.
-INDEX int pair_first(int pair, int half, bool interleaved) {
-    return interleaved || pair >= half ? 2 * pair : pair;
-}
+INDEX int pair_first(int pair, int half, bool interleaved) { return interleaved || pair >= half ? 2 * pair : pair; }
 INDEX int pair_second(int pair, int half, bool interleaved) {
     return interleaved || pair >= half ? 2 * pair + 1 : pair + half;
 }

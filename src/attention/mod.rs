@@ -1,5 +1,10 @@
 //! The KV cache, and attention over it: a shared prefix that every sequence sees whole, and each sequence's own tail.
 
+use crate::{
+    Result,
+    device::{self, Place},
+};
+use candle_core::Tensor;
 pub use ronbun_kernels::attention::{KvType, Shape};
 use ronbun_kernels::{
     Isa,
@@ -8,19 +13,29 @@ use ronbun_kernels::{
 
 /// Keys and values of one sequence in all layers. Positions are the holder's business: a tail's first token stands right
 /// after the prefix that it is used with.
-#[derive(Debug, Clone)]
 pub struct KvCache {
-    layers: Vec<KvBlocks>,
+    layers: Layers,
+}
+
+enum Layers {
+    Cpu(Vec<KvBlocks>),
+    /// In 16 bits, whatever was asked for.
+    Gpu(device::Cache),
 }
 
 impl KvCache {
-    pub fn new(kind: KvType, layers: usize, kv_heads: usize, head_dim: usize) -> Self {
-        KvCache { layers: vec![KvBlocks::new(kind, kv_heads, head_dim); layers] }
+    pub fn new(place: &Place, kind: KvType, layers: usize, kv_heads: usize, head_dim: usize) -> Self {
+        let on_gpu = place.gpu().map(|gpu| device::Cache::new(gpu.clone(), layers, kv_heads, head_dim));
+        let on_cpu = || Layers::Cpu(vec![KvBlocks::new(kind, kv_heads, head_dim); layers]);
+        KvCache { layers: on_gpu.map_or_else(on_cpu, Layers::Gpu) }
     }
 
     /// Tokens held by all layers.
     pub fn len(&self) -> usize {
-        self.layers.last().map_or(0, KvBlocks::len)
+        match &self.layers {
+            Layers::Cpu(layers) => layers.last().map_or(0, KvBlocks::len),
+            Layers::Gpu(cache) => cache.len(),
+        }
     }
 
     pub fn is_empty(&self) -> bool {
@@ -29,20 +44,69 @@ impl KvCache {
 
     /// Keeps the first `len` tokens, or some fewer where they are kept in blocks that cannot be cut. Returns how many.
     pub fn truncate(&mut self, len: usize) -> usize {
-        // Work that was stopped has filled some layers further than others, and not every layer can be cut everywhere.
-        let mut kept = len;
-        loop {
-            let shortest = self.layers.iter_mut().map(|layer| layer.truncate(kept)).min().unwrap_or(0);
-            if shortest == kept || self.layers.iter().all(|layer| layer.len() == shortest) {
-                return shortest;
-            }
-            kept = shortest;
+        match &mut self.layers {
+            Layers::Cpu(layers) => truncate(layers, len),
+            Layers::Gpu(cache) => cache.truncate(len),
         }
     }
 
     /// Bytes that `tokens` tokens take in all layers.
-    pub fn bytes_for(kind: KvType, layers: usize, kv_heads: usize, head_dim: usize, tokens: usize) -> u64 {
-        layers as u64 * KvBlocks::bytes_for(kind, kv_heads, head_dim, tokens) as u64
+    pub fn bytes_for(
+        place: &Place,
+        kind: KvType,
+        layers: usize,
+        kv_heads: usize,
+        head_dim: usize,
+        tokens: usize,
+    ) -> u64 {
+        match place {
+            Place::Cpu => layers as u64 * KvBlocks::bytes_for(kind, kv_heads, head_dim, tokens) as u64,
+            Place::Gpu(_) => device::Cache::bytes_for(layers, kv_heads, head_dim, tokens),
+        }
+    }
+
+    /// A layer of a cache of the CPU.
+    fn blocks(&self, layer: usize) -> &KvBlocks {
+        match &self.layers {
+            Layers::Cpu(layers) => &layers[layer],
+            Layers::Gpu(_) => panic!("{MIXED}"),
+        }
+    }
+
+    fn blocks_mut(&mut self, layer: usize) -> &mut KvBlocks {
+        match &mut self.layers {
+            Layers::Cpu(layers) => &mut layers[layer],
+            Layers::Gpu(_) => panic!("{MIXED}"),
+        }
+    }
+
+    fn on_gpu(&self) -> &device::Cache {
+        match &self.layers {
+            Layers::Cpu(_) => panic!("{MIXED}"),
+            Layers::Gpu(cache) => cache,
+        }
+    }
+
+    fn on_gpu_mut(&mut self) -> &mut device::Cache {
+        match &mut self.layers {
+            Layers::Cpu(_) => panic!("{MIXED}"),
+            Layers::Gpu(cache) => cache,
+        }
+    }
+}
+
+/// A decoder makes all caches that it is given.
+const MIXED: &str = "a cache of the CPU and one of a GPU in one batch";
+
+fn truncate(layers: &mut [KvBlocks], len: usize) -> usize {
+    // Work that was stopped has filled some layers further than others, and not every layer can be cut everywhere.
+    let mut kept = len;
+    loop {
+        let shortest = layers.iter_mut().map(|layer| layer.truncate(kept)).min().unwrap_or(0);
+        if shortest == kept || layers.iter().all(|layer| layer.len() == shortest) {
+            return shortest;
+        }
+        kept = shortest;
     }
 }
 
@@ -50,6 +114,44 @@ impl KvCache {
 pub struct Tail<'a> {
     pub rows: usize,
     pub cache: &'a mut KvCache,
+}
+
+/// A batch on a GPU: its tables are sent there once, for all layers.
+pub struct GpuBatch(device::Batch);
+
+impl GpuBatch {
+    /// Makes room in the tails' caches; `None` on the CPU, which needs no tables.
+    pub fn new(place: &Place, heads: usize, prefix: Option<&KvCache>, tails: &mut [Tail]) -> Result<Option<GpuBatch>> {
+        let Some(gpu) = place.gpu() else { return Ok(None) };
+        let mut tails: Vec<_> = tails.iter_mut().map(|tail| (tail.rows, tail.cache.on_gpu_mut())).collect();
+        let batch = device::Batch::new(gpu.clone(), heads, prefix.map(KvCache::on_gpu), &mut tails);
+        batch.map(|batch| Some(GpuBatch(batch))).map_err(device::failed)
+    }
+
+    /// As [`append`], of tensors on the GPU, whose keys are turned here.
+    pub fn append(
+        &self,
+        layer: usize,
+        k: &Tensor,
+        v: &Tensor,
+        turn: Option<&device::Turn>,
+        tails: &mut [Tail],
+    ) -> Result<()> {
+        let mut caches: Vec<_> = tails.iter_mut().map(|tail| tail.cache.on_gpu_mut()).collect();
+        self.0.append(layer, k, v, turn, &mut caches).map_err(device::failed)
+    }
+
+    /// As [`attend`], of tensors on the GPU; the queries are turned where they lie.
+    pub fn attend(
+        &self,
+        shape: Shape,
+        layer: usize,
+        q: &Tensor,
+        turn: Option<&device::Turn>,
+        out: &Tensor,
+    ) -> Result<()> {
+        self.0.attend(layer, shape, q, turn, out).map_err(device::failed)
+    }
 }
 
 /// Appends the tails' keys and values of one layer, `k` and `v` (rows of all tails, kv_heads, head_dim), keys already
@@ -60,7 +162,7 @@ pub fn append(layer: usize, k: &[f32], v: &[f32], tails: &mut [Tail]) {
     let width = k.len() / rows.max(1);
     let (k, v) = (split(k, width, tails), split(v, width, tails));
     for ((tail, k), v) in tails.iter_mut().zip(k).zip(v) {
-        tail.cache.layers[layer].append(isa, k, v);
+        tail.cache.blocks_mut(layer).append(isa, k, v);
     }
 }
 
@@ -91,7 +193,10 @@ pub fn attend(shape: Shape, layer: usize, q: &[f32], prefix: Option<&KvCache>, t
     let width = shape.heads * shape.head_dim;
     let mut lse = vec![0f32; q.len() / shape.head_dim];
     let prefix = prefix.filter(|prefix| !prefix.is_empty());
-    let own = |tail: &Tail| tail.cache.layers[layer].len() - tail.rows..tail.cache.layers[layer].len();
+    let own = |tail: &Tail| {
+        let len = tail.cache.blocks(layer).len();
+        len - tail.rows..len
+    };
     let behind = prefix.map_or(0, KvCache::len);
     let at: Vec<usize> = tails.iter().flat_map(own).map(|position| behind + position).collect();
     let len = if prefix.is_some() { q.len() } else { 0 };
@@ -99,12 +204,12 @@ pub fn attend(shape: Shape, layer: usize, q: &[f32], prefix: Option<&KvCache>, t
     // The long one first: the short ones fill up what its threads leave.
     let long = prefix.map(|prefix| {
         let Partial { out, lse } = &mut found;
-        Job { q, kv: &prefix.layers[layer], visible: Visible::Behind { at: &at }, out, lse }
+        Job { q, kv: prefix.blocks(layer), visible: Visible::Behind { at: &at }, out, lse }
     });
     let parts = tails.iter().zip(split(q, width, tails));
     let parts = parts.zip(split_mut(out, width, tails)).zip(split_mut(&mut lse, shape.heads, tails));
     let short = parts.map(|(((tail, q), out), lse)| {
-        let kv = &tail.cache.layers[layer];
+        let kv = tail.cache.blocks(layer);
         Job { q, kv, visible: Visible::Causal { first: kv.len() - tail.rows }, out, lse }
     });
     kernel::attend_all(isa, shape, &mut long.into_iter().chain(short).collect::<Vec<_>>());
@@ -119,12 +224,12 @@ mod tests {
 
     #[test]
     fn layers_that_were_filled_unevenly_are_cut_alike() {
-        let mut cache = KvCache::new(KvType::I8, 3, 1, 16);
-        for (layer, tokens) in cache.layers.iter_mut().zip([300, 300, 150]) {
-            layer.append(Isa::current(), &vec![1.0; tokens * 16], &vec![2.0; tokens * 16]);
+        let mut cache = KvCache::new(&Place::Cpu, KvType::I8, 3, 1, 16);
+        for (layer, tokens) in [300, 300, 150].into_iter().enumerate() {
+            cache.blocks_mut(layer).append(Isa::current(), &vec![1.0; tokens * 16], &vec![2.0; tokens * 16]);
         }
         assert_eq!((cache.len(), cache.truncate(290)), (150, 128));
-        assert!(cache.layers.iter().all(|layer| layer.len() == 128));
+        assert!((0..3).all(|layer| cache.blocks(layer).len() == 128));
         assert_eq!(cache.truncate(500), 128);
     }
 }

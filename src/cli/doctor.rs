@@ -7,6 +7,7 @@ use super::context::Context;
 use super::machine::{self, Machine};
 use super::output;
 use crate::Result;
+use crate::device::{self, Place};
 use crate::hub::{Hub, Installed, default_cache_dir, default_config_dir, hub_cache_dir};
 use indicatif::DecimalBytes;
 use serde::Serialize;
@@ -35,7 +36,8 @@ struct Report {
 struct Device {
     name: &'static str,
     usable: bool,
-    note: &'static str,
+    /// Why it is not usable, or what there is to say about it.
+    note: String,
 }
 
 #[derive(Serialize)]
@@ -148,12 +150,29 @@ impl Finding {
 }
 
 fn devices() -> Vec<Device> {
-    let absent = "not in this build";
     vec![
-        Device { name: "cpu", usable: true, note: "" },
-        Device { name: "cuda", usable: false, note: absent },
-        Device { name: "metal", usable: false, note: absent },
+        Device { name: "cpu", usable: true, note: String::new() },
+        cuda(),
+        Device { name: "metal", usable: false, note: ABSENT.into() },
     ]
+}
+
+const ABSENT: &str = "not in this build";
+
+/// What no machine has run yet is called unverified.
+fn cuda() -> Device {
+    let name = "cuda";
+    if !device::CUDA {
+        return Device { name, usable: false, note: ABSENT.into() };
+    }
+    let seen = Place::cuda().and_then(|place| Ok((place.describe(), place.free_memory()?.unwrap_or_default())));
+    match seen {
+        Ok((gpu, free)) => {
+            let note = format!("{gpu}, {} free; unverified: no GPU has run these kernels yet", DecimalBytes(free));
+            Device { name, usable: true, note }
+        }
+        Err(error) => Device { name, usable: false, note: error.problem },
+    }
 }
 
 fn folders() -> Vec<Folder> {
@@ -177,8 +196,12 @@ fn in_words(report: &Report) -> String {
         pair("memory", &memory(machine)),
     ];
     for device in &report.devices {
-        let state = if device.usable { "usable" } else { device.note };
-        rows.push(pair(&format!("device {}", device.name), state));
+        let state = match (device.usable, device.note.as_str()) {
+            (true, "") => "usable".to_string(),
+            (true, note) => format!("usable: {note}"),
+            (false, note) => note.to_string(),
+        };
+        rows.push(pair(&format!("device {}", device.name), &state));
     }
     for folder in &report.folders {
         let bytes = folder.bytes.map_or_else(|| "not there yet".into(), |bytes| DecimalBytes(bytes).to_string());

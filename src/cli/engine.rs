@@ -2,6 +2,7 @@
 
 use super::args::{Device, Generation, Positions};
 use super::context::usage;
+use crate::device::{self, Place};
 use crate::generator::local::{LocalGenerator, ModelSource};
 use crate::generator::{FileFact, Generator, ModelFacts, Plan, Prompt, Question, Reply, Sampling, Usage};
 use crate::hub::{Hub, LocalModel, Weights};
@@ -11,7 +12,12 @@ use crate::{Error, Kind, Result};
 use indicatif::{DecimalBytes, HumanCount};
 use std::path::Path;
 
-fn load_local(model: LocalModel, packed: PackedCache, generation: &Generation) -> Result<Box<dyn Generator>> {
+fn load_local(
+    model: LocalModel,
+    packed: PackedCache,
+    generation: &Generation,
+    place: Place,
+) -> Result<Box<dyn Generator>> {
     limit_threads(generation.threads)?;
     let extension = policy(&generation.positions, Some(&model))?;
     let path = match model.weights {
@@ -23,7 +29,7 @@ fn load_local(model: LocalModel, packed: PackedCache, generation: &Generation) -
     let packed = Some(packed);
     let (id, tokenizer) = (model.id, model.tokenizer);
     let quantize = generation.weights.quantize;
-    let source = ModelSource { id, path, tokenizer, chat_template, files, packed, quantize, extension };
+    let source = ModelSource { id, path, tokenizer, chat_template, files, packed, quantize, extension, place };
     Ok(Box::new(LocalGenerator::load(source)?))
 }
 
@@ -61,23 +67,40 @@ pub fn limit_threads(threads: Option<usize>) -> Result<()> {
     Ok(())
 }
 
-/// This build computes on the CPU only; asking for another device is an error rather than a slow surprise.
+/// Asking for a device that this build knows nothing of is an error rather than a slow surprise.
 pub fn check_device(device: Option<Device>) -> Result<()> {
     let name = match device {
         None | Some(Device::Auto | Device::Cpu) => return Ok(()),
+        Some(Device::Cuda) if device::CUDA => return Ok(()),
         Some(Device::Cuda) => "--device cuda",
         Some(Device::Metal) => "--device metal",
     };
-    Err(usage(name, "this build of ronbun computes on the CPU only", "leave --device out, or write --device cpu"))
+    let problem = match device::CUDA {
+        true => "this build of ronbun computes on the CPU and on NVIDIA's GPUs",
+        false => "this build of ronbun computes on the CPU only",
+    };
+    Err(usage(name, problem, "leave --device out, or write --device cpu"))
 }
 
-/// Loads `model`. `available` is the free memory before that, in bytes: a model whose files exceed it is refused before
-/// loading, a paper whose cache does not fit beside it before prefill.
+/// Where a model is to compute: without being asked on a GPU, where this build and this machine have one.
+pub fn place(device: Option<Device>) -> Result<Place> {
+    check_device(device)?;
+    match device {
+        Some(Device::Cuda) => Place::cuda(),
+        None | Some(Device::Auto) => Ok(Place::cuda().unwrap_or_default()),
+        Some(Device::Cpu | Device::Metal) => Ok(Place::Cpu),
+    }
+}
+
+/// Loads `model`. `available` is the free memory before that, in bytes, of the CPU; on a GPU its own counts. A model whose
+/// files exceed it is refused before loading, a paper whose cache does not fit beside it before prefill.
 pub fn load(hub: &Hub, model: LocalModel, generation: &Generation, available: u64) -> Result<Box<dyn Generator>> {
+    let place = place(generation.device)?;
+    let available = place.free_memory()?.unwrap_or(available);
     let files = model.files.iter().map(|(_, bytes, _)| bytes).sum();
     let needed = generation.weights.quantize.map_or(files, |quantize| quantize.bytes_of(files));
     check_memory(&model.id, needed, "its files", available)?;
-    let inner = load_local(model, packed_cache(hub), generation)?;
+    let inner = load_local(model, packed_cache(hub), generation, place)?;
     Ok(Box::new(WithinMemory { inner, available }))
 }
 
@@ -128,13 +151,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_cpu_computes_here() {
+    fn a_device_that_this_build_knows_nothing_of_is_refused() {
         for device in [None, Some(Device::Auto), Some(Device::Cpu)] {
             assert_eq!(check_device(device), Ok(()));
         }
-        for device in [Device::Cuda, Device::Metal] {
-            assert_eq!(check_device(Some(device)).expect_err("not in this build").kind, Kind::Usage);
-        }
+        assert_eq!(check_device(Some(Device::Cuda)).is_ok(), device::CUDA);
+        assert_eq!(check_device(Some(Device::Metal)).expect_err("in no build").kind, Kind::Usage);
+        assert!(place(Some(Device::Cpu)).expect("is there").gpu().is_none());
     }
 
     #[test]

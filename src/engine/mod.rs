@@ -23,8 +23,9 @@ use crate::{
 };
 use rayon::prelude::*;
 
-/// Tokens of a prompt that are computed at a time.
+/// Tokens of a prompt that are computed at a time, and on a GPU, which more keep busy.
 pub const PREFILL_CHUNK: usize = 1024;
+const GPU_PREFILL_CHUNK: usize = 4096;
 
 /// Why a branch ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,12 +114,16 @@ impl Engine {
         common_prefix(&self.prefix, ids)
     }
 
+    fn chunk(&self) -> usize {
+        if self.decoder.place.gpu().is_some() { GPU_PREFILL_CHUNK } else { PREFILL_CHUNK }
+    }
+
     /// Makes `ids` the shared prefix, computing what is not held yet. `progress` is told tokens done and to do.
     pub fn prefill(&mut self, ids: &[u32], mut progress: impl FnMut(usize, usize)) -> Result<()> {
         let held = self.cache.truncate(self.held(ids));
         self.prefix.truncate(held);
         let total = ids.len() - held;
-        for chunk in ids[held..].chunks(PREFILL_CHUNK) {
+        for chunk in ids[held..].chunks(self.chunk()) {
             interrupt::check()?;
             self.decoder.extend(chunk, &mut self.cache)?;
             self.prefix.extend_from_slice(chunk);

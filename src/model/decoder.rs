@@ -7,7 +7,8 @@ use super::{
 };
 use crate::{
     Error, Kind, Result,
-    attention::{self, KvCache, KvType, Shape, Tail},
+    attention::{self, GpuBatch, KvCache, KvType, Shape, Tail},
+    device::{self, Place},
     interrupt,
     rope::{RopePlan, Scaling},
 };
@@ -18,6 +19,7 @@ use std::path::Path;
 /// A model that can be run.
 pub struct Decoder {
     pub config: Config,
+    pub place: Place,
     /// Of each rotary embedding that the layers choose from.
     plans: Vec<RopePlan>,
     embed_tokens: Linear,
@@ -43,8 +45,8 @@ struct Room {
 
 impl Room {
     /// All layers are of the same shape.
-    fn new(layer: &Layer, rows: usize) -> Result<Room> {
-        let empty = |linear: &Linear| ops::empty(rows, linear.outputs());
+    fn new(place: &Place, layer: &Layer, rows: usize) -> Result<Room> {
+        let empty = |linear: &Linear| place.empty(rows, linear.outputs());
         Ok(Room {
             normed: empty(&layer.o_proj)?,
             q: empty(&layer.q_proj)?,
@@ -61,6 +63,18 @@ impl Room {
 /// Cosines and sines, each (rows, pairs).
 type Table = (Vec<f32>, Vec<f32>);
 
+/// What a layer's attention works with.
+struct Step<'a> {
+    number: usize,
+    layer: &'a Layer,
+    /// Of the rows' positions; on a GPU the same there. None where the layer does not turn.
+    table: Option<&'a Table>,
+    turn: Option<&'a device::Turn>,
+    /// On a GPU only.
+    batch: Option<&'a GpuBatch>,
+    room: &'a Room,
+}
+
 /// New tokens of one sequence, and the cache that holds what came before them (after the prefix, if there is one).
 pub struct Sequence<'a> {
     pub ids: &'a [u32],
@@ -71,7 +85,12 @@ impl Decoder {
     /// Takes every tensor that the configuration calls for; one that is missing or of another shape is named. Computes in
     /// f32, from dequantised weights.
     pub fn new(checkpoint: &Checkpoint) -> Result<Decoder> {
-        Decoder::with_packed(checkpoint, None)
+        Decoder::at(&Place::Cpu, checkpoint, None)
+    }
+
+    /// As [`Decoder::new`], where it is to compute; a GPU multiplies quantised matrices in integers by itself.
+    pub fn on(place: &Place, checkpoint: &Checkpoint) -> Result<Decoder> {
+        Decoder::at(place, checkpoint, None)
     }
 
     /// As [`Decoder::new`], but where there is a cache quantised matrices are multiplied in integers, in the packed form that
@@ -82,23 +101,26 @@ impl Decoder {
             None => None,
         };
         let bytes = packed.as_ref().map_or(checkpoint.weight_bytes(), PackedWeights::bytes);
-        Ok((Decoder::with_packed(checkpoint, packed.as_ref())?, bytes))
+        Ok((Decoder::at(&Place::Cpu, checkpoint, packed.as_ref())?, bytes))
     }
 
-    fn with_packed(checkpoint: &Checkpoint, packed: Option<&PackedWeights>) -> Result<Decoder> {
+    fn at(place: &Place, checkpoint: &Checkpoint, packed: Option<&PackedWeights>) -> Result<Decoder> {
         let config = checkpoint.config.clone();
-        let tensors = Tensors { checkpoint, packed };
+        let tensors = Tensors { checkpoint, packed, place };
+        // Rows of the embedding are looked up by the CPU, wherever the rest is computed.
+        let lookup = Tensors { place: &Place::Cpu, ..tensors };
         let hidden = config.hidden_size;
-        let embed_tokens = tensors.linear("model.embed_tokens", config.vocab_size, hidden)?;
+        let embed_tokens = lookup.linear("model.embed_tokens", config.vocab_size, hidden)?;
         let tied = config.tied.unwrap_or(!checkpoint.tensors.contains_key("lm_head.weight"));
         let lm_head = match tied {
-            true => embed_tokens.clone(),
+            true => embed_tokens.clone().place(place)?,
             false => tensors.linear("lm_head", config.vocab_size, hidden)?,
         };
         let layers = (0..config.num_hidden_layers).map(|number| tensors.layer(number)).collect::<Result<_>>()?;
         let norm = tensors.norm("model.norm", hidden)?;
         let plans = plans(&config, config.context_length);
-        Ok(Decoder { config, plans, embed_tokens, layers, norm, lm_head, profile: Profile::default() })
+        let place = place.clone();
+        Ok(Decoder { config, place, plans, embed_tokens, layers, norm, lm_head, profile: Profile::default() })
     }
 
     /// Fixes how positions become angles from here on: for sequences of at most `tokens` tokens, prompt and answers
@@ -139,13 +161,13 @@ impl Decoder {
 
     pub fn new_cache(&self, kind: KvType) -> KvCache {
         let Config { num_hidden_layers, num_key_value_heads, head_dim, .. } = self.config;
-        KvCache::new(kind, num_hidden_layers, num_key_value_heads, head_dim)
+        KvCache::new(&self.place, kind, num_hidden_layers, num_key_value_heads, head_dim)
     }
 
     /// Bytes of a cache for `tokens` tokens.
     pub fn cache_bytes(&self, kind: KvType, tokens: usize) -> u64 {
         let Config { num_hidden_layers, num_key_value_heads, head_dim, .. } = self.config;
-        KvCache::bytes_for(kind, num_hidden_layers, num_key_value_heads, head_dim, tokens)
+        KvCache::bytes_for(&self.place, kind, num_hidden_layers, num_key_value_heads, head_dim, tokens)
     }
 
     /// Appends `ids` to a cache, nothing more: what the last layer would make of them is not computed.
@@ -175,35 +197,41 @@ impl Decoder {
         let mut tails: Vec<Tail> =
             sequences.iter_mut().map(|s| Tail { rows: s.ids.len(), cache: &mut *s.cache }).collect();
 
+        let batch = GpuBatch::new(&self.place, self.config.num_attention_heads, prefix, &mut tails)?;
+        let turns = tables.iter().map(|table| self.turn(table, ids.len())).collect::<Result<Vec<_>>>()?;
+
         let profile = &self.profile;
         let elementwise = |work: &dyn Fn() -> Result<()>| profile.time(Stage::Elementwise, work);
         let x = profile.time(Stage::Embedding, || self.embed_tokens.rows(&ids))?; // (rows, hidden)
         if self.config.embedding_scale != 1.0 {
             elementwise(&|| ops::scale(&x, self.config.embedding_scale as f32))?;
         }
+        let x = self.place.take(x)?;
         let Some(first) = self.layers.first() else { return Ok(x) };
-        let room = Room::new(first, ids.len())?;
+        let room = Room::new(&self.place, first, ids.len())?;
         for (number, layer) in self.layers.iter().enumerate() {
             interrupt::check()?;
             let table = layer.kind.rope.map(|rope| &tables[rope]);
+            let turn = layer.kind.rope.and_then(|rope| turns[rope].as_ref());
+            let step = Step { number, layer, table, turn, batch: batch.as_ref(), room: &room };
             self.norm(&layer.attention_norm, &x, &room.normed)?;
             let normed = Input::new(&room.normed);
-            self.append(number, layer, &normed, table, &mut tails, &room)?;
+            self.append(&step, &normed, &mut tails)?;
             if !output && number + 1 == self.layers.len() {
                 break;
             }
-            self.attend(number, layer, &normed, table, prefix, &tails, &room)?;
+            self.attend(&step, &normed, prefix, &tails)?;
             let attended = Input::new(&room.attended);
             self.linear_normed(&layer.o_proj, &layer.attended_norm, &attended, &room.normed, &room.hidden)?;
-            elementwise(&|| ops::add(&x, &room.hidden))?;
+            elementwise(&|| ops::add(&self.place, &x, &room.hidden))?;
             self.norm(&layer.mlp_norm, &x, &room.normed)?;
             let normed = Input::new(&room.normed);
             self.linear(&layer.gate_proj, &normed, &room.gate)?;
             self.linear(&layer.up_proj, &normed, &room.up)?;
-            elementwise(&|| ops::gate(self.config.activation, &room.gate, &room.up))?;
+            elementwise(&|| ops::gate(&self.place, self.config.activation, &room.gate, &room.up))?;
             let gated = Input::new(&room.gate);
             self.linear_normed(&layer.down_proj, &layer.down_norm, &gated, &room.normed, &room.hidden)?;
-            elementwise(&|| ops::add(&x, &room.hidden))?;
+            elementwise(&|| ops::add(&self.place, &x, &room.hidden))?;
         }
         Ok(x)
     }
@@ -230,26 +258,21 @@ impl Decoder {
         self.norm(norm, between, y)
     }
 
-    /// Fills `room.attended` with what the rows' queries find.
-    #[allow(clippy::too_many_arguments)]
-    fn attend(
-        &self,
-        number: usize,
-        layer: &Layer,
-        x: &Input,
-        table: Option<&Table>,
-        prefix: Option<&KvCache>,
-        tails: &[Tail],
-        room: &Room,
-    ) -> Result<()> {
+    /// Fills the room for it with what the rows' queries find.
+    fn attend(&self, step: &Step, x: &Input, prefix: Option<&KvCache>, tails: &[Tail]) -> Result<()> {
         let Config { num_attention_heads, num_key_value_heads, head_dim, .. } = self.config;
+        let Step { number, layer, room, .. } = *step;
         self.linear_normed(&layer.q_proj, &layer.q_norm, x, &room.attended, &room.q)?;
-        self.rotate(&room.q, table)?;
         let shape = Shape {
             scale: self.config.attention_scale as f32,
             window: layer.kind.window,
             ..Shape::new(num_attention_heads, num_key_value_heads, head_dim)
         };
+        if let Some(batch) = step.batch {
+            let work = || batch.attend(shape, number, &room.q, step.turn, &room.attended);
+            return self.profile.time(Stage::Attention, work);
+        }
+        self.rotate(&room.q, step.table)?;
         self.profile.time(Stage::Attention, || {
             ops::with_slice(&room.q, |q| {
                 ops::fill(&room.attended, |out| attention::attend(shape, number, q, prefix, tails, out))
@@ -258,18 +281,15 @@ impl Decoder {
     }
 
     /// Puts the rows' keys, rotated, and values into their caches.
-    fn append(
-        &self,
-        number: usize,
-        layer: &Layer,
-        x: &Input,
-        table: Option<&Table>,
-        tails: &mut [Tail],
-        room: &Room,
-    ) -> Result<()> {
+    fn append(&self, step: &Step, x: &Input, tails: &mut [Tail]) -> Result<()> {
+        let Step { number, layer, room, .. } = *step;
         self.linear_normed(&layer.k_proj, &layer.k_norm, x, &room.v, &room.k)?;
-        self.rotate(&room.k, table)?;
         self.linear(&layer.v_proj, x, &room.v)?;
+        if let Some(batch) = step.batch {
+            let work = || batch.append(number, &room.k, &room.v, step.turn, tails);
+            return self.profile.time(Stage::Cache, work);
+        }
+        self.rotate(&room.k, step.table)?;
         self.profile.time(Stage::Cache, || {
             ops::with_slice(&room.k, |k| ops::with_slice(&room.v, |v| attention::append(number, k, v, tails)))?
         })
@@ -280,6 +300,12 @@ impl Decoder {
         let Config { head_dim, pairing, .. } = self.config;
         let Some((cos, sin)) = table else { return Ok(()) };
         self.profile.time(Stage::Cache, || ops::rotate(x, cos, sin, head_dim, pairing))
+    }
+
+    /// A table on the GPU, where that computes.
+    fn turn(&self, (cos, sin): &Table, rows: usize) -> Result<Option<device::Turn>> {
+        let Some(gpu) = self.place.gpu() else { return Ok(None) };
+        device::Turn::new(gpu, cos, sin, rows, self.config.pairing).map(Some).map_err(device::failed)
     }
 
     /// Logits of some rows of [`Self::forward`]'s result: for each its (vocabulary).
@@ -303,7 +329,7 @@ impl Decoder {
         logits.resize(before + rows.len() * self.vocabulary(), 0.0);
         let logits = &mut logits[before..];
         self.profile.time(Stage::Head, || {
-            let normed = ops::empty(rows.len(), self.config.hidden_size)?;
+            let normed = self.place.empty(rows.len(), self.config.hidden_size)?;
             self.norm.forward(&chosen, &normed)?;
             self.lm_head.forward_into(&Input::new(&normed), logits)
         })?;

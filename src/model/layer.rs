@@ -5,7 +5,7 @@ use super::{
     config::LayerKind,
     ops::{Linear, RmsNorm},
 };
-use crate::Result;
+use crate::{Result, device::Place};
 use ronbun_kernels::{Isa, blocks};
 
 /// Attention and a gated MLP, each after a norm. What a family has not is `None`.
@@ -33,6 +33,7 @@ pub struct Layer {
 pub struct Tensors<'a> {
     pub checkpoint: &'a Checkpoint,
     pub packed: Option<&'a PackedWeights>,
+    pub place: &'a Place,
 }
 
 impl Tensors<'_> {
@@ -84,14 +85,14 @@ impl Tensors<'_> {
             false => None,
         };
         let packed = self.packed.and_then(|packed| packed.view(&weight));
-        Ok(Linear::new(view, packed, bias))
+        Linear::new(view, packed, bias).place(self.place)
     }
 
     pub fn norm(&self, name: &str, len: usize) -> Result<RmsNorm> {
         let config = &self.checkpoint.config;
         let mut weight = self.vector(&format!("{name}.weight"), len)?;
         weight.iter_mut().for_each(|weight| *weight += config.norm_offset);
-        Ok(RmsNorm { weight, eps: config.rms_norm_eps })
+        RmsNorm::new(weight, config.rms_norm_eps, self.place)
     }
 
     fn vector(&self, name: &str, len: usize) -> Result<Vec<f32>> {

@@ -50,7 +50,4 @@ fn unopened(path: &Path, error: &io::Error) -> Error {
     }
 }
 
-/// A failure inside candle, which no input should be able to cause.
-fn internal(error: candle_core::Error) -> Error {
-    Error::new(Kind::Internal, "engine", error)
-}
+use crate::device::failed as internal;

@@ -1,15 +1,21 @@
 //! The decoder's operations on tensors: each hands plain slices to a kernel.
 
 use super::internal;
-use crate::Result;
-use candle_core::{CpuStorage, DType, Device, InplaceOp1, InplaceOp2, Layout, Storage, Tensor};
+use crate::{
+    Result,
+    device::{self, Place},
+};
+use candle_core::{CpuStorage, Device, InplaceOp1, InplaceOp2, Layout, Storage, Tensor};
 use ronbun_kernels::{
     Isa,
     elementwise::{self, Activation, Pairing},
     linear,
     packed::{self, Activations, Packed},
 };
-use std::cell::{Cell, OnceCell};
+use std::{
+    cell::{Cell, OnceCell},
+    sync::Arc,
+};
 
 use super::{TensorView, packed::PackedView};
 
@@ -31,18 +37,33 @@ pub fn tensor(values: Vec<f32>, shape: (usize, usize)) -> Result<Tensor> {
 }
 
 /// A weight matrix (outputs, inputs) as it lies in the file, with its bias.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Linear {
     view: TensorView,
     /// The same weights packed for products of integers; without them products are those of the dequantised weights.
     packed: Option<PackedView>,
     bias: Option<Vec<f32>>,
+    /// The same on the GPU, where that computes.
+    on_gpu: Option<Arc<device::Linear>>,
 }
 
 impl Linear {
     /// `view` is a matrix, `bias` as long as it has rows: the decoder checked both.
     pub fn new(view: TensorView, packed: Option<PackedView>, bias: Option<Vec<f32>>) -> Linear {
-        Linear { view, packed, bias }
+        Linear { view, packed, bias, on_gpu: None }
+    }
+
+    /// Sends the matrix to where it is computed with.
+    pub fn place(mut self, place: &Place) -> Result<Linear> {
+        if let Some(gpu) = place.gpu() {
+            let shape = (self.view.shape[0], self.view.shape[1]);
+            let (bytes, bias) = (self.view.bytes(), self.bias.as_deref());
+            let sent = device::Linear::new(gpu.clone(), self.view.kind, bytes, shape, bias).map_err(device::failed)?;
+            self.on_gpu = Some(Arc::new(sent));
+            // What was read of the file for that is of no more use.
+            self.view.file.let_go(self.view.range.clone());
+        }
+        Ok(self)
     }
 
     fn weights(&self) -> linear::Weights<'_> {
@@ -52,6 +73,9 @@ impl Linear {
 
     /// (rows, inputs) → `y` (rows, outputs)
     pub fn forward(&self, x: &Input, y: &Tensor) -> Result<()> {
+        if let Some(on_gpu) = &self.on_gpu {
+            return on_gpu.forward(x.tensor, y).map_err(device::failed);
+        }
         let done = Cell::new(Ok(()));
         fill(y, |y| done.set(self.forward_into(x, y)))?;
         done.into_inner()
@@ -59,6 +83,9 @@ impl Linear {
 
     /// As [`Linear::forward`], into plain memory.
     pub fn forward_into(&self, x: &Input, y: &mut [f32]) -> Result<()> {
+        if let Some(on_gpu) = &self.on_gpu {
+            return on_gpu.forward_to_host(x.tensor, y).map_err(device::failed);
+        }
         let weights = self.weights();
         let (isa, bias) = (Isa::current(), self.bias.as_deref());
         match &self.packed {
@@ -106,15 +133,28 @@ impl<'a> Input<'a> {
 }
 
 /// Root-mean-square norm of each row, or of each part of a row that is as long as the weight.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct RmsNorm {
     pub weight: Vec<f32>,
     pub eps: f64,
+    /// The weight there, where a GPU computes.
+    on_gpu: Option<(Arc<device::Gpu>, Tensor)>,
 }
 
 impl RmsNorm {
+    pub fn new(weight: Vec<f32>, eps: f64, place: &Place) -> Result<RmsNorm> {
+        let send = |gpu: &Arc<device::Gpu>| {
+            Ok((gpu.clone(), Tensor::from_slice(&weight, weight.len(), &gpu.device()).map_err(device::failed)?))
+        };
+        let on_gpu = place.gpu().map(send).transpose()?;
+        Ok(RmsNorm { weight, eps, on_gpu })
+    }
+
     /// (rows, width) → `y`, of the same shape
     pub fn forward(&self, x: &Tensor, y: &Tensor) -> Result<()> {
+        if let Some((gpu, weight)) = &self.on_gpu {
+            return gpu.rms_norm(x, weight, self.eps, y).map_err(device::failed);
+        }
         with_slice(x, |x| fill(y, |y| elementwise::rms_norm(Isa::current(), x, &self.weight, self.eps, y)))?
     }
 }
@@ -122,11 +162,6 @@ impl RmsNorm {
 /// Lets a kernel write a tensor's elements.
 pub fn fill(y: &Tensor, kernel: impl Fn(&mut [f32])) -> Result<()> {
     y.inplace_op1(&Alone(kernel)).map_err(internal)
-}
-
-/// A tensor to be filled.
-pub fn empty(rows: usize, width: usize) -> Result<Tensor> {
-    Tensor::zeros((rows, width), DType::F32, &Device::Cpu).map_err(internal)
 }
 
 /// A kernel that changes the first of two tensors of the same shape.
@@ -174,18 +209,24 @@ fn not_f32() -> candle_core::Error {
 }
 
 /// `gate = activation(gate) · up`
-pub fn gate(activation: Activation, gate: &Tensor, up: &Tensor) -> Result<()> {
+pub fn gate(place: &Place, activation: Activation, gate: &Tensor, up: &Tensor) -> Result<()> {
+    if let Some(gpu) = place.gpu() {
+        return gpu.gate(activation, gate, up).map_err(device::failed);
+    }
     let kernel = |gate: &mut [f32], up: &[f32]| elementwise::gate(Isa::current(), activation, gate, up);
     gate.inplace_op2(up, &WithOther(kernel)).map_err(internal)
 }
 
-/// `x = factor · x`
+/// `x = factor · x`, on the CPU.
 pub fn scale(x: &Tensor, factor: f32) -> Result<()> {
     fill(x, |x| elementwise::scale(x, factor))
 }
 
 /// `x = x + y`
-pub fn add(x: &Tensor, y: &Tensor) -> Result<()> {
+pub fn add(place: &Place, x: &Tensor, y: &Tensor) -> Result<()> {
+    if let Some(gpu) = place.gpu() {
+        return gpu.add(x, y).map_err(device::failed);
+    }
     x.inplace_op2(y, &WithOther(elementwise::add)).map_err(internal)
 }
 

@@ -1,9 +1,9 @@
 // Runs a kernel's blocks one after the other on the CPU: emulate REQUEST RESULT; or lists the kernels: emulate.
 //
-// A request is, in this machine's byte order: the kernel's name, the grid's two sizes, threads and bytes of shared memory of a
-// block, the seed of the threads' order, the arguments, and the memory that they point to as (address, bytes), each with
-// its length before it. The result is that memory's bytes afterwards. What a kernel touches beyond is no memory, and ends
-// the program.
+// A request is, in this machine's byte order: the kernel's name, the grid's two sizes, threads and bytes of shared
+// memory of a block, the seed of the threads' order, the arguments, and the memory that they point to as (address,
+// bytes), each with its length before it. The result is that memory's bytes afterwards. What a kernel touches beyond is
+// no memory, and ends the program.
 #include "../attend_64.cu"
 #include "../attend_128.cu"
 #include "../attend_256.cu"

@@ -1,9 +1,9 @@
-// A block of GPU threads on the CPU: each thread has a stack of its own and runs until it comes to a barrier, alone, with its
-// warp or with the block. Slow, and exact about what threads may know of each other:
+// A block of GPU threads on the CPU: each thread has a stack of its own and runs until it comes to a barrier, alone,
+// with its warp or with the block. Slow, and exact about what threads may know of each other:
 // - asynchronous copies arrive at once or only when they are waited for, as the seed says;
 // - shared memory is full of numbers that are none until it is written;
-// - a warp goes on as far as it can before the next one moves, in an order of warps and of their threads that a seed chooses,
-//   so that what depends on the order is found.
+// - a warp goes on as far as it can before the next one moves, in an order of warps and of their threads that a seed
+//   chooses, so that what depends on the order is found.
 #pragma once
 
 #include <ucontext.h>
@@ -196,9 +196,9 @@ inline void load_matrices(uint32_t (&to)[4], const void* row, bool transposed) {
 
 }  // namespace emulated
 
-#define KERNEL(name, Arguments, threads, shared, ...)                                            \
-    static emulated::Registered name##_registered(                                               \
-        #name, {threads, shared, sizeof(Arguments),                                              \
+#define KERNEL(name, Arguments, threads, shared, ...) \
+    static emulated::Registered name##_registered(    \
+        #name, {threads, shared, sizeof(Arguments),   \
                 [](const void* arguments) { __VA_ARGS__(*static_cast<const Arguments*>(arguments)); }});
 
 inline int thread() { return emulated::block().current; }
@@ -223,7 +223,7 @@ inline float widen(bf16 x) {
 }
 inline float widen(f16 x) {
     int exponent = x.bits >> 10 & 31, fraction = x.bits & 1023;
-    float magnitude = exponent == 31 ? (fraction ? NAN : INFINITY)
+    float magnitude = exponent == 31  ? (fraction ? NAN : INFINITY)
                       : exponent == 0 ? std::ldexp(float(fraction), -24)
                                       : std::ldexp(float(fraction + 1024), exponent - 25);
     return x.bits & 0x8000 ? -magnitude : magnitude;

@@ -1,5 +1,5 @@
-// Checks the index functions of tiles.h over all of their arguments for the shipped tile sizes; prints what does not hold and
-// exits with 1.
+// Checks the index functions of tiles.h over all of their arguments for the shipped tile sizes; prints what does not
+// hold and exits with 1.
 #include "../tiles.h"
 
 #include <cstdio>
@@ -75,10 +75,12 @@ void fragment(int rows, int columns, int elements, Row row, Column column, const
             held.insert({r, c});
         }
     }
-    hold(static_cast<int>(held.size()) == rows * columns && rows * columns == elements * tiles::WARP, what, held.size());
+    hold(static_cast<int>(held.size()) == rows * columns && rows * columns == elements * tiles::WARP, what,
+         held.size());
 }
 
-/// What `ldmatrix` gives is what the product takes: lane l gets of matrix m the elements 2 (l % 4) and the next of row l / 4.
+/// What `ldmatrix` gives is what the product takes: lane l gets of matrix m the elements 2 (l % 4) and the next of row
+/// l / 4.
 void matrices() {
     for (int lane = 0; lane < tiles::WARP; lane++) {
         for (int m = 0; m < 4; m++) {
@@ -87,20 +89,23 @@ void matrices() {
                 const int straight = 8 * m + lane / 4, turned = 8 * m + lane % 4 * 2 + i;
                 const int minor = lane % 4 * 2 + i;
                 hold(tiles::query_row(straight) == tiles::a_row(lane, 2 * m + i), "rows of queries", lane, m);
-                hold(tiles::query_chunk(straight) * 8 + minor == tiles::a_column(lane, 2 * m + i), "depth of queries", lane, m);
+                hold(tiles::query_chunk(straight) * 8 + minor == tiles::a_column(lane, 2 * m + i), "depth of queries",
+                     lane, m);
                 // Two products of two registers each.
                 const int product = m / 2, element = m % 2 * 2 + i;
                 hold(tiles::key_row(straight) == product * 8 + tiles::b_column(lane, element), "keys", lane, m);
                 hold(tiles::key_chunk(straight) * 8 + minor == tiles::b_row(lane, element), "depth of keys", lane, m);
                 hold(tiles::value_row(turned) == tiles::b_row(lane, element), "depth of values", lane, m);
-                hold(tiles::value_chunk(turned) * 8 + lane / 4 == product * 8 + tiles::b_column(lane, element), "values", lane, m);
+                hold(tiles::value_chunk(turned) * 8 + lane / 4 == product * 8 + tiles::b_column(lane, element),
+                     "values", lane, m);
             }
         }
         // Sums of two products are the rows and the depth of the next one's first operand.
         for (int i = 0; i < 8; i++) {
             const int product = i / 4, element = i % 4;
             hold(tiles::a_row(lane, i) == tiles::sum_row(lane, element), "rows of weights", lane, i);
-            hold(tiles::a_column(lane, i) == product * 8 + tiles::sum_column(lane, element), "depth of weights", lane, i);
+            hold(tiles::a_column(lane, i) == product * 8 + tiles::sum_column(lane, element), "depth of weights", lane,
+                 i);
         }
     }
 }
@@ -116,9 +121,11 @@ void visible() {
                     for (int key = 0; key < length; key++) {
                         const int at = base + key;
                         const bool seen = at <= position && (window == 0 || position - at < window);
-                        hold(seen == (key >= start && key < end), "a key is seen as its definition says", position, key);
+                        hold(seen == (key >= start && key < end), "a key is seen as its definition says", position,
+                             key);
                     }
-                    hold(start >= 0 && start <= length && end >= 0 && end <= length, "limits are within the keys", start, end);
+                    hold(start >= 0 && start <= length && end >= 0 && end <= length, "limits are within the keys",
+                         start, end);
                 }
             }
         }
@@ -137,7 +144,8 @@ void stacked() {
                     all.insert({tiles::token_of(row, group), head});
                 }
             }
-            hold(static_cast<int>(all.size()) == 5 * group * kv_heads, "each head of each token is one row", group, kv_heads);
+            hold(static_cast<int>(all.size()) == 5 * group * kv_heads, "each head of each token is one row", group,
+                 kv_heads);
         }
     }
 }
@@ -149,11 +157,14 @@ void caches() {
         std::set<long long> rows, blocks;
         for (int head = 0; head < heads; head++) {
             for (int key = 0; key < capacity; key++) rows.insert(tiles::kv_at(head, key, capacity, dim) / dim);
-            for (int block = 0; block < 2; block++) blocks.insert(tiles::factors_at(head, block, capacity, dim) / tiles::factors(dim));
+            for (int block = 0; block < 2; block++)
+                blocks.insert(tiles::factors_at(head, block, capacity, dim) / tiles::factors(dim));
         }
-        hold(static_cast<int>(rows.size()) == heads * capacity && *rows.rbegin() == heads * capacity - 1, "rows of a cache", dim);
+        hold(static_cast<int>(rows.size()) == heads * capacity && *rows.rbegin() == heads * capacity - 1,
+             "rows of a cache", dim);
         hold(blocks.size() == 6 && *blocks.rbegin() == 5, "factors of a cache", dim);
-        hold(tiles::mean_at(dim) == tiles::BLOCK && tiles::value_scales_at(dim) == tiles::mean_at(dim) + dim, "factors' order", dim);
+        hold(tiles::mean_at(dim) == tiles::BLOCK && tiles::value_scales_at(dim) == tiles::mean_at(dim) + dim,
+             "factors' order", dim);
         hold(tiles::value_scales_at(dim) + dim == tiles::factors(dim), "factors' number", dim);
     }
 }
@@ -169,10 +180,12 @@ void pairs() {
                     const int second = tiles::pair_second(pair, half, interleaved);
                     const bool turned = first < 2 * half && second < 2 * half;
                     hold(turned == (pair < half), "the first pairs are turned", pair, half);
-                    if (pair < half) hold(second - first == (interleaved ? 1 : half), "what is turned together", pair, half);
+                    if (pair < half)
+                        hold(second - first == (interleaved ? 1 : half), "what is turned together", pair, half);
                     all.insert(first), all.insert(second);
                 }
-                hold(static_cast<int>(all.size()) == dim && *all.rbegin() == dim - 1, "pairs are all elements", dim, half);
+                hold(static_cast<int>(all.size()) == dim && *all.rbegin() == dim - 1, "pairs are all elements", dim,
+                     half);
             }
         }
     }

@@ -5,8 +5,20 @@
 //! and hold them to the f64 reference; what that cannot tell is told by `scripts/gpu-check` on a machine with a GPU.
 
 pub mod arguments;
+#[cfg(feature = "cuda")]
+mod cache;
+#[cfg(feature = "cuda")]
+mod gpu;
 pub mod launch;
+#[cfg(feature = "cuda")]
+mod linear;
 pub mod plan;
 
+#[cfg(feature = "cuda")]
+pub use cache::{Batch, Cache, Turn};
+#[cfg(feature = "cuda")]
+pub use gpu::{DTYPE, FLOAT, Gpu};
 pub use launch::{Float, Launch, Tile};
+#[cfg(feature = "cuda")]
+pub use linear::Linear;
 pub use plan::{Part, Plan, Span};

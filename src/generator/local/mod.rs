@@ -8,6 +8,7 @@ use super::{Event, FileFact, FinishReason, Generator, ModelFacts, Plan, Prompt, 
 use crate::{
     Error, Kind, Result,
     chat::{ChatTemplate, Letters, Message, Tokenizer},
+    device::Place,
     engine::{self, Branch, Engine, Finish, KvType, SamplingParams, TokenRules},
     model::{Checkpoint, Decoder, PackedCache, Quantization},
     rope::{Chosen, Extension, Policy, Refusal},
@@ -31,6 +32,7 @@ pub struct ModelSource {
     pub quantize: Option<Quantization>,
     /// How a text beyond the model's own context is read.
     pub extension: Policy,
+    pub place: Place,
 }
 
 pub struct LocalGenerator {
@@ -59,7 +61,10 @@ impl LocalGenerator {
         };
         let TextSide { tokenizer, template, stop, bos } = TextSide::of(&source, &checkpoint)?;
         let template = template?;
-        let (decoder, weight_bytes) = Decoder::load(&checkpoint, &weights, source.packed.as_ref())?;
+        let (decoder, weight_bytes) = match source.place {
+            Place::Cpu => Decoder::load(&checkpoint, &weights, source.packed.as_ref())?,
+            Place::Gpu(_) => (Decoder::on(&source.place, &checkpoint)?, checkpoint.weight_bytes()),
+        };
         let facts = ModelFacts {
             id: source.id,
             files: source.files,
@@ -69,7 +74,7 @@ impl LocalGenerator {
             context_length: decoder.config.context_length,
             rope: decoder.rope(),
             extension: None,
-            device: format!("cpu ({})", ronbun_kernels::Isa::current()),
+            device: decoder.place.describe(),
             threads: ronbun_kernels::pool::threads(),
         };
         let engine = Engine::new(decoder, KV_TYPE).limit_vocabulary(tokenizer.len());

@@ -1,0 +1,254 @@
+//! Kernels on the device that candle opened. Tensors in, results in tensors that the caller made; everything happens on the
+//! device's one stream, in order.
+
+use super::{
+    arguments::{self, Append, Attention, Bias, Elementwise, Merge, RmsNorm, Round},
+    launch::{self, Float, Launch},
+};
+use crate::elementwise::Activation;
+use candle_core::{
+    CudaDevice, DType, Device, Error, Result, Storage, Tensor, bail,
+    cuda_backend::cudarc::{
+        cublas::{result as cublas, sys as cublas_sys},
+        driver::{CudaFunction, DevicePtr, DeviceRepr, LaunchConfig, PushKernelArg, sys},
+    },
+};
+use half::{bf16, f16};
+use std::{
+    collections::HashMap,
+    fmt::{self, Debug, Display},
+    sync::Mutex,
+};
+
+/// Compiled by build.rs: the source, the capability that it is compiled for, whether for that alone, and the PTX.
+const PTX: &[(&str, u32, bool, &str)] = include!(concat!(env!("OUT_DIR"), "/ptx.rs"));
+
+/// The type of activations, keys and values on the device.
+pub const FLOAT: Float = Float::Bf16;
+pub const DTYPE: DType = DType::BF16;
+
+/// A GPU whose kernels are loaded as they are first used.
+pub struct Gpu {
+    device: CudaDevice,
+    functions: Mutex<HashMap<String, CudaFunction>>,
+    capability: u32,
+    pub(super) processors: usize,
+}
+
+impl Debug for Gpu {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        write!(f, "Gpu {{ capability: {}, processors: {} }}", self.capability, self.processors)
+    }
+}
+
+// SAFETY: plain numbers and addresses, laid out as C does; kernels take them by value.
+unsafe impl DeviceRepr for Attention {}
+// SAFETY: as above.
+unsafe impl DeviceRepr for Merge {}
+// SAFETY: as above.
+unsafe impl DeviceRepr for Append {}
+// SAFETY: as above.
+unsafe impl DeviceRepr for Round {}
+// SAFETY: as above.
+unsafe impl DeviceRepr for RmsNorm {}
+// SAFETY: as above.
+unsafe impl DeviceRepr for Elementwise {}
+// SAFETY: as above.
+unsafe impl DeviceRepr for Bias {}
+// SAFETY: as above.
+unsafe impl DeviceRepr for arguments::Job {}
+// SAFETY: as above.
+unsafe impl DeviceRepr for arguments::Task {}
+
+impl Gpu {
+    /// Opens the GPU of this number. Fails where there is no driver or no such device, or where no kernel was compiled for it.
+    pub fn open(number: usize) -> Result<Gpu> {
+        let device = CudaDevice::new_with_stream(number)?;
+        let context = device.cuda_stream().context().clone();
+        let (major, minor) = context.compute_capability().map_err(failed)?;
+        let processors = context.attribute(sys::CUdevice_attribute::CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT);
+        let capability = (10 * major + minor) as u32;
+        if ptx("elementwise", capability).is_none() {
+            bail!(
+                "this build has no kernels for compute capability {major}.{minor} (RONBUN_CUDA_CAPABILITIES chooses)"
+            );
+        }
+        let processors = processors.map_err(failed)?.max(1) as usize;
+        Ok(Gpu { device, functions: Mutex::default(), capability, processors })
+    }
+
+    pub fn device(&self) -> Device {
+        Device::Cuda(self.device.clone())
+    }
+
+    pub fn name(&self) -> Result<String> {
+        self.device.cuda_stream().context().name().map_err(failed)
+    }
+
+    /// Free and all bytes of the device's memory.
+    pub fn memory(&self) -> Result<(u64, u64)> {
+        let (free, total) = self.device.cuda_stream().context().mem_get_info().map_err(failed)?;
+        Ok((free as u64, total as u64))
+    }
+
+    /// Waits for all work that was begun.
+    pub fn finish(&self) -> Result<()> {
+        self.device.cuda_stream().synchronize().map_err(failed)
+    }
+
+    pub(super) fn cuda(&self) -> &CudaDevice {
+        &self.device
+    }
+
+    /// y = x / rms(x) · weight for each row, or each part of a row that is as long as `weight` (f32).
+    pub fn rms_norm(&self, x: &Tensor, weight: &Tensor, eps: f64, y: &Tensor) -> Result<()> {
+        let width = weight.elem_count();
+        if x.elem_count() != y.elem_count() || !x.elem_count().is_multiple_of(width.max(1)) {
+            bail!("a norm of {:?} by {width} into {:?}", x.shape(), y.shape());
+        }
+        let from_f32 = x.dtype() == DType::F32;
+        let norm = RmsNorm {
+            x: self.address(x, if from_f32 { DType::F32 } else { DTYPE })?,
+            weight: self.address(weight, DType::F32)?,
+            y: self.address(y, DTYPE)?,
+            rows: (x.elem_count() / width.max(1)) as i64,
+            width: width as i32,
+            eps: eps as f32,
+        };
+        self.run(&launch::rms_norm(FLOAT, from_f32, &norm), &norm)
+    }
+
+    /// gate = activation(gate) · up
+    pub fn gate(&self, activation: Activation, gate: &Tensor, up: &Tensor) -> Result<()> {
+        let name = match activation {
+            Activation::Silu => "silu",
+            Activation::GeluTanh => "gelu",
+        };
+        self.elementwise(name, gate, DTYPE, up)
+    }
+
+    /// x = x + y, where x is in f32.
+    pub fn add(&self, x: &Tensor, y: &Tensor) -> Result<()> {
+        self.elementwise("add", x, DType::F32, y)
+    }
+
+    fn elementwise(&self, what: &str, x: &Tensor, x_type: DType, y: &Tensor) -> Result<()> {
+        if x.elem_count() != y.elem_count() {
+            bail!("{what} of {:?} and {:?}", x.shape(), y.shape());
+        }
+        let count = x.elem_count() as i64;
+        let both = Elementwise { x: self.address(x, x_type)?, y: self.address(y, DTYPE)?, count };
+        self.run(&launch::elementwise(FLOAT, what, &both), &both)
+    }
+
+    /// y = y + bias (f32) for each row.
+    pub fn add_bias(&self, y: &Tensor, bias: &Tensor) -> Result<()> {
+        let (count, width) = (y.elem_count(), bias.elem_count());
+        if !count.is_multiple_of(width.max(1)) {
+            bail!("a bias of {width} for {:?}", y.shape());
+        }
+        let (y, bias) = (self.address(y, DTYPE)?, self.address(bias, DType::F32)?);
+        let add = Bias { y, bias, count: count as i64, width: width.max(1) as i64 };
+        self.run(&launch::bias(FLOAT, &add), &add)
+    }
+
+    /// y (rows, outputs) = x (rows, inputs) · wᵀ with w (outputs, inputs), by cuBLAS with f32 sums; y is of the 16-bit type,
+    /// or in f32.
+    pub fn linear(&self, x: &Tensor, w: &Tensor, y: &Tensor) -> Result<()> {
+        let (rows, inputs) = x.dims2()?;
+        let (outputs, depth) = w.dims2()?;
+        if depth != inputs || y.dims2()? != (rows, outputs) {
+            bail!("a product of {:?} and {:?} into {:?}", x.shape(), w.shape(), y.shape());
+        }
+        let y_type = if y.dtype() == DType::F32 { DType::F32 } else { DTYPE };
+        let (x, w, y) = (self.address(x, DTYPE)?, self.address(w, DTYPE)?, self.address(y, y_type)?);
+        let (one, zero) = (1f32, 0f32);
+        let half = cublas_sys::cudaDataType::CUDA_R_16BF;
+        let result = if y_type == DType::F32 { cublas_sys::cudaDataType::CUDA_R_32F } else { half };
+        // cuBLAS counts by columns: its matrices are ours transposed, yᵀ (outputs, rows) = w · xᵀ.
+        // SAFETY: addresses of as many elements as the shapes say, checked above.
+        unsafe {
+            cublas::gemm_ex(
+                *self.device.cublas_handle().handle(),
+                cublas_sys::cublasOperation_t::CUBLAS_OP_T,
+                cublas_sys::cublasOperation_t::CUBLAS_OP_N,
+                outputs as i32,
+                rows as i32,
+                inputs as i32,
+                (&raw const one).cast(),
+                w as *const _,
+                half,
+                inputs as i32,
+                x as *const _,
+                half,
+                inputs as i32,
+                (&raw const zero).cast(),
+                y as *mut _,
+                result,
+                outputs as i32,
+                cublas_sys::cublasComputeType_t::CUBLAS_COMPUTE_32F,
+                cublas_sys::cublasGemmAlgo_t::CUBLAS_GEMM_DEFAULT,
+            )
+        }
+        .map_err(failed)
+    }
+
+    /// Where the tensor's elements lie, which are of this type and in one piece. Kernels write through it, as candle's own
+    /// in-place operations do: a tensor that is written to must not share its storage with one that must stay.
+    pub(super) fn address(&self, tensor: &Tensor, dtype: DType) -> Result<u64> {
+        let (storage, layout) = tensor.storage_and_layout();
+        let Storage::Cuda(cuda) = &*storage else { bail!("a kernel of the GPU was given a tensor of the CPU") };
+        if !layout.is_contiguous() || tensor.dtype() != dtype {
+            bail!("a kernel was given a tensor of {:?} that is not {dtype:?} in one piece", tensor.dtype());
+        }
+        let stream = self.device.cuda_stream();
+        let start = match dtype {
+            DType::F32 => cuda.as_cuda_slice::<f32>()?.device_ptr(&stream).0,
+            DType::BF16 => cuda.as_cuda_slice::<bf16>()?.device_ptr(&stream).0,
+            DType::F16 => cuda.as_cuda_slice::<f16>()?.device_ptr(&stream).0,
+            other => bail!("no kernel takes {other:?}"),
+        };
+        Ok(start + (layout.start_offset() * dtype.size_in_bytes()) as u64)
+    }
+
+    /// Launches a kernel; a grid without blocks is no work.
+    pub(super) fn run<A: DeviceRepr>(&self, launch: &Launch, arguments: &A) -> Result<()> {
+        if launch.grid.0 == 0 || launch.grid.1 == 0 {
+            return Ok(());
+        }
+        let function = self.function(launch)?;
+        let stream = self.device.cuda_stream();
+        let mut builder = stream.launch_builder(&function);
+        builder.arg(arguments);
+        let grid_dim = (launch.grid.0, launch.grid.1, 1);
+        let config = LaunchConfig { grid_dim, block_dim: (launch.threads, 1, 1), shared_mem_bytes: launch.shared };
+        // SAFETY: the arguments are the kernel's own, and its callers have checked types and shapes.
+        unsafe { builder.launch(config) }.map_err(failed)?;
+        Ok(())
+    }
+
+    fn function(&self, launch: &Launch) -> Result<CudaFunction> {
+        let mut functions = self.functions.lock().map_err(failed)?;
+        if let Some(function) = functions.get(&launch.kernel) {
+            return Ok(function.clone());
+        }
+        let Some(ptx) = ptx(launch.file, self.capability) else { bail!("no kernels for {}", self.capability) };
+        let function = self.device.get_or_load_custom_func(&launch.kernel, launch.file, ptx)?.into_cuda_function();
+        let shared = sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+        function.set_attribute(shared, launch.shared as i32).map_err(failed)?;
+        functions.insert(launch.kernel.clone(), function.clone());
+        Ok(function)
+    }
+}
+
+/// The best that was compiled of a file for chips of this capability.
+fn ptx(file: &str, capability: u32) -> Option<&'static str> {
+    let fits = |(name, of, alone, _): &&(&str, u32, bool, &str)| {
+        *name == file && if *alone { *of == capability } else { *of <= capability }
+    };
+    PTX.iter().filter(fits).max_by_key(|(_, of, alone, _)| (*of, *alone)).map(|(.., ptx)| *ptx)
+}
+
+pub(super) fn failed(error: impl Display) -> Error {
+    Error::Msg(format!("CUDA: {error}"))
+}

@@ -1,0 +1,113 @@
+//! Where the decoder computes: on the CPU, or on a GPU in builds that have kernels for one.
+//!
+//! Without the feature `cuda` the GPU's types are there and cannot be made, so that the code above is one for all builds.
+
+#[cfg(not(feature = "cuda"))]
+mod absent;
+
+#[cfg(not(feature = "cuda"))]
+pub use absent::{Batch, Cache, Gpu, Linear, Turn};
+#[cfg(feature = "cuda")]
+pub use ronbun_kernels::cuda::{Batch, Cache, Gpu, Linear, Turn};
+
+use crate::{Error, Kind, Result};
+use candle_core::{DType, Device, Tensor};
+use std::sync::Arc;
+
+/// Whether this build has kernels for NVIDIA's GPUs.
+pub const CUDA: bool = cfg!(feature = "cuda");
+
+/// Where tensors of a decoder are, and who computes on them.
+#[derive(Debug, Clone, Default)]
+pub enum Place {
+    #[default]
+    Cpu,
+    Gpu(Arc<Gpu>),
+}
+
+impl Place {
+    /// The first GPU that NVIDIA's driver tells. Fails where this build has no kernels for one, or none can be used.
+    pub fn cuda() -> Result<Place> {
+        let hint = "`ronbun doctor` tells what is missing; --device cpu computes without a GPU";
+        let gpu = Gpu::open(0).map_err(|error| Error::new(Kind::Unavailable, "--device cuda", error).hint(hint))?;
+        Ok(Place::Gpu(Arc::new(gpu)))
+    }
+
+    pub fn gpu(&self) -> Option<&Arc<Gpu>> {
+        match self {
+            Place::Cpu => None,
+            Place::Gpu(gpu) => Some(gpu),
+        }
+    }
+
+    /// What a report calls it.
+    pub fn describe(&self) -> String {
+        match self {
+            Place::Cpu => format!("cpu ({})", ronbun_kernels::Isa::current()),
+            Place::Gpu(gpu) => format!("cuda ({})", gpu.name().unwrap_or_else(|_| "unnamed".into())),
+        }
+    }
+
+    /// Bytes that are free on the GPU; nothing of the CPU.
+    pub fn free_memory(&self) -> Result<Option<u64>> {
+        self.gpu().map(|gpu| gpu.memory().map(|(free, _)| free).map_err(failed)).transpose()
+    }
+
+    /// Room for what a layer computes: f32 on the CPU, 16 bits on a GPU.
+    pub fn empty(&self, rows: usize, width: usize) -> Result<Tensor> {
+        let (dtype, device) = match self {
+            Place::Cpu => (DType::F32, Device::Cpu),
+            Place::Gpu(gpu) => (DType::BF16, gpu.device()),
+        };
+        Tensor::zeros((rows, width), dtype, &device).map_err(failed)
+    }
+
+    /// Sends a tensor of the CPU to where it is computed with.
+    pub fn take(&self, x: Tensor) -> Result<Tensor> {
+        let Some(gpu) = self.gpu() else { return Ok(x) };
+        x.to_device(&gpu.device()).map_err(failed)
+    }
+
+    /// Waits until what was begun is done, so that it can be timed.
+    pub fn finish(&self) -> Result<()> {
+        self.gpu().map_or(Ok(()), |gpu| gpu.finish().map_err(failed))
+    }
+}
+
+/// A failure inside candle or on a GPU. Memory that runs out is the user's to change, anything else a defect.
+pub fn failed(error: candle_core::Error) -> Error {
+    let out_of_memory = error.to_string().contains("OUT_OF_MEMORY");
+    match out_of_memory {
+        true => Error::new(Kind::Memory, "the GPU", "has no memory left for this model and text")
+            .hint("take a smaller model or a shorter text, ask fewer questions at a time, or --device cpu"),
+        false => Error::new(Kind::Internal, "engine", error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cpu_is_there_without_being_asked_for() {
+        let place = Place::default();
+        assert!(place.gpu().is_none() && place.describe().starts_with("cpu ("));
+        let room = place.empty(2, 3).expect("room");
+        assert_eq!((room.dims(), room.dtype()), (&[2, 3][..], DType::F32));
+        assert_eq!(place.finish(), Ok(()));
+    }
+
+    #[test]
+    #[cfg(not(feature = "cuda"))]
+    fn a_build_without_kernels_says_so() {
+        let error = Place::cuda().expect_err("no kernels");
+        assert!(error.kind == Kind::Unavailable && error.problem.contains("this build"), "{error}");
+    }
+
+    #[test]
+    fn memory_that_runs_out_is_no_defect() {
+        let error = |text: &str| failed(candle_core::Error::Msg(text.into())).kind;
+        assert_eq!(error("CUDA: DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")"), Kind::Memory);
+        assert_eq!(error("shape mismatch"), Kind::Internal);
+    }
+}
