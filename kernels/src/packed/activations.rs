@@ -5,7 +5,7 @@ use crate::{
     Isa,
     lines::Lines,
     pool::{self, Parts},
-    simd::{Simd, kernel},
+    simd::{BIAS_BITS, Simd, kernel},
 };
 
 use std::ops::Range;
@@ -25,7 +25,7 @@ pub struct Activations {
 
 /// Sums of activations over the groups of a type of weights: for each panel (columns / group, rows of the panel).
 pub(super) struct Sums {
-    /// Of codes, times minus the code for zero.
+    /// Of codes, times minus the code for zero, from [`BIAS_BITS`] on.
     pub(super) shifts: Lines<i32>,
     /// Of what the codes stand for; empty for weights without offsets.
     pub(super) values: Lines<f32>,
@@ -148,18 +148,18 @@ kernel! {
     fn shift = shift_body(halves: &[i32], rows: usize, form: Form, out: &mut [i32])
 }
 
-/// Sums of halves, times minus the code for zero.
+/// Sums of halves, times minus the code for zero, from [`BIAS_BITS`] on.
 #[inline(always)]
 unsafe fn shift_body<S: Simd>(halves: &[i32], rows: usize, form: Form, out: &mut [i32]) {
     let zero = -i32::from(form.zero);
     if form.group == HALF {
-        out.iter_mut().zip(halves).for_each(|(out, sum)| *out = zero * sum);
+        out.iter_mut().zip(halves).for_each(|(out, sum)| *out = BIAS_BITS + zero * sum);
         return;
     }
     for (out, halves) in out.chunks_exact_mut(rows).zip(halves.chunks_exact(2 * rows)) {
         let (low, high) = halves.split_at(rows);
         for ((out, low), high) in out.iter_mut().zip(low).zip(high) {
-            *out = zero * (low + high);
+            *out = BIAS_BITS + zero * (low + high);
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::{
     lines::Lines,
     output::Output,
     pool,
-    simd::{Simd, kernel},
+    simd::{BIAS, Simd, kernel},
 };
 
 /// `y[m × rows] = x[m × columns] · Wᵀ`, plus `bias` to each row of y where there is one. Panics on wrong lengths.
@@ -61,9 +61,9 @@ impl Input<'_> {
 const TILES: usize = 2;
 /// Tiles that one task works on, at most.
 const TASK_TILES: usize = 8;
-/// Inputs that are gone through at a time: some tiles' share of them stays in the first-level cache, that of 512 activations
-/// in the second.
-const DEPTH: usize = 1024;
+/// Inputs that are gone through at a time: two tiles' share of them, unpacked, stays in the first-level cache, that of 512
+/// activations in the second.
+const DEPTH: usize = 896;
 
 kernel! {
     fn products = products_body(x: Input, form: Form, weights: Packed, bias: Option<&[f32]>, tiles: std::ops::Range<usize>, y: Output)
@@ -78,10 +78,10 @@ unsafe fn products_body<S: Simd>(
     tiles: std::ops::Range<usize>,
     y: Output,
 ) {
-    // The codes of some tiles, a byte each, where several panels share the work of unpacking them.
-    let unpack = form.bits < 8 && x.x.rows > PANEL;
-    let depth = DEPTH.min(weights.columns);
-    let mut wide = Lines::<u8>::any(if unpack { TILES * TILE * depth } else { 0 });
+    // Some tiles' groups as bytes and f32, where several panels share the work of unpacking them.
+    let unpack = x.x.rows > PANEL;
+    let room = DEPTH.min(weights.columns) / form.group * wide_bytes(form.group);
+    let mut wide = Lines::<u8>::any(if unpack { TILES * room } else { 0 });
     // Eight rows are as many as there are registers for, with one tile.
     let together = if S::PAIRS && !(5..=PANEL).contains(&x.x.rows) { TILES } else { 1 };
     let rows = x.rows();
@@ -106,8 +106,9 @@ unsafe fn products_body<S: Simd>(
             let part = |number: usize| Part::new(weights, form, tile + number.min(parts - 1), groups.clone());
             let mut both = [part(0), part(1)];
             if unpack {
-                let rooms = wide.chunks_exact_mut(TILE * depth);
-                both.iter_mut().zip(rooms).take(parts).for_each(|(part, room)| part.widen(room));
+                let rooms = wide.chunks_exact_mut(room);
+                // SAFETY: the instruction set is the caller's.
+                both.iter_mut().zip(rooms).take(parts).for_each(|(part, room)| unsafe { part.widen::<S>(room) });
             }
             // SAFETY: the instruction set is the caller's; the groups are within the tiles and x, the tiles within the sums.
             unsafe {
@@ -162,7 +163,7 @@ struct Part<'a> {
     packed: &'a [u8],
     /// Of the scales and offsets.
     unit: f32,
-    /// Those of `packed`, or one byte each.
+    /// The groups as they are packed, or unpacked.
     codes: *const u8,
     unpacked: bool,
 }
@@ -176,31 +177,91 @@ impl<'a> Part<'a> {
         Part { form, packed, unit, codes: packed.as_ptr(), unpacked: false }
     }
 
-    /// Takes the codes from `wide`, into which they are put as bytes.
+    /// Takes the groups from `wide`, into which they are put as [`wide_bytes`] says.
     #[inline(always)]
-    fn widen(&mut self, wide: &mut [u8]) {
+    unsafe fn widen<S: Simd>(&mut self, wide: &mut [u8]) {
         let groups = self.packed.chunks_exact(self.form.group_bytes());
-        for (group, wide) in groups.zip(wide.chunks_exact_mut(TILE * self.form.group)) {
-            let (low, plane) = group[..self.form.code_bytes()].split_at(self.form.low_bytes());
-            let pairs = wide.as_chunks_mut::<{ 2 * VECTOR }>().0;
-            for (packed, wide) in low.as_chunks::<VECTOR>().0.iter().zip(pairs) {
-                for i in 0..VECTOR {
-                    wide[i] = packed[i] & 15;
-                    wide[VECTOR + i] = packed[i] >> 4;
-                }
-            }
-            if let Ok(plane) = <&[u8; PLANE]>::try_from(plane) {
-                let bits = self.form.bits - 4;
-                for (number, wide) in wide.as_chunks_mut::<VECTOR>().0.iter_mut().enumerate() {
-                    for (code, plane) in wide.iter_mut().zip(plane) {
-                        *code |= ((plane >> (number as u8 * bits)) & ((1 << bits) - 1)) << 4;
-                    }
+        for (group, wide) in groups.zip(wide.chunks_exact_mut(wide_bytes(self.form.group))) {
+            let (codes, halves) = group.split_at(self.form.code_bytes());
+            let (wide, factors) = wide.split_at_mut(TILE * self.form.group);
+            widen_codes(self.form, codes, wide);
+            // SAFETY: the instruction set is the caller's; the group has a tile's scales and, where it has them, offsets,
+            // the room three factors for each.
+            unsafe {
+                let out = factors.as_mut_ptr().cast::<f32>();
+                for at in (0..TILE).step_by(S::LANES) {
+                    let factors = Factors::<S>::of_halves(self.form, halves.as_ptr().add(2 * at));
+                    S::store(out.add(at), factors.scale);
+                    S::store(out.add(TILE + at), factors.less);
+                    S::store(out.add(2 * TILE + at), factors.offset);
                 }
             }
         }
         (self.codes, self.unpacked) = (wide.as_ptr(), true);
     }
 }
+
+/// Bytes of a group that is unpacked: its codes, a byte each, then its [`Factors`], one after the other.
+const fn wide_bytes(group: usize) -> usize {
+    TILE * group + 3 * TILE * size_of::<f32>()
+}
+
+#[inline(always)]
+fn widen_codes(form: Form, codes: &[u8], wide: &mut [u8]) {
+    if form.bits == 8 {
+        wide.copy_from_slice(codes);
+        return;
+    }
+    let (low, plane) = codes.split_at(form.low_bytes());
+    let pairs = wide.as_chunks_mut::<{ 2 * VECTOR }>().0;
+    for (packed, wide) in low.as_chunks::<VECTOR>().0.iter().zip(pairs) {
+        for i in 0..VECTOR {
+            wide[i] = packed[i] & 15;
+            wide[VECTOR + i] = packed[i] >> 4;
+        }
+    }
+    if let Ok(plane) = <&[u8; PLANE]>::try_from(plane) {
+        let bits = form.bits - 4;
+        for (number, wide) in wide.as_chunks_mut::<VECTOR>().0.iter_mut().enumerate() {
+            for (code, plane) in wide.iter_mut().zip(plane) {
+                *code |= ((plane >> (number as u8 * bits)) & ((1 << bits) - 1)) << 4;
+            }
+        }
+    }
+}
+
+/// What a group's sums are multiplied with, for a vector of outputs.
+struct Factors<S: Simd> {
+    scale: S::V,
+    /// `-scale · BIAS`, which is exact: the scale has eleven bits.
+    less: S::V,
+    /// Zero where there are no offsets.
+    offset: S::V,
+}
+
+impl<S: Simd> Factors<S> {
+    /// From a group's scales, from the vector's first one on.
+    #[inline(always)]
+    unsafe fn of_halves(form: Form, halves: *const u8) -> Factors<S> {
+        unsafe {
+            let scale = S::load_f16(halves.cast());
+            let offset = if form.offset { S::load_f16(halves.add(2 * TILE).cast()) } else { S::splat(0.0) };
+            Factors { scale, less: S::mul(scale, S::splat(-BIAS)), offset }
+        }
+    }
+
+    /// From those of a group that is unpacked.
+    #[inline(always)]
+    unsafe fn of_wide(factors: *const f32) -> Factors<S> {
+        unsafe {
+            let load = |number: usize| S::load(factors.add(number * TILE));
+            Factors { scale: load(0), less: load(1), offset: load(2) }
+        }
+    }
+}
+
+/// In place of a code's bits: the group is unpacked.
+const WIDE: u8 = 0;
 
 /// Vectors of a tile's width on the narrowest instruction set.
 const VECTORS: usize = 2;
@@ -217,13 +278,14 @@ unsafe fn panel<S: Simd, const ROWS: usize, const T: usize>(
 ) {
     let Form { group: width, bits, .. } = tiles[0].form;
     unsafe {
-        match (width, if tiles[0].unpacked { 8 } else { bits }) {
+        match (width, if tiles[0].unpacked { WIDE } else { bits }) {
             (32, 4) => panel_of::<S, ROWS, T, 32, 4>(x, tiles, first, group, out),
             (32, 5) => panel_of::<S, ROWS, T, 32, 5>(x, tiles, first, group, out),
-            (32, _) => panel_of::<S, ROWS, T, 32, 8>(x, tiles, first, group, out),
+            (32, 8) => panel_of::<S, ROWS, T, 32, 8>(x, tiles, first, group, out),
+            (32, _) => panel_of::<S, ROWS, T, 32, WIDE>(x, tiles, first, group, out),
             (_, 4) => panel_of::<S, ROWS, T, 16, 4>(x, tiles, first, group, out),
             (_, 6) => panel_of::<S, ROWS, T, 16, 6>(x, tiles, first, group, out),
-            (..) => panel_of::<S, ROWS, T, 16, 8>(x, tiles, first, group, out),
+            (..) => panel_of::<S, ROWS, T, 16, WIDE>(x, tiles, first, group, out),
         }
     }
 }
@@ -242,7 +304,8 @@ unsafe fn panel_of<S: Simd, const ROWS: usize, const T: usize, const GROUP: usiz
     let vectors = TILE / S::LANES;
     let group_bytes = form.group_bytes();
     let code_bytes = form.code_bytes();
-    let codes_step = if tiles[0].unpacked { TILE * GROUP } else { group_bytes };
+    let (codes_step, halves_at) =
+        if BITS == WIDE { (wide_bytes(GROUP), TILE * GROUP) } else { (group_bytes, code_bytes) };
     let groups = tiles[0].packed.len() / group_bytes;
     unsafe {
         let mut a = x.codes.as_ptr().add(first * x.columns + group * GROUP * ROWS);
@@ -254,7 +317,6 @@ unsafe fn panel_of<S: Simd, const ROWS: usize, const T: usize, const GROUP: usiz
             values = values.add(from);
         }
         let mut codes = tiles.map(|tile| tile.codes);
-        let mut halves = tiles.map(|tile| tile.packed.as_ptr().add(code_bytes));
         let mut totals = [[[S::splat(0.0); VECTORS]; T]; ROWS];
         for number in group..group + groups {
             let scales = scales.add(number * GROUP / SPAN * ROWS);
@@ -290,15 +352,18 @@ unsafe fn panel_of<S: Simd, const ROWS: usize, const T: usize, const GROUP: usiz
             }
             for t in 0..T {
                 for v in 0..vectors {
-                    let scale = S::load_f16(halves[t].add(2 * v * S::LANES).cast());
+                    let at = codes[t].add(halves_at);
+                    let factors = match BITS {
+                        WIDE => Factors::<S>::of_wide(at.cast::<f32>().add(v * S::LANES)),
+                        _ => Factors::<S>::of_halves(form, at.add(2 * v * S::LANES)),
+                    };
                     for (i, (totals, dots)) in totals.iter_mut().zip(&dots).enumerate() {
-                        let factor = S::mul(scale, S::splat(*scales.add(i)));
-                        totals[t][v] = S::fma(S::to_f32(dots[t][v]), factor, totals[t][v]);
+                        let product = S::scaled(dots[t][v], factors.scale, factors.less);
+                        totals[t][v] = S::fma(product, S::splat(*scales.add(i)), totals[t][v]);
                     }
                     if form.offset {
-                        let offset = S::load_f16(halves[t].add(2 * TILE + 2 * v * S::LANES).cast());
                         for (i, totals) in totals.iter_mut().enumerate() {
-                            totals[t][v] = S::fma(offset, S::splat(*values.add(i)), totals[t][v]);
+                            totals[t][v] = S::fma(factors.offset, S::splat(*values.add(i)), totals[t][v]);
                         }
                     }
                 }
@@ -306,10 +371,7 @@ unsafe fn panel_of<S: Simd, const ROWS: usize, const T: usize, const GROUP: usiz
             a = a.add(GROUP * ROWS);
             shifts = shifts.add(ROWS);
             values = values.wrapping_add(ROWS);
-            for t in 0..T {
-                codes[t] = codes[t].add(codes_step);
-                halves[t] = halves[t].wrapping_add(group_bytes);
-            }
+            codes = codes.map(|codes| codes.add(codes_step));
         }
         for (i, totals) in totals.iter().enumerate() {
             for (t, totals) in totals.iter().enumerate() {
@@ -330,7 +392,7 @@ unsafe fn panel_of<S: Simd, const ROWS: usize, const T: usize, const GROUP: usiz
 #[inline(always)]
 unsafe fn load_pair<S: Simd, const BITS: u8>(codes: *const u8, pair: usize, at: usize, plane: &mut S::U) -> [S::U; 2] {
     unsafe {
-        if BITS == 8 {
+        if matches!(BITS, 8 | WIDE) {
             let from = codes.add(2 * pair * VECTOR + at);
             return [S::load_codes(from), S::load_codes(from.add(VECTOR))];
         }

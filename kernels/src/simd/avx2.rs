@@ -146,6 +146,10 @@ impl Simd for Avx2 {
         unsafe { _mm256_cvtepi32_ps(v) }
     }
     #[inline(always)]
+    unsafe fn scaled(v: Self::I, scale: Self::V, less: Self::V) -> Self::V {
+        unsafe { _mm256_fmadd_ps(_mm256_castsi256_ps(v), scale, less) }
+    }
+    #[inline(always)]
     unsafe fn store_rounded(out: *mut i8, step: usize, v: Self::V) -> i32 {
         unsafe {
             let v = _mm256_cvtps_epi32(v);

@@ -127,6 +127,10 @@ impl Simd for Avx512 {
         unsafe { _mm512_cvtepi32_ps(v) }
     }
     #[inline(always)]
+    unsafe fn scaled(v: Self::I, scale: Self::V, less: Self::V) -> Self::V {
+        unsafe { _mm512_fmadd_ps(_mm512_castsi512_ps(v), scale, less) }
+    }
+    #[inline(always)]
     unsafe fn store_rounded(out: *mut i8, step: usize, v: Self::V) -> i32 {
         unsafe {
             let codes = _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(v));

@@ -13,6 +13,11 @@ pub(crate) use {avx2::Avx2, avx512::Avx512};
 use crate::Isa;
 use half::f16;
 
+/// An f32 whose last bit stands for 1, in the middle of those that have its exponent: an integer that is added to its bits is
+/// added to its value.
+pub(crate) const BIAS: f32 = 12_582_912.0;
+pub(crate) const BIAS_BITS: i32 = BIAS.to_bits() as i32;
+
 /// A vector of f32. All methods are `unsafe` because they need the instruction set they are named for; they are only
 /// reached through [`kernel!`], whose entry points check that the machine has it and fall back to portable code.
 pub(crate) trait Simd: Copy {
@@ -85,6 +90,9 @@ pub(crate) trait Simd: Copy {
         unsafe { Self::dot4_codes(sum, Self::load_codes(u), a) }
     }
     unsafe fn to_f32(v: Self::I) -> Self::V;
+    /// `scale · n` of integers n that were added up from [`BIAS_BITS`] on and lie within ±2²²; `less` is `-scale ·` [`BIAS`],
+    /// which has to be exact, and is for scales of 22 bits at most. One operation, where turning n into f32 is one of its own.
+    unsafe fn scaled(v: Self::I, scale: Self::V, less: Self::V) -> Self::V;
     /// Rounds values from -128 to 127 to the nearest integers, even ones where two are as near, and stores them as bytes,
     /// four together and the next four `step` bytes on. Returns their sum.
     unsafe fn store_rounded(out: *mut i8, step: usize, v: Self::V) -> i32;

@@ -140,6 +140,11 @@ impl Simd for Portable {
         v.map(|x| x as f32)
     }
     #[inline(always)]
+    unsafe fn scaled(v: Self::I, scale: Self::V, _: Self::V) -> Self::V {
+        // Without fused operations the product would be rounded before the bias is taken away.
+        lanewise!(i => scale[i] * (v[i] - super::BIAS_BITS) as f32)
+    }
+    #[inline(always)]
     unsafe fn store_rounded(out: *mut i8, step: usize, v: Self::V) -> i32 {
         let codes = v.map(|x| x.round_ties_even() as i8);
         for (i, four) in codes.as_chunks::<4>().0.iter().enumerate() {
