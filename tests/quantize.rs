@@ -269,3 +269,36 @@ fn the_program_answers_with_quantised_weights() {
     let unknown = machine.run(&["eval", "nll", &source, "--text", "a.txt", "--quantize", "q4_0"]);
     assert!(String::from_utf8_lossy(&unknown.stderr).contains("neither q8_0 nor q4_k"), "{unknown:?}");
 }
+
+#[test]
+fn evaluations_take_quantised_weights() {
+    let machine = Machine::new();
+    fs::write(machine.path("a.txt"), "A paper about papers, and what they say of each other. ".repeat(30)).unwrap();
+    let source = folder("llama-tied-f32");
+    let name = source.display().to_string();
+    let ask = |what: &[&str], more: &[&str]| machine.json(&[&["eval", what[0], &name], &what[1..], more].concat());
+    let list = ids()[..40].iter().map(u32::to_string).collect::<Vec<_>>().join(",");
+    let (logits, greedy) = (["logits", "--ids", &list], ["greedy", "--ids", &list, "--tokens", "3"]);
+    let divergence = ["divergence", "--text", "a.txt", "--tokens", "200", "--stride", "5", "--json"];
+    let own = [ask(&logits, &[]), ask(&greedy, &[]), ask(&divergence, &[])];
+    let mut divergences = vec![own[2]["rows"][0]["divergence"].as_f64().unwrap()];
+    for to in BOTH {
+        let place = tempfile::tempdir().unwrap();
+        let (quantised, _) = Checkpoint::open_as(&source, Some(to), &cache(&place)).unwrap();
+        let more = ["--quantize", &to.to_string()];
+        let got: Vec<f32> = serde_json::from_value(ask(&logits, &more)["logits"].clone()).unwrap();
+        assert_eq!(got, eval::logits(&quantised, &ids()[..40], None).unwrap(), "{to}");
+        let steps = ask(&greedy, &more)["steps"].clone();
+        let expected = eval::greedy(&quantised, &ids()[..40], 3, None).unwrap();
+        for (number, step) in expected.iter().enumerate() {
+            let first = &steps[number]["top"][0];
+            assert_eq!((&first["id"], &first["logit"]), (&step.id.into(), &step.top[0].1.into()), "{to}: {steps}");
+        }
+        assert_ne!(steps, own[1]["steps"], "{to}");
+        // Held to the model's own weights, whatever is made of them.
+        let row = ask(&divergence, &more)["rows"][0].clone();
+        assert_eq!(row["exact_nll"], own[2]["rows"][0]["exact_nll"], "{to}");
+        divergences.push(row["divergence"].as_f64().unwrap());
+    }
+    assert!(divergences.is_sorted() && divergences[1] > 0.0 && divergences[1] < 1e-2, "{divergences:?}");
+}

@@ -1,7 +1,7 @@
 //! `ronbun eval`: token ids in, logits or token ids out, so that the engine can be compared with others without a
 //! tokenizer between them.
 
-use super::args::{Eval, EvalInput, Kv, Positions};
+use super::args::{self, Eval, EvalInput, Kv, Positions};
 use super::context::Context;
 use super::watch::extended;
 use super::{engine, evals, output};
@@ -31,10 +31,10 @@ pub fn run(context: &Context, command: Eval) -> Result<()> {
             };
             print(&input, "steps", steps.iter().map(step).collect())
         }
-        Eval::Divergence { model, text, tokens, stride, bucket, kv, positions, json } => {
-            let rows = divergence(context, &model, kv, (&text, tokens), (stride, bucket), &positions)?;
-            match json {
-                true => output::finish(&format!("{}\n", json!({ "model": model, "rows": rows }))),
+        Eval::Divergence(args) => {
+            let rows = divergence(context, &args)?;
+            match args.json {
+                true => output::finish(&format!("{}\n", json!({ "model": args.model, "rows": rows }))),
                 false => output::finish(&in_words(&rows)),
             }
         }
@@ -52,7 +52,9 @@ pub fn run(context: &Context, command: Eval) -> Result<()> {
 
 /// The input's model, its positions as asked for sequences of the ids and `more` tokens.
 fn open(context: &Context, input: &EvalInput, more: usize) -> Result<Checkpoint> {
-    let mut checkpoint = Checkpoint::open(&locate(context, &input.model)?)?;
+    let cache = engine::packed_cache(&context.hub()?);
+    let path = locate(context, &input.model)?;
+    let (mut checkpoint, _) = Checkpoint::open_as(&path, input.weights.quantize, &cache)?;
     asked_positions(context, &input.positions, &mut checkpoint, input.ids.len() + more)?;
     Ok(checkpoint)
 }
@@ -72,30 +74,26 @@ fn asked_positions(context: &Context, positions: &Positions, checkpoint: &mut Ch
     config.extend(&scaling).map_err(|problem| Error::new(Kind::Usage, "--rope", problem))
 }
 
-fn divergence(
-    context: &Context,
-    model: &str,
-    kv: Kv,
-    (text, tokens): (&Path, usize),
-    steps: (usize, usize),
-    positions: &Positions,
-) -> Result<Vec<Divergence>> {
-    let path = locate(context, model)?;
-    let mut ids = ids(&path, text)?;
-    ids.truncate(tokens);
-    let mut checkpoint = Checkpoint::open(&path)?;
-    asked_positions(context, positions, &mut checkpoint, ids.len())?;
-    let (mut fast, _) = Decoder::load(&checkpoint, &path, Some(&engine::packed_cache(&context.hub()?)))?;
+/// The model as it answers, quantised where that is asked for, against its own weights in f32.
+fn divergence(context: &Context, args: &args::Divergence) -> Result<Vec<Divergence>> {
+    let path = locate(context, &args.model)?;
+    let mut ids = ids(&path, &args.text)?;
+    ids.truncate(args.tokens);
+    let cache = engine::packed_cache(&context.hub()?);
+    let (mut answering, weights) = Checkpoint::open_as(&path, args.weights.quantize, &cache)?;
+    asked_positions(context, &args.positions, &mut answering, ids.len())?;
+    let (mut fast, _) = Decoder::load(&answering, &weights, Some(&cache))?;
+    let own = Checkpoint { config: answering.config, ..Checkpoint::open(&path)? };
     let bar = context.progress.bar("reading twice", ids.len() as u64, Unit::Tokens);
-    let mut exact = Decoder::new(&checkpoint)?;
+    let mut exact = Decoder::new(&own)?;
     exact.plan(ids.len());
     fast.plan(ids.len());
-    let kv = match kv {
+    let kv = match args.kv {
         Kv::I8 => KvType::I8,
         Kv::F16 => KvType::F16,
         Kv::F32 => KvType::F32,
     };
-    eval::divergence(&exact, (&fast, kv), &ids, steps, |done| bar.set(done as u64))
+    eval::divergence(&exact, (&fast, kv), &ids, (args.stride, args.bucket), |done| bar.set(done as u64))
 }
 
 fn in_words(rows: &[Divergence]) -> String {

@@ -10,7 +10,7 @@ mod values;
 
 pub use compare::{Compare, CompareCommand, Costs, Experiment, Findings};
 pub use evals::{Extended, LongPpl, Nll, Passkey, Qa, Results, Ruler, Sampled};
-pub use others::{Bench, Doctor, Eval, EvalInput, Models, Template};
+pub use others::{Bench, Divergence, Doctor, Eval, EvalInput, Models, Template};
 pub use papers::{Ask, Extract, Generation, LeaveOut, Output, Reading, Summarize};
 pub use rope::{Objective, Rope, Search, Show};
 pub use values::{

@@ -129,32 +129,8 @@ pub enum Eval {
         #[arg(long, value_name = "N", value_parser = max_tokens)]
         tokens: usize,
     },
-    /// How far the arithmetic that answers are computed with is from f32: next-token distributions over a text
-    Divergence {
-        /// A GGUF file, a folder of safetensors, or an installed model's id
-        #[arg(value_name = "MODEL")]
-        model: String,
-        /// A text file; what is past --tokens is left out
-        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-        text: PathBuf,
-        /// Read this many tokens
-        #[arg(long, value_name = "N", default_value_t = 2048, value_parser = positive)]
-        tokens: usize,
-        /// Compare every N-th position
-        #[arg(long, value_name = "N", default_value_t = 16, value_parser = positive)]
-        stride: usize,
-        /// Keep keys and values in this way in what is compared with f32
-        #[arg(long, value_name = "TYPE", default_value = "i8")]
-        kv: Kv,
-        /// Positions in a row of the table
-        #[arg(long, value_name = "N", default_value_t = 1024, value_parser = positive)]
-        bucket: usize,
-        #[command(flatten)]
-        positions: Positions,
-        /// Print JSON
-        #[arg(long)]
-        json: bool,
-    },
+    // Brings its own words.
+    Divergence(Divergence),
     /// Negative log-likelihood of texts by position: what a context really holds
     Nll(Nll),
     // Brings its own words.
@@ -190,4 +166,39 @@ pub struct EvalInput {
     pub chunk: Option<usize>,
     #[command(flatten)]
     pub positions: Positions,
+    #[command(flatten)]
+    pub weights: Weights,
+}
+
+/// How far the arithmetic that answers are computed with is from f32: next-token distributions over a text
+///
+/// With --quantize it is how far the quantised model is from the one in the files: the first is read as it answers, the
+/// second in f32.
+#[derive(Debug, Args)]
+pub struct Divergence {
+    /// A GGUF file, a folder of safetensors, or an installed model's id
+    #[arg(value_name = "MODEL")]
+    pub model: String,
+    /// A text file; what is past --tokens is left out
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub text: PathBuf,
+    /// Read this many tokens
+    #[arg(long, value_name = "N", default_value_t = 2048, value_parser = positive)]
+    pub tokens: usize,
+    /// Compare every N-th position
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = positive)]
+    pub stride: usize,
+    /// Keep keys and values in this way in what is compared with f32
+    #[arg(long, value_name = "TYPE", default_value = "i8")]
+    pub kv: Kv,
+    /// Positions in a row of the table
+    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = positive)]
+    pub bucket: usize,
+    #[command(flatten)]
+    pub positions: Positions,
+    #[command(flatten)]
+    pub weights: Weights,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
