@@ -11,8 +11,9 @@ import torch
 from fixture_gguf import Type
 from safetensors.torch import save_file
 from transformers import (
-    Gemma3ForCausalLM, Gemma3TextConfig, LlamaConfig, LlamaForCausalLM, MistralConfig, MistralForCausalLM, Phi3Config,
-    Phi3ForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM, SmolLM3Config, SmolLM3ForCausalLM,
+    Gemma3ForCausalLM, Gemma3TextConfig, Lfm2Config, Lfm2ForCausalLM, LlamaConfig, LlamaForCausalLM, MistralConfig,
+    MistralForCausalLM, Phi3Config, Phi3ForCausalLM, Qwen2Config, Qwen2ForCausalLM, Qwen3Config, Qwen3ForCausalLM,
+    SmolLM3Config, SmolLM3ForCausalLM,
 )  # fmt: skip
 
 MODELS = {
@@ -23,6 +24,7 @@ MODELS = {
     "phi3": (Phi3Config, Phi3ForCausalLM),
     "gemma3_text": (Gemma3TextConfig, Gemma3ForCausalLM),
     "smollm3": (SmolLM3Config, SmolLM3ForCausalLM),
+    "lfm2": (Lfm2Config, Lfm2ForCausalLM),
 }
 # The original context is 64 tokens wherever a scaling has one.
 ORIGINAL = 64
@@ -86,6 +88,11 @@ GEMMA3_FIVE = {
         "sliding_attention": {"rope_type": "default", "rope_theta": 1000.0},
     },
 }
+# Convolutions before and behind attention, as in the published models, whose last layer is one. The norms' epsilon is
+# large so that another one shows.
+LFM2_LAYERS = ["conv", "full_attention", "full_attention", "conv"]
+LFM2 = {key: value for key, value in config("lfm2", num_hidden_layers=4, norm_eps=1e-3, tie_word_embeddings=True,
+    conv_L_cache=3, conv_bias=False).items() if key != "rms_norm_eps"}  # fmt: skip
 QWEN = {"use_sliding_window": False, "sliding_window": 24, "max_window_layers": 1}
 
 # family: what its weights are shaped by, their type, and its cases: (name, settings, GGUF too, controls). A control
@@ -134,6 +141,12 @@ FAMILIES = {
     "smollm3": (config("smollm3", num_hidden_layers=4, intermediate_size=32), torch.bfloat16, [
         ("default", {**four(), "no_rope_layer_interval": 4}, False, ["rotate all"]),
         ("yarn", {**five(**YARN), "no_rope_layers": [1, 1, 1, 0]}, True, ["scaling", "rotate all"]),
+    ]),
+    "lfm2": (LFM2, torch.bfloat16, [
+        # As published: 64 is adjusted to 48.
+        ("default", {**four(), "full_attn_idxs": [1, 2], "block_ff_dim": 64, "block_auto_adjust_ff_dim": True,
+            "block_ffn_dim_multiplier": 1.0, "block_multiple_of": 16}, False, []),
+        ("yarn", {**five(**YARN), "layer_types": LFM2_LAYERS, "block_auto_adjust_ff_dim": False}, True, ["scaling"]),
     ]),
 }  # fmt: skip
 

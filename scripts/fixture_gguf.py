@@ -101,6 +101,8 @@ def write(path, config, tensors, type_of, rng=None, divisors=None, tokenizer=Non
         rotated = {"attn_q": heads, "attn_k": kv_heads}.get(ours.split(".")[-2]) if arch in PERMUTED else None
         type = type_of(ours) if tensor.ndim == 2 else Type.F32
         stored = permute(tensor, rotated) if rotated else tensor
+        if tensor.ndim == 3:
+            stored = tensor.squeeze(1)  # a convolution over one channel
         data = random_blocks(rng, type, stored.shape, 0.1) if type in K_LAYOUT else quants.quantize(stored, type)
         writer.add_tensor(ours, data, raw_dtype=type)
         back = quants.dequantize(data, type).reshape(tensor.shape)
@@ -119,8 +121,8 @@ def add_config(writer, config, head_dim, has_rope_freqs):
     writer.add_block_count(config["num_hidden_layers"])
     writer.add_feed_forward_length(config["intermediate_size"])
     writer.add_head_count(config["num_attention_heads"])
-    writer.add_head_count_kv(config["num_key_value_heads"])
-    writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
+    add_kv_heads(writer, config)
+    writer.add_layer_norm_rms_eps(config.get("norm_eps", config.get("rms_norm_eps")))
     writer.add_rope_freq_base(rope_theta(config))
     writer.add_vocab_size(config["vocab_size"])
     if architecture(config) == "llama":
@@ -129,6 +131,15 @@ def add_config(writer, config, head_dim, has_rope_freqs):
         writer.add_key_length(head_dim)
         writer.add_value_length(head_dim)
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
+
+
+def add_kv_heads(writer, config):
+    """By layer where some convolve, which have none."""
+    heads = config["num_key_value_heads"]
+    if config["model_type"] != "lfm2":
+        return writer.add_head_count_kv(heads)
+    writer.add_shortconv_l_cache(config["conv_L_cache"])
+    writer.add_head_count_kv([heads if kind == "full_attention" else 0 for kind in config["layer_types"]])
 
 
 def rope_theta(config):

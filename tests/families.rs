@@ -42,7 +42,7 @@ fn families() -> Vec<(PathBuf, Fixture)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models/families");
     let mut folders: Vec<PathBuf> = fs::read_dir(root).unwrap().map(|entry| entry.unwrap().path()).collect();
     folders.sort();
-    assert_eq!(folders.len(), 7, "the fixtures are there");
+    assert_eq!(folders.len(), 8, "the fixtures are there");
     let read = |folder: PathBuf| {
         let cases = fs::read(folder.join("cases.json")).unwrap();
         (folder, serde_json::from_slice(&cases).unwrap())
@@ -168,6 +168,35 @@ fn branches_continue_as_one_sequence_does() {
             }
         }
     }
+}
+
+/// A prefix that another one takes over from the middle is worth what one is that was read from its start.
+#[test]
+fn a_prefix_that_is_cut_goes_on_as_a_new_one() {
+    // Answers that tell the prefixes apart: many end in the same circle.
+    let mut telling = 0;
+    for (folder, fixture) in families() {
+        let ids = &fixture.prompts[3];
+        let other = [&ids[..270], &ids[..9]].concat();
+        for case in &fixture.cases {
+            for (name, checkpoint) in checkpoints(&folder, case) {
+                let read = |prefixes: &[&[u32]]| {
+                    let mut engine = Engine::new(Decoder::new(&checkpoint).unwrap(), KvType::I8);
+                    engine.plan(350);
+                    prefixes.iter().for_each(|ids| engine.prefill(ids, |_, _| {}).unwrap());
+                    let branch =
+                        |last| Branch { ids: vec![5, last], max_tokens: 9, sampling: SamplingParams::greedy() };
+                    let branches = [branch(6), branch(7), branch(6)];
+                    engine.decode(&branches, TokenRules::default(), |_, _| {}, |_, _| {}).unwrap()
+                };
+                let (cut, fresh) = (read(&[ids, &other]), read(&[&other]));
+                assert_eq!(cut, fresh, "{name}");
+                assert_eq!(cut[0], cut[2], "{name}");
+                telling += usize::from(cut[0] != read(&[ids])[0]);
+            }
+        }
+    }
+    assert!(telling > 10, "{telling}");
 }
 
 /// A sequence that grows past the original context is planned for that from its first token on; a prefix that was

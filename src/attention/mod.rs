@@ -1,4 +1,9 @@
-//! The KV cache, and attention over it: a shared prefix that every sequence sees whole, and each sequence's own tail.
+//! The KV cache, and attention over it: a shared prefix that every sequence sees whole, and each sequence's own tail. Layers
+//! that convolve instead keep there what they remember.
+
+mod convolution;
+
+pub use convolution::{Kernel, Memory, convolve};
 
 use crate::{
     Result,
@@ -11,10 +16,12 @@ use ronbun_kernels::{
     attention::{self as kernel, Job, KvBlocks, Partial, Visible},
 };
 
-/// Keys and values of one sequence in all layers. Positions are the holder's business: a tail's first token stands right
+/// Keys and values of one sequence in all layers that attend. Positions are the holder's business: a tail's first token stands right
 /// after the prefix that it is used with.
 pub struct KvCache {
     layers: Layers,
+    /// Of the layers that convolve, in their order.
+    convolutions: Vec<Memory>,
 }
 
 enum Layers {
@@ -27,7 +34,12 @@ impl KvCache {
     pub fn new(place: &Place, kind: KvType, layers: usize, kv_heads: usize, head_dim: usize) -> Self {
         let on_gpu = place.gpu().map(|gpu| device::Cache::new(gpu.clone(), layers, kv_heads, head_dim));
         let on_cpu = || Layers::Cpu(vec![KvBlocks::new(kind, kv_heads, head_dim); layers]);
-        KvCache { layers: on_gpu.map_or_else(on_cpu, Layers::Gpu) }
+        KvCache { layers: on_gpu.map_or_else(on_cpu, Layers::Gpu), convolutions: Vec::new() }
+    }
+
+    /// With what other layers remember, which convolve.
+    pub fn with_convolutions(self, convolutions: Vec<Memory>) -> KvCache {
+        KvCache { convolutions, ..self }
     }
 
     /// Tokens held by all layers.
@@ -44,13 +56,20 @@ impl KvCache {
 
     /// Keeps the first `len` tokens, or some fewer where they are kept in blocks that cannot be cut. Returns how many.
     pub fn truncate(&mut self, len: usize) -> usize {
-        match &mut self.layers {
-            Layers::Cpu(layers) => truncate(layers, len),
-            Layers::Gpu(cache) => cache.truncate(len),
+        let mut kept = len;
+        loop {
+            let keys = match &mut self.layers {
+                Layers::Cpu(layers) => truncate(layers, kept),
+                Layers::Gpu(cache) => cache.truncate(kept),
+            };
+            kept = self.convolutions.iter_mut().map(|memory| memory.truncate(keys)).min().unwrap_or(keys);
+            if kept == keys {
+                return kept;
+            }
         }
     }
 
-    /// Bytes that `tokens` tokens take in all layers.
+    /// Bytes that `tokens` tokens' keys and values take in all layers.
     pub fn bytes_for(
         place: &Place,
         kind: KvType,
@@ -231,5 +250,19 @@ mod tests {
         assert_eq!((cache.len(), cache.truncate(290)), (150, 128));
         assert!((0..3).all(|layer| cache.blocks(layer).len() == 128));
         assert_eq!(cache.truncate(500), 128);
+    }
+
+    #[test]
+    fn what_convolutions_remember_is_cut_with_keys_and_values() {
+        let memories = vec![Memory::new(3, 4); 2];
+        let mut cache = KvCache::new(&Place::Cpu, KvType::F32, 1, 1, 16).with_convolutions(memories);
+        let kernel = Kernel { channels: 4, weights: vec![1.0; 12], bias: None };
+        // The work was stopped before the second convolution.
+        cache.blocks_mut(0).append(Isa::current(), &vec![1.0; 600 * 16], &vec![2.0; 600 * 16]);
+        for (layer, rows) in [(0, 600), (1, 300)] {
+            convolve(layer, &kernel, &vec![1.0; rows * 12], None, &mut [Tail { rows, cache: &mut cache }]);
+        }
+        assert_eq!((cache.truncate(590), cache.len()), (256, 256));
+        assert_eq!(cache.truncate(600), 256);
     }
 }

@@ -11,7 +11,7 @@ const BUILTIN: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/cards.rs"))
 const FACTORS: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/factors.rs"));
 
 /// The families that the engine runs.
-const ENGINE_FAMILIES: [&str; 7] = ["llama", "mistral", "qwen2", "qwen3", "phi3", "gemma3", "smollm3"];
+const ENGINE_FAMILIES: [&str; 8] = ["llama", "mistral", "qwen2", "qwen3", "phi3", "gemma3", "smollm3", "lfm2"];
 
 /// Context that a whole paper with its questions mostly needs, in tokens; memory is judged by it.
 const PAPER_TOKENS: u64 = 32_768;

@@ -1,13 +1,14 @@
-//! The decoder stack: embedding, layers of attention and gated MLP, final norm, head.
+//! The decoder stack: embedding, layers of attention (or a convolution) and gated MLP, final norm, head.
 
 use super::{
     Checkpoint, Config, PackedCache, PackedWeights, Profile, Stage, internal,
-    layer::{Layer, Tensors},
+    layer::{Attention, Convolution, Layer, Mixer, Tensors},
     ops::{self, Input, Linear, RmsNorm},
+    room::Room,
 };
 use crate::{
     Error, Kind, Result,
-    attention::{self, GpuBatch, KvCache, KvType, Shape, Tail},
+    attention::{self, GpuBatch, KvCache, KvType, Memory, Shape, Tail},
     device::{self, Place},
     interrupt,
     rope::{RopePlan, Scaling},
@@ -30,43 +31,12 @@ pub struct Decoder {
     pub profile: Profile,
 }
 
-/// Room for what a layer computes, (rows, width) each: used by one layer after the other.
-struct Room {
-    normed: Tensor,
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    attended: Tensor,
-    /// What attention or the MLP adds to the residual stream.
-    hidden: Tensor,
-    gate: Tensor,
-    up: Tensor,
-}
-
-impl Room {
-    /// All layers are of the same shape.
-    fn new(place: &Place, layer: &Layer, rows: usize) -> Result<Room> {
-        let empty = |linear: &Linear| place.empty(rows, linear.outputs());
-        Ok(Room {
-            normed: empty(&layer.o_proj)?,
-            q: empty(&layer.q_proj)?,
-            k: empty(&layer.k_proj)?,
-            v: empty(&layer.v_proj)?,
-            attended: empty(&layer.q_proj)?,
-            hidden: empty(&layer.o_proj)?,
-            gate: empty(&layer.gate_proj)?,
-            up: empty(&layer.up_proj)?,
-        })
-    }
-}
-
 /// Cosines and sines, each (rows, pairs).
 type Table = (Vec<f32>, Vec<f32>);
 
 /// What a layer's attention works with.
 struct Step<'a> {
-    number: usize,
-    layer: &'a Layer,
+    attention: &'a Attention,
     /// Of the rows' positions; on a GPU the same there. None where the layer does not turn.
     table: Option<&'a Table>,
     turn: Option<&'a device::Turn>,
@@ -106,6 +76,10 @@ impl Decoder {
 
     fn at(place: &Place, checkpoint: &Checkpoint, packed: Option<&PackedWeights>) -> Result<Decoder> {
         let config = checkpoint.config.clone();
+        if place.gpu().is_some() && config.attending() < config.num_hidden_layers {
+            let problem = "has layers that convolve, which no GPU computes here";
+            return Err(Error::new(Kind::Unavailable, &checkpoint.name, problem).hint("--device cpu computes them"));
+        }
         let tensors = Tensors { checkpoint, packed, place };
         // Rows of the embedding are looked up by the CPU, wherever the rest is computed.
         let lookup = Tensors { place: &Place::Cpu, ..tensors };
@@ -152,22 +126,33 @@ impl Decoder {
             windowed.push_str(" in layers with a window");
         }
         let layers = &self.config.layers;
-        match layers.iter().filter(|layer| layer.rope.is_none()).count() {
-            0 => (),
-            without => words.push(format!("none in {without} of {} layers", layers.len())),
+        let plain = layers.iter().filter(|layer| layer.rope.is_none() && layer.convolution.is_none()).count();
+        for (what, count) in [("none in", plain), ("convolutions in", layers.len() - self.config.attending())] {
+            if count > 0 {
+                words.push(format!("{what} {count} of {} layers", layers.len()));
+            }
         }
         words.join("; ")
     }
 
     pub fn new_cache(&self, kind: KvType) -> KvCache {
-        let Config { num_hidden_layers, num_key_value_heads, head_dim, .. } = self.config;
-        KvCache::new(&self.place, kind, num_hidden_layers, num_key_value_heads, head_dim)
+        let Config { num_key_value_heads, head_dim, hidden_size, .. } = self.config;
+        let memories = self.convolutions().map(|length| Memory::new(length, hidden_size)).collect();
+        let keys = KvCache::new(&self.place, kind, self.config.attending(), num_key_value_heads, head_dim);
+        keys.with_convolutions(memories)
     }
 
     /// Bytes of a cache for `tokens` tokens.
     pub fn cache_bytes(&self, kind: KvType, tokens: usize) -> u64 {
-        let Config { num_hidden_layers, num_key_value_heads, head_dim, .. } = self.config;
-        KvCache::bytes_for(&self.place, kind, num_hidden_layers, num_key_value_heads, head_dim, tokens)
+        let Config { num_key_value_heads, head_dim, hidden_size, .. } = self.config;
+        let layers = self.config.attending();
+        let keys = KvCache::bytes_for(&self.place, kind, layers, num_key_value_heads, head_dim, tokens);
+        keys + self.convolutions().map(|length| Memory::bytes_for(length, hidden_size, tokens)).sum::<u64>()
+    }
+
+    /// The lengths of the layers' convolutions.
+    fn convolutions(&self) -> impl Iterator<Item = usize> {
+        self.config.layers.iter().filter_map(|layer| layer.convolution)
     }
 
     /// Appends `ids` to a cache, nothing more: what the last layer would make of them is not computed.
@@ -181,7 +166,7 @@ impl Decoder {
         self.run(prefix, sequences, true)
     }
 
-    /// Without `output` the last layer only takes keys and values, and the result says nothing.
+    /// Without `output` the last layer only takes what it remembers, and the result says nothing.
     fn run(&self, prefix: Option<&KvCache>, sequences: &mut [Sequence], output: bool) -> Result<Tensor> {
         let ids: Vec<u32> = sequences.iter().flat_map(|sequence| sequence.ids).copied().collect();
         if let Some(bad) = ids.iter().find(|id| **id as usize >= self.config.vocab_size) {
@@ -207,22 +192,34 @@ impl Decoder {
             elementwise(&|| ops::scale(&x, self.config.embedding_scale as f32))?;
         }
         let x = self.place.take(x)?;
-        let Some(first) = self.layers.first() else { return Ok(x) };
-        let room = Room::new(&self.place, first, ids.len())?;
+        let room = Room::new(&self.place, &self.config, ids.len())?;
         for (number, layer) in self.layers.iter().enumerate() {
             interrupt::check()?;
-            let table = layer.kind.rope.map(|rope| &tables[rope]);
-            let turn = layer.kind.rope.and_then(|rope| turns[rope].as_ref());
-            let step = Step { number, layer, table, turn, batch: batch.as_ref(), room: &room };
-            self.norm(&layer.attention_norm, &x, &room.normed)?;
+            let wanted = output || number + 1 < self.layers.len();
+            self.norm(&layer.mixer_norm, &x, &room.normed)?;
             let normed = Input::new(&room.normed);
-            self.append(&step, &normed, &mut tails)?;
-            if !output && number + 1 == self.layers.len() {
+            let convolved;
+            let mixed = match &layer.mixer {
+                Mixer::Attention(attention) => {
+                    let table = attention.rope.map(|rope| &tables[rope]);
+                    let turn = attention.rope.and_then(|rope| turns[rope].as_ref());
+                    let step = Step { attention, table, turn, batch: batch.as_ref(), room: &room };
+                    self.append(&step, &normed, &mut tails)?;
+                    if wanted {
+                        self.attend(&step, &normed, prefix, &tails)?;
+                    }
+                    &room.attended
+                }
+                Mixer::Convolution(convolution) => {
+                    convolved = self.convolve(convolution, &normed, prefix, &mut tails)?;
+                    &convolved
+                }
+            };
+            if !wanted {
                 break;
             }
-            self.attend(&step, &normed, prefix, &tails)?;
-            let attended = Input::new(&room.attended);
-            self.linear_normed(&layer.o_proj, &layer.attended_norm, &attended, &room.normed, &room.hidden)?;
+            let mixed = Input::new(mixed);
+            self.linear_normed(&layer.out_proj, &layer.mixed_norm, &mixed, &room.normed, &room.hidden)?;
             elementwise(&|| ops::add(&self.place, &x, &room.hidden))?;
             self.norm(&layer.mlp_norm, &x, &room.normed)?;
             let normed = Input::new(&room.normed);
@@ -261,11 +258,12 @@ impl Decoder {
     /// Fills the room for it with what the rows' queries find.
     fn attend(&self, step: &Step, x: &Input, prefix: Option<&KvCache>, tails: &[Tail]) -> Result<()> {
         let Config { num_attention_heads, num_key_value_heads, head_dim, .. } = self.config;
-        let Step { number, layer, room, .. } = *step;
-        self.linear_normed(&layer.q_proj, &layer.q_norm, x, &room.attended, &room.q)?;
+        let Step { attention, room, .. } = *step;
+        let number = attention.number;
+        self.linear_normed(&attention.q_proj, &attention.q_norm, x, &room.attended, &room.q)?;
         let shape = Shape {
             scale: self.config.attention_scale as f32,
-            window: layer.kind.window,
+            window: attention.window,
             ..Shape::new(num_attention_heads, num_key_value_heads, head_dim)
         };
         if let Some(batch) = step.batch {
@@ -282,9 +280,10 @@ impl Decoder {
 
     /// Puts the rows' keys, rotated, and values into their caches.
     fn append(&self, step: &Step, x: &Input, tails: &mut [Tail]) -> Result<()> {
-        let Step { number, layer, room, .. } = *step;
-        self.linear_normed(&layer.k_proj, &layer.k_norm, x, &room.v, &room.k)?;
-        self.linear(&layer.v_proj, x, &room.v)?;
+        let Step { attention, room, .. } = *step;
+        let number = attention.number;
+        self.linear_normed(&attention.k_proj, &attention.k_norm, x, &room.v, &room.k)?;
+        self.linear(&attention.v_proj, x, &room.v)?;
         if let Some(batch) = step.batch {
             let work = || batch.append(number, &room.k, &room.v, step.turn, tails);
             return self.profile.time(Stage::Cache, work);
@@ -292,6 +291,24 @@ impl Decoder {
         self.rotate(&room.k, step.table)?;
         self.profile.time(Stage::Cache, || {
             ops::with_slice(&room.k, |k| ops::with_slice(&room.v, |v| attention::append(number, k, v, tails)))?
+        })
+    }
+
+    /// What a gated convolution makes of the rows, (rows, hidden); the tails' caches remember their inputs.
+    fn convolve(
+        &self,
+        convolution: &Convolution,
+        x: &Input,
+        prefix: Option<&KvCache>,
+        tails: &mut [Tail],
+    ) -> Result<Tensor> {
+        let Convolution { number, in_proj, kernel } = convolution;
+        let rows = tails.iter().map(|tail| tail.rows).sum();
+        let bcx = self.place.empty(rows, in_proj.outputs())?;
+        self.linear(in_proj, x, &bcx)?;
+        self.profile.time(Stage::Elementwise, || {
+            let convolved = ops::with_slice(&bcx, |bcx| attention::convolve(*number, kernel, bcx, prefix, tails))?;
+            ops::tensor(convolved, (rows, kernel.channels))
         })
     }
 

@@ -12,10 +12,11 @@ pub enum Family {
     Phi3,
     Gemma3,
     SmolLm3,
+    Lfm2,
 }
 
 impl Family {
-    const NAMES: [(&str, Family); 8] = [
+    const NAMES: [(&str, Family); 9] = [
         ("llama", Family::Llama),
         ("mistral", Family::Mistral),
         ("qwen2", Family::Qwen2),
@@ -24,10 +25,11 @@ impl Family {
         ("gemma3", Family::Gemma3),
         ("gemma3_text", Family::Gemma3),
         ("smollm3", Family::SmolLm3),
+        ("lfm2", Family::Lfm2),
     ];
 
     /// The families' names, for messages.
-    pub const KNOWN: &str = "llama, mistral, qwen2, qwen3, phi3, gemma3, smollm3";
+    pub const KNOWN: &str = "llama, mistral, qwen2, qwen3, phi3, gemma3, smollm3, lfm2";
 
     /// By the name that checkpoints use (`model_type`, `general.architecture`).
     pub fn from_name(name: &str) -> Option<Family> {
@@ -40,7 +42,7 @@ impl Family {
 
     /// Whether each head's queries and keys are normed before they are rotated.
     pub fn norms_heads(self) -> bool {
-        matches!(self, Family::Qwen3 | Family::Gemma3)
+        matches!(self, Family::Qwen3 | Family::Gemma3 | Family::Lfm2)
     }
 
     /// Whether what attention and MLP give is normed before it is added.
@@ -60,13 +62,13 @@ impl Family {
 
     /// Whether the head is the embedding where config.json does not tell.
     pub fn tied_by_default(self) -> bool {
-        matches!(self, Family::Gemma3 | Family::SmolLm3)
+        matches!(self, Family::Gemma3 | Family::SmolLm3 | Family::Lfm2)
     }
 
     /// The rotary base where config.json does not tell.
     pub fn default_theta(self) -> f64 {
         match self {
-            Family::Gemma3 => 1_000_000.0,
+            Family::Gemma3 | Family::Lfm2 => 1_000_000.0,
             Family::SmolLm3 => 2_000_000.0,
             _ => 10_000.0,
         }
@@ -76,7 +78,7 @@ impl Family {
     pub fn gguf_pairing(self) -> Pairing {
         match self {
             Family::Llama | Family::Mistral | Family::SmolLm3 => Pairing::Interleaved,
-            Family::Qwen2 | Family::Qwen3 | Family::Phi3 | Family::Gemma3 => Pairing::HalfSplit,
+            Family::Qwen2 | Family::Qwen3 | Family::Phi3 | Family::Gemma3 | Family::Lfm2 => Pairing::HalfSplit,
         }
     }
 }

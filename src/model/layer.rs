@@ -2,31 +2,51 @@
 
 use super::{
     Checkpoint, PackedWeights, TensorView,
-    config::LayerKind,
     ops::{Linear, RmsNorm},
 };
-use crate::{Result, device::Place};
+use crate::{Result, attention::Kernel, device::Place};
 use ronbun_kernels::{Isa, blocks};
 
-/// Attention and a gated MLP, each after a norm. What a family has not is `None`.
+/// What mixes tokens, and a gated MLP, each after a norm. What a family has not is `None`.
 pub struct Layer {
-    pub kind: LayerKind,
-    pub attention_norm: RmsNorm,
-    pub q_proj: Linear,
-    pub k_proj: Linear,
-    pub v_proj: Linear,
-    /// Of each head's queries and keys, before they are rotated.
-    pub q_norm: Option<RmsNorm>,
-    pub k_norm: Option<RmsNorm>,
-    pub o_proj: Linear,
-    /// Of what attention gives, before it is added.
-    pub attended_norm: Option<RmsNorm>,
+    pub mixer_norm: RmsNorm,
+    pub mixer: Mixer,
+    pub out_proj: Linear,
+    /// Of what the mixer gives, before it is added.
+    pub mixed_norm: Option<RmsNorm>,
     pub mlp_norm: RmsNorm,
     pub gate_proj: Linear,
     pub up_proj: Linear,
     pub down_proj: Linear,
     /// Of what the MLP gives, before it is added.
     pub down_norm: Option<RmsNorm>,
+}
+
+pub enum Mixer {
+    Attention(Box<Attention>),
+    Convolution(Convolution),
+}
+
+pub struct Attention {
+    /// Among the layers that attend.
+    pub number: usize,
+    /// As in [`super::LayerKind`].
+    pub window: Option<usize>,
+    pub rope: Option<usize>,
+    pub q_proj: Linear,
+    pub k_proj: Linear,
+    pub v_proj: Linear,
+    /// Of each head's queries and keys, before they are rotated.
+    pub q_norm: Option<RmsNorm>,
+    pub k_norm: Option<RmsNorm>,
+}
+
+pub struct Convolution {
+    /// Among the layers that convolve.
+    pub number: usize,
+    /// Two gates and the inputs, side by side.
+    pub in_proj: Linear,
+    pub kernel: Kernel,
 }
 
 /// Takes tensors out of a checkpoint.
@@ -39,65 +59,111 @@ pub struct Tensors<'a> {
 impl Tensors<'_> {
     pub fn layer(&self, number: usize) -> Result<Layer> {
         let config = &self.checkpoint.config;
-        let family = config.family;
         let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+        let name = |part: &str| format!("model.layers.{number}.{part}");
+        let norm = |part: &str| self.norm(&name(part), hidden);
+        let results = config.family.norms_results();
+        let result_norm = |part: &str| if results { norm(part).map(Some) } else { Ok(None) };
+        let mlp_norm = if results { "pre_feedforward_layernorm" } else { "post_attention_layernorm" };
+        let (mixer, out_proj) = self.mixer(number)?;
+        Ok(Layer {
+            mixer_norm: norm("input_layernorm")?,
+            mixer,
+            out_proj,
+            mixed_norm: result_norm("post_attention_layernorm")?,
+            mlp_norm: norm(mlp_norm)?,
+            gate_proj: self.linear(&name("mlp.gate_proj"), inner, hidden)?,
+            up_proj: self.linear(&name("mlp.up_proj"), inner, hidden)?,
+            down_proj: self.linear(&name("mlp.down_proj"), hidden, inner)?,
+            down_norm: result_norm("post_feedforward_layernorm")?,
+        })
+    }
+
+    /// What mixes a layer's tokens, and the projection of what it gives.
+    fn mixer(&self, layer: usize) -> Result<(Mixer, Linear)> {
+        let config = &self.checkpoint.config;
+        let convolves = config.layers[layer].convolution;
+        // Those before it of its kind.
+        let number = config.layers[..layer].iter().filter(|other| other.convolution.is_some() == convolves.is_some());
+        let number = number.count();
+        match convolves {
+            None => self.attention(layer, number).map(|(attention, out)| (Mixer::Attention(Box::new(attention)), out)),
+            Some(length) => {
+                let (convolution, out) = self.convolution(layer, number, length)?;
+                Ok((Mixer::Convolution(convolution), out))
+            }
+        }
+    }
+
+    fn attention(&self, layer: usize, number: usize) -> Result<(Attention, Linear)> {
+        let config = &self.checkpoint.config;
+        let (hidden, family) = (config.hidden_size, config.family);
         let queries = config.num_attention_heads * config.head_dim;
         let keys = config.num_key_value_heads * config.head_dim;
-        let name = |part: &str| format!("model.layers.{number}.{part}");
+        let name = |part: &str| format!("model.layers.{layer}.{part}");
         let biases = ["self_attn.q_proj.bias", "self_attn.k_proj.bias", "self_attn.v_proj.bias"].map(name);
         let missing = biases.iter().find(|bias| !self.checkpoint.tensors.contains_key(*bias));
         if let Some(missing) = missing.filter(|_| family.needs_biases()) {
             let problem = format!("has no tensor {missing}, which every {} has", family.name());
             return Err(self.checkpoint.error(problem));
         }
-        let norm = |part: &str| self.norm(&name(part), hidden);
-        let norm_where = |wanted: bool, part: &str, len: usize| match wanted {
-            true => self.norm(&name(part), len).map(Some),
+        let head_norm = |part: &str| match family.norms_heads() {
+            true => self.norm(&name(part), config.head_dim).map(Some),
             false => Ok(None),
         };
-        let (heads, results) = (family.norms_heads(), family.norms_results());
-        let mlp_norm = if results { "pre_feedforward_layernorm" } else { "post_attention_layernorm" };
-        Ok(Layer {
-            kind: config.layers[number],
-            attention_norm: norm("input_layernorm")?,
+        let attention = Attention {
+            number,
+            window: config.layers[layer].window,
+            rope: config.layers[layer].rope,
             q_proj: self.linear(&name("self_attn.q_proj"), queries, hidden)?,
             k_proj: self.linear(&name("self_attn.k_proj"), keys, hidden)?,
             v_proj: self.linear(&name("self_attn.v_proj"), keys, hidden)?,
-            q_norm: norm_where(heads, "self_attn.q_norm", config.head_dim)?,
-            k_norm: norm_where(heads, "self_attn.k_norm", config.head_dim)?,
-            o_proj: self.linear(&name("self_attn.o_proj"), hidden, queries)?,
-            attended_norm: norm_where(results, "post_attention_layernorm", hidden)?,
-            mlp_norm: norm(mlp_norm)?,
-            gate_proj: self.linear(&name("mlp.gate_proj"), inner, hidden)?,
-            up_proj: self.linear(&name("mlp.up_proj"), inner, hidden)?,
-            down_proj: self.linear(&name("mlp.down_proj"), hidden, inner)?,
-            down_norm: norm_where(results, "post_feedforward_layernorm", hidden)?,
-        })
+            q_norm: head_norm("self_attn.q_norm")?,
+            k_norm: head_norm("self_attn.k_norm")?,
+        };
+        Ok((attention, self.linear(&name("self_attn.o_proj"), hidden, queries)?))
+    }
+
+    fn convolution(&self, layer: usize, number: usize, length: usize) -> Result<(Convolution, Linear)> {
+        let channels = self.checkpoint.config.hidden_size;
+        let name = |part: &str| format!("model.layers.{layer}.conv.{part}");
+        // A GGUF file leaves the 1 out.
+        let shape = [channels, 1, length];
+        let shape = if self.checkpoint.metadata.is_some() { &[channels, length][..] } else { &shape };
+        let by_channel = self.values(&name("conv.weight"), shape)?;
+        let at = |n: usize| by_channel[n % channels * length + n / channels];
+        let weights = (0..channels * length).map(at).collect();
+        let kernel = Kernel { channels, weights, bias: self.bias(&name("conv"), channels)? };
+        let in_proj = self.linear(&name("in_proj"), 3 * channels, channels)?;
+        Ok((Convolution { number, in_proj, kernel }, self.linear(&name("out_proj"), channels, channels)?))
     }
 
     /// A matrix, with its bias where there is one.
     pub fn linear(&self, name: &str, outputs: usize, inputs: usize) -> Result<Linear> {
         let weight = format!("{name}.weight");
         let view = self.view(&weight, &[outputs, inputs])?;
-        let bias = format!("{name}.bias");
-        let bias = match self.checkpoint.tensors.contains_key(&bias) {
-            true => Some(self.vector(&bias, outputs)?),
-            false => None,
-        };
         let packed = self.packed.and_then(|packed| packed.view(&weight));
-        Linear::new(view, packed, bias).place(self.place)
+        Linear::new(view, packed, self.bias(name, outputs)?).place(self.place)
+    }
+
+    fn bias(&self, name: &str, outputs: usize) -> Result<Option<Vec<f32>>> {
+        let name = format!("{name}.bias");
+        match self.checkpoint.tensors.contains_key(&name) {
+            true => self.values(&name, &[outputs]).map(Some),
+            false => Ok(None),
+        }
     }
 
     pub fn norm(&self, name: &str, len: usize) -> Result<RmsNorm> {
         let config = &self.checkpoint.config;
-        let mut weight = self.vector(&format!("{name}.weight"), len)?;
+        let mut weight = self.values(&format!("{name}.weight"), &[len])?;
         weight.iter_mut().for_each(|weight| *weight += config.norm_offset);
         RmsNorm::new(weight, config.rms_norm_eps, self.place)
     }
 
-    fn vector(&self, name: &str, len: usize) -> Result<Vec<f32>> {
-        let view = self.view(name, &[len])?;
-        let mut values = vec![0f32; len];
+    fn values(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        let view = self.view(name, shape)?;
+        let mut values = vec![0f32; shape.iter().product()];
         blocks::dequantize(Isa::current(), view.kind, view.bytes(), &mut values);
         Ok(values)
     }

@@ -14,6 +14,7 @@ mod ops;
 mod packed;
 mod profile;
 mod quantize;
+mod room;
 mod safetensors;
 mod store;
 mod work;

@@ -28,8 +28,10 @@ pub(super) fn open(folder: &Path) -> Result<Checkpoint> {
     for file in weight_files(folder)? {
         read_tensors(&file, &mut tensors)?;
     }
-    if config.family == Family::Gemma3 {
-        tensors = text_part(tensors);
+    match config.family {
+        Family::Gemma3 => tensors = text_part(tensors),
+        Family::Lfm2 => tensors = tensors.into_iter().map(|(name, view)| (renamed(&name), view)).collect(),
+        _ => (),
     }
     let damaged = |problem| Error::new(Kind::Model, &name, problem).hint("the file is no model of its family");
     fused::split(&config, &mut tensors).map_err(damaged)?;
@@ -47,6 +49,24 @@ fn text_part(tensors: HashMap<String, TensorView>) -> HashMap<String, TensorView
     }
     let head = |name: &str| (name == "lm_head.weight").then(|| name.to_string());
     tensors.into_iter().filter_map(|(name, view)| Some((text(&name).or_else(|| head(&name))?, view))).collect()
+}
+
+/// What LFM2 calls otherwise than the other families do.
+const LFM2_NAMES: [(&str, &str); 9] = [
+    ("model.embedding_norm.", "model.norm."),
+    (".operator_norm.", ".input_layernorm."),
+    (".ffn_norm.", ".post_attention_layernorm."),
+    (".self_attn.q_layernorm.", ".self_attn.q_norm."),
+    (".self_attn.k_layernorm.", ".self_attn.k_norm."),
+    (".self_attn.out_proj.", ".self_attn.o_proj."),
+    (".feed_forward.w1.", ".mlp.gate_proj."),
+    (".feed_forward.w2.", ".mlp.down_proj."),
+    (".feed_forward.w3.", ".mlp.up_proj."),
+];
+
+fn renamed(name: &str) -> String {
+    let found = LFM2_NAMES.iter().find(|(theirs, _)| name.contains(theirs));
+    found.map_or_else(|| name.to_string(), |(theirs, ours)| name.replacen(theirs, ours, 1))
 }
 
 /// model.safetensors, or what model.safetensors.index.json names.

@@ -5,11 +5,23 @@ use super::{Config, LayerKind};
 impl Config {
     /// Elements of all layers' matrices: what a token is multiplied with, without the embedding and the head.
     pub fn layer_elements(&self) -> u64 {
+        self.layers.iter().map(|layer| self.elements_of(layer)).sum()
+    }
+
+    fn elements_of(&self, layer: &LayerKind) -> u64 {
         let queries = self.num_attention_heads * self.head_dim;
-        let keys = self.num_key_value_heads * self.head_dim;
-        let attention = self.hidden_size * (2 * queries + 2 * keys);
+        let own = if layer.convolution.is_some() { self.hidden_size } else { 2 * queries };
         let mlp = 3 * self.hidden_size * self.intermediate_size;
-        (self.num_hidden_layers * (attention + mlp)) as u64
+        (self.hidden_size * own + mlp) as u64 + self.elements_to_remember(layer)
+    }
+
+    /// Elements of the matrices that give what a layer remembers of a token: keys and values, or a convolution's input.
+    fn elements_to_remember(&self, layer: &LayerKind) -> u64 {
+        let outputs = match layer.convolution {
+            Some(_) => 3 * self.hidden_size,
+            None => 2 * self.num_key_value_heads * self.head_dim,
+        };
+        (self.hidden_size * outputs) as u64
     }
 
     /// Floating-point operations (or those of integers in their place) of the layers' linears for `tokens` tokens: two
@@ -18,11 +30,10 @@ impl Config {
         2.0 * self.layer_elements() as f64 * tokens as f64
     }
 
-    /// As [`Config::linear_flops`], where of the last layer only keys and values are wanted.
+    /// As [`Config::linear_flops`], where of the last layer only what it remembers is wanted.
     pub fn extend_linear_flops(&self, tokens: u64) -> f64 {
-        let layers = self.num_hidden_layers as f64;
-        let last = 2 * 2 * self.hidden_size * self.num_key_value_heads * self.head_dim;
-        self.linear_flops(tokens) * (layers - 1.0) / layers + last as f64 * tokens as f64
+        let unwanted = |last| self.elements_of(last) - self.elements_to_remember(last);
+        self.linear_flops(tokens) - 2.0 * self.layers.last().map_or(0, unwanted) as f64 * tokens as f64
     }
 
     /// As [`Config::attention_flops`], without the last layer.
@@ -37,7 +48,8 @@ impl Config {
     }
 
     fn flops_of(&self, layers: &[LayerKind], first: u64, tokens: u64) -> f64 {
-        let keys: f64 = layers.iter().map(|layer| keys_seen(first, tokens, layer.window)).sum();
+        let attending = layers.iter().filter(|layer| layer.convolution.is_none());
+        let keys: f64 = attending.map(|layer| keys_seen(first, tokens, layer.window)).sum();
         4.0 * (self.num_attention_heads * self.head_dim) as f64 * keys
     }
 }

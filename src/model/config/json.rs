@@ -41,18 +41,24 @@ impl<'a> Settings<'a> {
         };
         let head_dim = self.count_or("head_dim", Some(head_dim))?;
         let num_hidden_layers = self.count("num_hidden_layers")?;
-        let rms_norm_eps = self.number("rms_norm_eps")?.unwrap_or(if family == Family::Phi3 { 1e-5 } else { 1e-6 });
+        let (eps, default_eps) = match family {
+            Family::Lfm2 => ("norm_eps", 1e-5),
+            Family::Phi3 => ("rms_norm_eps", 1e-5),
+            _ => ("rms_norm_eps", 1e-6),
+        };
+        let own_word = self.optional("tie_embedding").filter(|_| family == Family::Lfm2);
+        let tied = own_word.or_else(|| self.optional("tie_word_embeddings"));
         let scores = self.number("query_pre_attn_scalar")?.filter(|_| gemma);
         Config {
             family,
             vocab_size: self.count_or("vocab_size", gemma.then_some(262_208))?,
             hidden_size,
-            intermediate_size: self.count("intermediate_size")?,
+            intermediate_size: self.intermediate_size()?,
             num_hidden_layers,
             num_attention_heads: heads,
             num_key_value_heads: self.count_or("num_key_value_heads", Some(if gemma { 4 } else { heads }))?,
             head_dim,
-            rms_norm_eps,
+            rms_norm_eps: self.number(eps)?.unwrap_or(default_eps),
             norm_offset: if gemma { 1.0 } else { 0.0 },
             activation: self.activation()?,
             attention_scale: scores.unwrap_or(if gemma { 256.0 } else { head_dim as f64 }).powf(-0.5),
@@ -62,7 +68,7 @@ impl<'a> Settings<'a> {
             ropes: self.ropes(head_dim)?,
             layers: self.layers(num_hidden_layers)?,
             pairing: Pairing::HalfSplit,
-            tied: Some(match self.optional("tie_word_embeddings") {
+            tied: Some(match tied {
                 Some(tied) => *tied == true,
                 None => family.tied_by_default(),
             }),
@@ -83,6 +89,20 @@ impl<'a> Settings<'a> {
             }
         }
         Ok(())
+    }
+
+    /// LFM2 gives a size that is then adjusted, under a name of its own.
+    fn intermediate_size(&self) -> Result<usize, String> {
+        let lfm2 = self.family == Family::Lfm2;
+        let own = lfm2 && self.optional("block_ff_dim").is_some();
+        let size = self.count(if own { "block_ff_dim" } else { "intermediate_size" })?;
+        if !lfm2 || self.optional("block_auto_adjust_ff_dim").is_some_and(|adjusted| *adjusted == false) {
+            return Ok(size);
+        }
+        let factor = self.number("block_ffn_dim_multiplier")?.unwrap_or(1.0);
+        let multiple = self.count_or("block_multiple_of", Some(256))?.max(1);
+        let size = (factor * (size.saturating_mul(2) / 3) as f64) as usize;
+        size.checked_next_multiple_of(multiple).ok_or_else(|| format!("intermediate size is {size}"))
     }
 
     fn activation(&self) -> Result<Activation, String> {
@@ -111,6 +131,9 @@ impl<'a> Settings<'a> {
 
     fn layers(&self, count: usize) -> Result<Vec<LayerKind>, String> {
         let family = self.family;
+        if family == Family::Lfm2 {
+            return self.attending_or_convolving(count);
+        }
         let window = self.window()?;
         let rotated = self.list("no_rope_layers", count, |value| value.as_u64().map(|rotated| rotated != 0))?;
         let without_rope = self.count_or("no_rope_layer_interval", Some(4))?.max(1);
@@ -131,13 +154,36 @@ impl<'a> Settings<'a> {
                 Family::Qwen2 | Family::Qwen3 => listed.unwrap_or(number >= first),
                 Family::Gemma3 => listed.unwrap_or(!every(pattern)),
                 Family::SmolLm3 => listed.unwrap_or(!rotated),
+                Family::Lfm2 => false,
             };
             let rope = match family {
                 Family::Gemma3 => Some(usize::from(slides)),
                 Family::SmolLm3 => rotated.then_some(0),
                 _ => Some(0),
             };
-            LayerKind { window: window.filter(|_| slides), rope }
+            LayerKind { window: window.filter(|_| slides), rope, convolution: None }
+        };
+        Ok((0..count.min(MOST_LAYERS)).map(kind).collect())
+    }
+
+    /// LFM2's layers, by a list of their kinds or of the numbers of those that attend; else all attend.
+    fn attending_or_convolving(&self, count: usize) -> Result<Vec<LayerKind>, String> {
+        let length = self.count_or("conv_L_cache", Some(3))?;
+        let listed = self.list("layer_types", count, |value| match value.as_str()? {
+            "full_attention" => Some(true),
+            "conv" => Some(false),
+            _ => None,
+        })?;
+        let numbers = self.optional("full_attn_idxs");
+        let numbers =
+            numbers.map(|list| list.as_array().ok_or(format!("config.json: full_attn_idxs is {list}, no list")));
+        let numbers = numbers.transpose()?;
+        let kind = |number: usize| {
+            let numbered = || numbers.is_none_or(|numbers| numbers.iter().any(|value| *value == number));
+            match listed.as_ref().map_or_else(numbered, |listed| listed[number]) {
+                true => LayerKind { window: None, rope: Some(0), convolution: None },
+                false => LayerKind { window: None, rope: None, convolution: Some(length) },
+            }
         };
         Ok((0..count.min(MOST_LAYERS)).map(kind).collect())
     }
@@ -145,7 +191,7 @@ impl<'a> Settings<'a> {
     /// How far back the layers see that have a window.
     fn window(&self) -> Result<Option<usize>, String> {
         let wanted = match self.family {
-            Family::Llama => false,
+            Family::Llama | Family::Lfm2 => false,
             Family::Mistral | Family::Phi3 | Family::Gemma3 => true,
             Family::Qwen2 | Family::Qwen3 | Family::SmolLm3 => {
                 self.optional("use_sliding_window").is_some_and(|wanted| *wanted == true)
@@ -284,6 +330,30 @@ mod tests {
     }
 
     #[test]
+    fn layers_of_lfm2_attend_or_convolve() {
+        let kinds = |changes: Value| {
+            let layers = with("lfm2", changes).unwrap().layers;
+            layers.iter().map(|layer| (layer.rope, layer.convolution)).collect::<Vec<_>>()
+        };
+        let (attends, convolves) = ((Some(0), None), (None, Some(3)));
+        assert_eq!(kinds(json!({})), [attends, attends]);
+        assert_eq!(kinds(json!({ "full_attn_idxs": [1] })), [convolves, attends]);
+        let listed = json!({ "layer_types": ["full_attention", "conv"], "full_attn_idxs": [1], "conv_L_cache": 5 });
+        assert_eq!(kinds(listed), [attends, (None, Some(5))]);
+        for (changes, problem) in [
+            (json!({ "full_attn_idxs": 1 }), "full_attn_idxs is 1, no list"),
+            (json!({ "full_attn_idxs": [] }), "no layer attends"),
+            (json!({ "full_attn_idxs": [1], "conv_L_cache": 0 }), "over 0 tokens"),
+            (json!({ "layer_types": ["conv", "sliding_attention"] }), "holds \"sliding_attention\""),
+            (json!({ "block_ff_dim": u64::MAX }), "intermediate size is"),
+        ] {
+            let error = with("lfm2", changes).unwrap_err();
+            assert!(error.contains(problem), "{error}");
+        }
+        assert!(with("llama", json!({ "layer_types": ["conv", "conv"] })).unwrap_err().contains("holds \"conv\""));
+    }
+
+    #[test]
     fn published_configurations_load() {
         // Gemma 3 4B, whose text part leaves most to the defaults.
         let gemma = json!({ "model_type": "gemma3", "eos_token_id": [1, 106], "text_config": {
@@ -301,5 +371,13 @@ mod tests {
             "max_position_embeddings": 131_072, "original_max_position_embeddings": 4096, "rope_scaling":
             { "long_factor": vec![1.0; 48], "short_factor": vec![1.0; 48], "type": "longrope" } });
         assert_eq!(with("phi3", phi_4_mini).unwrap().ropes[0].rotary_dim, 96);
+        let lfm2_1_2b = json!({ "model_type": "lfm2", "block_auto_adjust_ff_dim": true, "block_ff_dim": 12288,
+            "block_ffn_dim_multiplier": 1.0, "block_multiple_of": 256, "conv_L_cache": 3, "conv_bias": false,
+            "full_attn_idxs": [2, 5, 8, 10, 12, 14], "hidden_size": 2048, "max_position_embeddings": 128_000,
+            "norm_eps": 1e-5, "num_attention_heads": 32, "num_hidden_layers": 16, "num_key_value_heads": 8,
+            "rope_theta": 1_000_000.0, "vocab_size": 65_536, "eos_token_id": 7 });
+        let lfm2 = Config::from_json(&lfm2_1_2b).unwrap();
+        assert_eq!((lfm2.intermediate_size, lfm2.attending(), lfm2.rms_norm_eps), (8192, 6, 1e-5));
+        assert_eq!((lfm2.tied, lfm2.ropes[0].theta, lfm2.head_dim), (Some(true), 1e6, 64));
     }
 }

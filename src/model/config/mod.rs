@@ -12,6 +12,9 @@ use ronbun_kernels::elementwise::Pairing;
 /// More than any model has, and few enough that a list of them is nothing.
 pub(super) const MOST_LAYERS: usize = 1 << 14;
 
+/// Longer than that of any model; each is held in memory for each sequence.
+const LONGEST_CONVOLUTION: usize = 1 << 8;
+
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     pub family: Family,
@@ -36,7 +39,7 @@ pub struct Config {
     pub context_length: usize,
     /// Rotary embeddings that the layers choose from.
     pub ropes: Vec<Rope>,
-    /// How each layer attends.
+    /// How each layer mixes tokens.
     pub layers: Vec<LayerKind>,
     pub pairing: Pairing,
     /// Whether the head is the embedding; unknown of a GGUF file, where the tensors tell.
@@ -45,16 +48,23 @@ pub struct Config {
     pub eos_token_ids: Vec<u32>,
 }
 
-/// How a layer attends.
+/// How a layer mixes tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LayerKind {
     /// A query sees this many keys, itself and those right before it; all without.
     pub window: Option<usize>,
     /// Which of [`Config::ropes`] turns queries and keys; none at all without.
     pub rope: Option<usize>,
+    /// A convolution over so many tokens in place of attention; window and rotation are none then.
+    pub convolution: Option<usize>,
 }
 
 impl Config {
+    /// Layers that attend; the others convolve.
+    pub fn attending(&self) -> usize {
+        self.layers.iter().filter(|layer| layer.convolution.is_none()).count()
+    }
+
     /// Which of the rotary embeddings turn heads that see the whole text.
     fn of_whole_text(&self) -> Vec<usize> {
         let unbounded = self.layers.iter().filter(|layer| layer.window.is_none());
@@ -116,6 +126,13 @@ impl Config {
         }
         if let Some(number) = self.layers.iter().position(|layer| layer.window == Some(0)) {
             return Err(format!("the window of layer {number} is 0"));
+        }
+        let lengths = self.layers.iter().filter_map(|layer| layer.convolution);
+        if let Some(length) = lengths.into_iter().find(|length| *length == 0 || *length > LONGEST_CONVOLUTION) {
+            return Err(format!("a convolution is over {length} tokens"));
+        }
+        if self.attending() == 0 {
+            return Err("no layer attends".into());
         }
         Ok(self)
     }

@@ -30,6 +30,7 @@ pub fn config(family: Family, metadata: &Metadata, tensors: &HashMap<String, Ten
     let head_dim = keys.count("attention.key_length").unwrap_or(hidden_size / heads.max(1));
     let context_length = keys.required("context_length")?;
     let num_hidden_layers = keys.required("block_count")?;
+    let kv_heads = keys.kv_heads(family, heads, num_hidden_layers)?;
     let eps = "attention.layer_norm_rms_epsilon";
     let vocab_size = tensors.get("model.embed_tokens.weight").and_then(|tensor| tensor.shape.first().copied());
     let gemma = family == Family::Gemma3;
@@ -40,7 +41,7 @@ pub fn config(family: Family, metadata: &Metadata, tensors: &HashMap<String, Ten
         intermediate_size: keys.required("feed_forward_length")?,
         num_hidden_layers,
         num_attention_heads: heads,
-        num_key_value_heads: keys.count("attention.head_count_kv").unwrap_or(heads),
+        num_key_value_heads: kv_heads.iter().copied().max().unwrap_or(heads),
         head_dim,
         rms_norm_eps: keys.number(eps).ok_or_else(|| format!("has no {}.{eps}", keys.arch))?,
         // The converter has added Gemma's 1 to the weights.
@@ -55,7 +56,7 @@ pub fn config(family: Family, metadata: &Metadata, tensors: &HashMap<String, Ten
         logit_softcap: keys.number("final_logit_softcapping").filter(|cap| gemma && *cap != 0.0),
         context_length,
         ropes: keys.ropes(family, head_dim, context_length)?,
-        layers: keys.layers(family, num_hidden_layers)?,
+        layers: keys.layers(family, &kv_heads)?,
         tied: None,
         pairing: family.gguf_pairing(),
         eos_token_ids: ["eos", "eot", "eom"]
@@ -93,7 +94,28 @@ impl Keys<'_> {
         Ok(ropes)
     }
 
-    fn layers(&self, family: Family, count: usize) -> Result<Vec<LayerKind>, String> {
+    /// Each layer's key-value heads. In LFM2 a layer that convolves has none; all others have as many.
+    fn kv_heads(&self, family: Family, heads: usize, layers: usize) -> Result<Vec<usize>, String> {
+        let key = "attention.head_count_kv";
+        let Some(listed) = self.metadata.numbers(&format!("{}.{key}", self.arch)) else {
+            return Ok(vec![self.count(key).unwrap_or(heads); layers.min(MOST_LAYERS)]);
+        };
+        if listed.len() < layers {
+            return Err(format!("{}.{key} has {} entries for {layers} layers", self.arch, listed.len()));
+        }
+        let listed: Vec<usize> = listed[..layers].iter().map(|heads| *heads as usize).collect();
+        let most = listed.iter().copied().max().unwrap_or(heads);
+        let convolves = |heads: usize| heads == 0 && family == Family::Lfm2;
+        match listed.iter().find(|heads| **heads != most && !convolves(**heads)) {
+            Some(other) => Err(format!("{}.{key} holds {most} and {other}; layers are of one shape here", self.arch)),
+            None => Ok(listed),
+        }
+    }
+
+    fn layers(&self, family: Family, kv_heads: &[usize]) -> Result<Vec<LayerKind>, String> {
+        let count = kv_heads.len();
+        // Asked for where a layer needs it.
+        let length = if kv_heads.contains(&0) { self.required("shortconv.l_cache")? } else { 0 };
         let window = self.count("attention.sliding_window").filter(|window| *window > 0);
         let key = "attention.sliding_window_pattern";
         let listed = self.metadata.booleans(&format!("{}.{key}", self.arch));
@@ -105,15 +127,18 @@ impl Keys<'_> {
             self.count(key).filter(|period| *period > 0).unwrap_or(if family == Family::Gemma3 { 6 } else { 0 });
         let kind = |number: usize| {
             let every = |period: usize| period > 0 && (number + 1).is_multiple_of(period);
+            if kv_heads[number] == 0 {
+                return LayerKind { window: None, rope: None, convolution: Some(length) };
+            }
             let slides = listed.as_ref().map_or(!every(pattern), |listed| listed[number]);
             let rope = match family {
                 Family::Gemma3 => Some(usize::from(slides)),
                 Family::SmolLm3 => (!every(4)).then_some(0),
                 _ => Some(0),
             };
-            LayerKind { window: window.filter(|_| slides), rope }
+            LayerKind { window: window.filter(|_| slides), rope, convolution: None }
         };
-        Ok((0..count.min(MOST_LAYERS)).map(kind).collect())
+        Ok((0..count).map(kind).collect())
     }
 }
 

@@ -7,6 +7,8 @@ pub fn hugging_face(family: Family, name: &str) -> String {
     let whole = [
         ("token_embd.weight", "model.embed_tokens.weight"),
         ("output_norm.weight", "model.norm.weight"),
+        // LFM2's, which is not that of the embedding.
+        ("token_embd_norm.weight", "model.norm.weight"),
         ("output.weight", "lm_head.weight"),
     ];
     if let Some((_, renamed)) = whole.iter().find(|(from, _)| *from == name) {
@@ -14,7 +16,7 @@ pub fn hugging_face(family: Family, name: &str) -> String {
     }
     let layer = name.strip_prefix("blk.").and_then(|rest| {
         let (number, rest) = rest.split_once('.')?;
-        let (part, suffix) = rest.split_once('.')?;
+        let (part, suffix) = rest.rsplit_once('.')?;
         let renamed = part_of_layer(family, part)?;
         Some(format!("model.layers.{number}.{renamed}.{suffix}"))
     });
@@ -38,6 +40,9 @@ fn part_of_layer(family: Family, part: &str) -> Option<&'static str> {
         "ffn_gate" => "mlp.gate_proj",
         "ffn_up" => "mlp.up_proj",
         "ffn_down" => "mlp.down_proj",
+        "shortconv.in_proj" => "conv.in_proj",
+        "shortconv.conv" => "conv.conv",
+        "shortconv.out_proj" => "conv.out_proj",
         "post_ffw_norm" => "post_feedforward_layernorm",
         _ => return None,
     })
@@ -56,6 +61,8 @@ mod tests {
             (Family::Llama, "blk.0.ffn_norm.weight", "model.layers.0.post_attention_layernorm.weight"),
             (Family::Gemma3, "blk.0.ffn_norm.weight", "model.layers.0.pre_feedforward_layernorm.weight"),
             (Family::Phi3, "blk.0.ffn_up.weight", "model.layers.0.mlp.gate_up_proj.weight"),
+            (Family::Lfm2, "blk.3.shortconv.in_proj.weight", "model.layers.3.conv.in_proj.weight"),
+            (Family::Lfm2, "token_embd_norm.weight", "model.norm.weight"),
             (Family::Llama, "rope_freqs.weight", "rope_freqs.weight"),
             (Family::Llama, "blk.0.unheard_of.weight", "blk.0.unheard_of.weight"),
         ] {

@@ -1,0 +1,220 @@
+//! Short convolutions over a sequence's tokens, each channel by itself: a token is mixed with the few before it. What the
+//! next token needs of those is kept beside the sequence's keys and values.
+
+use super::{KvCache, Tail, split, split_mut};
+use ronbun_kernels::pool;
+
+/// A sequence can be cut after every so many tokens: where keys and values in bytes can be cut too, and seldom enough
+/// that what is kept for it is small beside them.
+const STRIDE: usize = 256;
+
+/// Rows computed by one thread at a time.
+const ROWS: usize = 32;
+
+/// A layer's convolution.
+pub struct Kernel {
+    pub channels: usize,
+    /// (length, channels): of the oldest token first, of the token itself last.
+    pub weights: Vec<f32>,
+    /// (channels)
+    pub bias: Option<Vec<f32>>,
+}
+
+/// What a layer's convolution keeps of one sequence.
+#[derive(Debug, Clone)]
+pub struct Memory {
+    channels: usize,
+    /// Tokens held, as in [`KvCache::len`].
+    len: usize,
+    /// Inputs of the last tokens, (length − 1, channels); zeros stand for those before a text's start.
+    last: Vec<f32>,
+    /// The same after each [`STRIDE`] tokens.
+    marks: Vec<Vec<f32>>,
+}
+
+impl Memory {
+    /// Of a convolution over `length` tokens.
+    pub fn new(length: usize, channels: usize) -> Memory {
+        Memory { channels, len: 0, last: vec![0.0; (length - 1) * channels], marks: Vec::new() }
+    }
+
+    /// Bytes that `tokens` tokens take.
+    pub fn bytes_for(length: usize, channels: usize, tokens: usize) -> u64 {
+        ((1 + tokens / STRIDE) * (length - 1) * channels * size_of::<f32>()) as u64
+    }
+
+    /// Adds tokens' inputs (tokens, channels); returns them behind those that were remembered.
+    fn append(&mut self, inputs: impl Iterator<Item = f32>) -> Vec<f32> {
+        let mut joined = std::mem::take(&mut self.last);
+        let kept = joined.len();
+        joined.extend(inputs);
+        let tokens = (joined.len() - kept) / self.channels;
+        // After so many of the new tokens, what came last begins at as many rows.
+        let after = |tokens: usize| joined[tokens * self.channels..][..kept].to_vec();
+        let first = (self.len / STRIDE + 1) * STRIDE;
+        let marks = (first..=self.len + tokens).step_by(STRIDE).map(|mark| after(mark - self.len));
+        self.marks.extend(marks);
+        self.last = after(tokens);
+        self.len += tokens;
+        joined
+    }
+
+    /// Keeps the first `len` tokens, or fewer: those up to a mark. Returns how many are left.
+    pub(super) fn truncate(&mut self, len: usize) -> usize {
+        if len < self.len {
+            self.marks.truncate(len / STRIDE);
+            self.len = self.marks.len() * STRIDE;
+            self.last = self.marks.last().cloned().unwrap_or_else(|| vec![0.0; self.last.len()]);
+        }
+        self.len
+    }
+}
+
+/// A gated convolution: from `bcx` (rows of all tails, 3 · channels), two gates B and C beside the inputs x, computes
+/// C · (kernel ∗ B · x), (rows, channels). A tail goes on where it stood; one that is empty starts with a copy of what
+/// the prefix remembers.
+pub fn convolve(layer: usize, kernel: &Kernel, bcx: &[f32], prefix: Option<&KvCache>, tails: &mut [Tail]) -> Vec<f32> {
+    let channels = kernel.channels;
+    let mut out = vec![0f32; bcx.len() / 3];
+    let parts = split(bcx, 3 * channels, tails).into_iter().zip(split_mut(&mut out, channels, tails));
+    for ((bcx, out), tail) in parts.collect::<Vec<_>>().into_iter().zip(tails) {
+        let memory = &mut tail.cache.convolutions[layer];
+        if let (0, Some(prefix)) = (memory.len, prefix) {
+            memory.last.clone_from(&prefix.convolutions[layer].last);
+        }
+        let gated = |row: &[f32]| (0..channels).map(|c| row[c] * row[2 * channels + c]).collect::<Vec<_>>();
+        let inputs = memory.append(bcx.chunks_exact(3 * channels).flat_map(gated));
+        pool::chunks_mut(out, ROWS * channels, |number, rows| {
+            for (at, out) in rows.chunks_exact_mut(channels).enumerate() {
+                let row = number * ROWS + at;
+                kernel.row(&inputs[row * channels..], &bcx[(3 * row + 1) * channels..], out);
+            }
+        });
+    }
+    out
+}
+
+impl Kernel {
+    /// One token's (channels), from the inputs of the tokens up to it, oldest first, and its gate.
+    fn row(&self, inputs: &[f32], gate: &[f32], out: &mut [f32]) {
+        if let Some(bias) = &self.bias {
+            out.copy_from_slice(bias);
+        }
+        for (weights, inputs) in self.weights.chunks_exact(self.channels).zip(inputs.chunks_exact(self.channels)) {
+            for ((out, weight), input) in out.iter_mut().zip(weights).zip(inputs) {
+                *out += weight * input;
+            }
+        }
+        out.iter_mut().zip(gate).for_each(|(out, gate)| *out *= gate);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{attention::KvType, device::Place};
+
+    const CHANNELS: usize = 5;
+    const LENGTH: usize = 4;
+
+    fn values(count: usize, seed: usize) -> Vec<f32> {
+        (0..count).map(|n| ((n * 37 + seed * 11) % 23) as f32 / 11.0 - 1.0).collect()
+    }
+
+    fn kernel() -> Kernel {
+        Kernel { channels: CHANNELS, weights: values(LENGTH * CHANNELS, 1), bias: Some(values(CHANNELS, 2)) }
+    }
+
+    fn cache() -> KvCache {
+        let keys = KvCache::new(&Place::Cpu, KvType::F32, 1, 1, 16);
+        keys.with_convolutions(vec![Memory::new(LENGTH, CHANNELS)])
+    }
+
+    /// Rows of a whole text, by the formula.
+    fn slowly(bcx: &[f32]) -> Vec<f32> {
+        let kernel = kernel();
+        let at = |row: usize, part: usize, c: usize| bcx[(3 * row + part) * CHANNELS + c];
+        let value = |row: usize, c: usize| {
+            let seen = (0..LENGTH).filter(|back| *back <= row);
+            let weight = |back: usize| kernel.weights[(LENGTH - 1 - back) * CHANNELS + c];
+            let sum: f32 = seen.map(|back| weight(back) * at(row - back, 0, c) * at(row - back, 2, c)).sum();
+            at(row, 1, c) * (sum + kernel.bias.as_ref().unwrap()[c])
+        };
+        (0..bcx.len() / 3).map(|n| value(n / CHANNELS, n % CHANNELS)).collect()
+    }
+
+    fn next(cache: &mut KvCache, bcx: &[f32], prefix: Option<&KvCache>) -> Vec<f32> {
+        let rows = bcx.len() / 3 / CHANNELS;
+        convolve(0, &kernel(), bcx, prefix, &mut [Tail { rows, cache }])
+    }
+
+    fn near(got: &[f32], expected: &[f32]) -> bool {
+        got.len() == expected.len() && got.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5)
+    }
+
+    fn rows(bcx: &[f32], from: usize, to: usize) -> &[f32] {
+        &bcx[3 * CHANNELS * from..3 * CHANNELS * to]
+    }
+
+    #[test]
+    fn pieces_give_what_the_whole_does() {
+        let bcx = values(3 * CHANNELS * 70, 3);
+        let expected = slowly(&bcx);
+        for piece in [1, 2, 7, 33, 70] {
+            let mut cache = cache();
+            let got: Vec<f32> =
+                bcx.chunks(3 * CHANNELS * piece).flat_map(|piece| next(&mut cache, piece, None)).collect();
+            assert!(near(&got, &expected), "{piece} at a time");
+        }
+    }
+
+    #[test]
+    fn branches_start_from_the_prefix_and_do_not_see_each_other() {
+        let bcx = values(3 * CHANNELS * 20, 4);
+        let mut prefix = cache();
+        next(&mut prefix, rows(&bcx, 0, 10), None);
+        let other = values(3 * CHANNELS * 10, 5);
+        let expected = [&bcx[..], &[rows(&bcx, 0, 10), &other].concat()].map(slowly);
+        let mut caches = [cache(), cache()];
+        for (from, to) in [(0, 3), (3, 10)] {
+            let [a, b] = &mut caches;
+            let tails = &mut [Tail { rows: to - from, cache: a }, Tail { rows: to - from, cache: b }];
+            let both = [rows(&bcx, 10 + from, 10 + to), rows(&other, from, to)].concat();
+            let got = convolve(0, &kernel(), &both, Some(&prefix), tails);
+            let expected = expected.each_ref().map(|rows| &rows[(10 + from) * CHANNELS..(10 + to) * CHANNELS]);
+            assert!(near(&got, &expected.concat()));
+        }
+        // The prefix is as it was.
+        assert!(near(&next(&mut prefix, rows(&bcx, 10, 20), None), &expected[0][10 * CHANNELS..]));
+    }
+
+    #[test]
+    fn a_text_that_is_cut_goes_on_from_a_mark() {
+        let bcx = values(3 * CHANNELS * 700, 6);
+        let expected = slowly(&bcx);
+        for (cut, kept) in [(700, 700), (699, 512), (512, 512), (511, 256), (255, 0), (0, 0)] {
+            let mut cache = cache();
+            for piece in bcx.chunks(3 * CHANNELS * 300) {
+                next(&mut cache, piece, None);
+            }
+            let memory = &mut cache.convolutions[0];
+            assert_eq!(memory.truncate(cut), kept);
+            assert_eq!(memory.marks.len(), kept / STRIDE);
+            if kept < 700 {
+                let got = next(&mut cache, rows(&bcx, kept, 700), None);
+                assert!(near(&got, &expected[kept * CHANNELS..]), "cut at {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_are_those_that_are_held() {
+        let mut memory = Memory::new(LENGTH, CHANNELS);
+        for tokens in [0usize, 10, 255, 256, 1000] {
+            let more = (tokens - memory.len) * CHANNELS;
+            memory.append(std::iter::repeat_n(1.0, more));
+            let held = memory.last.len() + memory.marks.iter().map(Vec::len).sum::<usize>();
+            assert_eq!(Memory::bytes_for(LENGTH, CHANNELS, tokens), 4 * held as u64, "{tokens}");
+        }
+    }
+}
