@@ -202,3 +202,64 @@ def write_sentencepiece(tokenizer, folder):
     reference = {"strings": [{**each, "decoded": tokenizer.decode(each["ids"])} for each in encoded]}
     text = json.dumps(reference, ensure_ascii=False, indent=1)
     (folder / "tokens.json").write_text(text + "\n", encoding="utf-8")
+
+
+# What cuts text into pieces, as the models' publishers give it: GPT-2's encoder.py, LLaMA 3's tokenizer.py, the
+# tokenizer.json of Qwen2 and LFM2, tiktoken's o200k_base (GPT-4o, Phi-4-mini), Mistral's tekken.json.
+GPT2_PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+LLAMA3_PATTERN = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+O200K_PATTERN = "|".join(
+    [
+        r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
+        r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
+        r"\p{N}{1,3}",
+        r" ?[^\s\p{L}\p{N}]+[\r\n/]*",
+        r"\s*[\r\n]+",
+        r"\s+(?!\S)",
+        r"\s+",
+    ]
+)
+TEKKEN_PATTERN = (
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|"
+    r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|"
+    r"\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+# By the names that GGUF gives the rules; several are put to the text one after the other.
+PATTERNS = {
+    "gpt-2": [GPT2_PATTERN],
+    "smollm": [r"\p{N}", GPT2_PATTERN],
+    "qwen2": [QWEN2_SPLIT],
+    "llama-bpe": [LLAMA3_PATTERN],
+    "lfm2": [LLAMA3_PATTERN],
+    "gpt-4o": [O200K_PATTERN],
+    "tekken": [TEKKEN_PATTERN],
+}
+HARD_STRINGS = STRINGS[:-1] + [
+    "getHTTPResponseCode SmolLM2 arXiv:2404.06654v2 F1-Score's I'LL they'd",
+    "https://example.org/a/b?c=1//\r\n\r\n  x\t y   ",
+    "Ελληνικά ÉCOLE ǅungla हिन्दी ภาษาไทย ١٢٣٤ Ⅷ x² — …！？",
+    "\u00a0no-break\u3000wide 　 \n\n\n 12,345.678 'Tis",
+]
+
+
+def cut(patterns, text):
+    """The pieces of `text`: what a pattern finds, and what lies between."""
+    import regex
+
+    pieces = [text]
+    for pattern in patterns:
+        found = [(piece, [match.span() for match in regex.finditer(pattern, piece)]) for piece in pieces]
+        pieces = []
+        for piece, spans in found:
+            ends = sorted({0, len(piece), *(end for span in spans for end in span)})
+            pieces += [piece[start:end] for start, end in zip(ends, ends[1:])]
+    return pieces
+
+
+def write_pre_tokenizers(path):
+    pieces = {name: [cut(patterns, text) for text in HARD_STRINGS] for name, patterns in PATTERNS.items()}
+    lines = ",\n".join(f"{json.dumps(name)}:{json.dumps(rows, ensure_ascii=False)}" for name, rows in pieces.items())
+    texts = json.dumps(HARD_STRINGS, ensure_ascii=False)
+    path.write_text(f'{{"texts":{texts},"pieces":{{\n{lines}\n}}}}\n', encoding="utf-8")

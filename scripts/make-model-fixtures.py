@@ -3,7 +3,7 @@
 
 Needs Python 3.11+ and, in a virtual environment of their own:
     python3 -m venv target/fixtures-venv
-    target/fixtures-venv/bin/pip install torch transformers safetensors gguf tokenizers jinja2 numpy
+    target/fixtures-venv/bin/pip install torch transformers safetensors gguf tokenizers jinja2 numpy regex
     target/fixtures-venv/bin/python scripts/make-model-fixtures.py
 Made with torch 2.15, transformers 5.23, gguf 0.19, tokenizers 0.23. The weights come from numpy's PCG64 with fixed seeds,
 so another version gives the same files up to the last digits of the logits. tests/fixtures/models/README.md tells what
@@ -274,6 +274,7 @@ if __name__ == "__main__":
     safetensors_and_their_gguf()
     quantised()
     fixture_tokenizers.write_sentencepiece(fixture_tokenizers.sentencepiece(400), fresh("tokenizer-spm"))
+    fixture_tokenizers.write_pre_tokenizers(ROOT / "pre-tokenizers.json")
     fixture_families.write(fresh("families"))
     for file in sorted(ROOT.rglob("*.*")):
         print(f"{file.stat().st_size:>8}  {file.relative_to(ROOT)}")

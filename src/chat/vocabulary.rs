@@ -80,7 +80,7 @@ impl Vocabulary {
             "pre_tokenizer": {"type": "Sequence", "pretokenizers": cut},
             "post_processor": null,
             "decoder": {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true},
-            "model": {"type": "BPE", "vocab": self.vocab(), "merges": merges, "ignore_merges": matches!(self.pre.as_str(), "llama-bpe" | "llama3" | "llama-v3")},
+            "model": {"type": "BPE", "vocab": self.vocab(), "merges": merges, "ignore_merges": WHOLE_WORDS.contains(&self.pre.as_str())},
         }))
     }
 
@@ -130,25 +130,97 @@ impl Vocabulary {
     }
 }
 
+/// What cuts text into words in LLaMA 3 and Qwen2; `digits` is how many digits stay together.
+fn words(digits: &str) -> String {
+    format!(
+        r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|{digits}| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+    )
+}
+
+/// As [`words`], but a word also ends before a capital: OpenAI's o200k, Mistral's Tekken. `suffix` stays with its word.
+fn words_by_case(suffix: &str, digits: &str) -> String {
+    let (upper, lower) = (r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]");
+    let start = r"[^\r\n\p{L}\p{N}]?";
+    format!(
+        r"{start}{upper}*{lower}+{suffix}|{start}{upper}+{lower}*{suffix}|{digits}| ?[^\s\p{{L}}\p{{N}}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+    )
+}
+
+/// The names whose rule takes a word as it is where it is a token, whatever its merges.
+const WHOLE_WORDS: [&str; 5] = ["llama-bpe", "llama3", "llama-v3", "lfm2", "tekken"];
+
 /// Normaliser and pre-tokenizers by the name that GGUF gives the rule.
 fn pre_tokenizer(name: &str) -> Result<(Value, Vec<Value>), String> {
-    let split = |digits: &str| {
-        let regex = format!(
-            r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{{L}}\p{{N}}]?\p{{L}}+|{digits}| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-        );
-        json!({"type": "Split", "pattern": {"Regex": regex}, "behavior": "Isolated", "invert": false})
-    };
+    let split =
+        |regex: String| json!({"type": "Split", "pattern": {"Regex": regex}, "behavior": "Isolated", "invert": false});
     let bytes = |use_regex: bool| json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": use_regex});
     let digits = || json!({"type": "Digits", "individual_digits": true});
+    let three = r"\p{N}{1,3}";
     match name {
-        "qwen2" => Ok((json!({"type": "NFC"}), vec![split(r"\p{N}"), bytes(false)])),
-        "llama-bpe" | "llama3" | "llama-v3" | "smaug-bpe" => {
-            Ok((Value::Null, vec![split(r"\p{N}{1,3}"), bytes(false)]))
+        "qwen2" => Ok((json!({"type": "NFC"}), vec![split(words(r"\p{N}")), bytes(false)])),
+        "llama-bpe" | "llama3" | "llama-v3" | "smaug-bpe" | "lfm2" => {
+            Ok((Value::Null, vec![split(words(three)), bytes(false)]))
         }
+        "gpt-4o" => {
+            let suffix = "(?i:'s|'t|'re|'ve|'m|'ll|'d)?";
+            Ok((Value::Null, vec![split(words_by_case(suffix, three)), bytes(false)]))
+        }
+        "tekken" => Ok((Value::Null, vec![split(words_by_case("", r"\p{N}")), bytes(false)])),
         "smollm" | "starcoder" | "refact" | "command-r" => Ok((Value::Null, vec![digits(), bytes(true)])),
         "gpt-2" => Ok((Value::Null, vec![bytes(true)])),
         other => Err(format!(
-            "unknown pre-tokenizer '{other}' (known: qwen2, llama-bpe, smollm, starcoder, refact, command-r, gpt-2)"
+            "unknown pre-tokenizer '{other}' (known: qwen2, llama-bpe, lfm2, gpt-4o, tekken, smollm, starcoder, refact, command-r, gpt-2)"
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokenizers::{OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer, PreTokenizerWrapper};
+
+    fn pieces(name: &str, text: &str) -> Vec<String> {
+        let (_, cuts) = pre_tokenizer(name).unwrap();
+        let mut cut = PreTokenizedString::from(text);
+        for one in cuts {
+            let one: PreTokenizerWrapper = serde_json::from_value(one).unwrap();
+            one.pre_tokenize(&mut cut).unwrap();
+        }
+        let places = cut.get_splits(OffsetReferential::Original, OffsetType::Byte).into_iter();
+        places.map(|(_, (from, to), _)| text[from..to].to_string()).collect()
+    }
+
+    /// Against the patterns that the models' publishers give, as another engine of regular expressions reads them.
+    #[test]
+    fn text_is_cut_as_the_published_patterns_cut_it() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/models/pre-tokenizers.json");
+        let fixture: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        let mut compared = 0;
+        for (name, rows) in fixture["pieces"].as_object().unwrap() {
+            for (text, expected) in fixture["texts"].as_array().unwrap().iter().zip(rows.as_array().unwrap()) {
+                let expected: Vec<String> = serde_json::from_value(expected.clone()).unwrap();
+                assert_eq!(pieces(name, text.as_str().unwrap()), expected, "{name}");
+                compared += 1;
+            }
+        }
+        assert!(compared >= 60, "{compared}");
+    }
+
+    #[test]
+    fn words_that_are_tokens_stay_whole_where_the_rule_says_so() {
+        let tokens = ["a", "b", "c", "bc", "abc"].map(String::from).to_vec();
+        let ids = |pre: &str| {
+            let (tokens, pre) = (tokens.clone(), pre.to_string());
+            let vocabulary =
+                Vocabulary { model: "gpt2".into(), pre, tokens, merges: vec!["b c".into()], ..Default::default() };
+            crate::chat::Tokenizer::from_vocabulary(&vocabulary, "x").unwrap().encode("abc").unwrap()
+        };
+        assert_eq!(["tekken", "lfm2", "llama-bpe"].map(ids), [[4], [4], [4]]);
+        assert_eq!(["gpt-4o", "qwen2", "smollm"].map(ids), [[0, 3], [0, 3], [0, 3]]);
+    }
+
+    #[test]
+    fn an_unknown_rule_is_named() {
+        assert!(pre_tokenizer("deepseek-llm").unwrap_err().contains("'deepseek-llm' (known: qwen2"));
     }
 }
