@@ -170,6 +170,20 @@ fn branches_continue_as_one_sequence_does() {
     }
 }
 
+#[test]
+fn the_shape_counts_the_elements_that_the_files_hold() {
+    for (folder, fixture) in families() {
+        for case in &fixture.cases {
+            let (name, checkpoint) = checkpoints(&folder, case).remove(0);
+            let matrices = checkpoint.tensors.iter().filter(|(name, view)| {
+                name.starts_with("model.layers.") && view.shape.len() == 2 // a convolution's has three dimensions
+            });
+            let held: usize = matrices.map(|(_, view)| view.shape.iter().product::<usize>()).sum();
+            assert_eq!(checkpoint.config.layer_elements(), held as u64, "{name}");
+        }
+    }
+}
+
 /// A prefix that another one takes over from the middle is worth what one is that was read from its start.
 #[test]
 fn a_prefix_that_is_cut_goes_on_as_a_new_one() {
