@@ -137,8 +137,7 @@ fn branches_in_integers_keep_to_themselves() {
         engine.prefill(&ids, |_, _| {}).unwrap();
         let greedy = SamplingParams::greedy();
         let batch: Vec<Branch> = [3usize, 90, 1, 40, 7].map(|len| branch(&ids[..len], 9 + len, greedy.clone())).into();
-        let decode =
-            |branches: &[Branch]| engine.decode(branches, TokenRules::default(), |_, _| {}, |_, _| {}).unwrap();
+        let decode = |branches: &[Branch]| engine.decode(branches, TokenRules::default(), |_, _| {}).unwrap();
         let together = decode(&batch);
         assert_eq!(decode(&batch), together, "{}: the same again", path.display());
         for (branch, together) in batch.iter().zip(&together) {
@@ -174,11 +173,10 @@ fn branches_continue_as_if_they_were_alone() {
         let others =
             [branch(&ids[..1], 5, sampled(1)), branch(&ids[..70], 40, sampled(2)), branch(&rest[..3], 12, sampled(3))];
         let batch = [others[0].clone(), greedy.clone(), others[1].clone(), others[2].clone()];
-        let together = engine.decode(&batch, TokenRules::default(), |_, _| {}, |_, _| {}).unwrap();
+        let together = engine.decode(&batch, TokenRules::default(), |_, _| {}).unwrap();
         assert_eq!(together[1].ids, expected, "{}: continued as transformers does", path.display());
         for (branch, together) in batch.iter().zip(&together) {
-            let alone =
-                engine.decode(std::slice::from_ref(branch), TokenRules::default(), |_, _| {}, |_, _| {}).unwrap();
+            let alone = engine.decode(std::slice::from_ref(branch), TokenRules::default(), |_, _| {}).unwrap();
             assert_eq!(alone[0].ids, together.ids, "{}", path.display());
         }
     }
@@ -189,7 +187,7 @@ fn a_held_prefix_is_not_computed_again_and_changes_nothing() {
     let (path, reference) = checkpoints().into_iter().find(|(path, _)| path.ends_with("qwen2-untied-f32")).unwrap();
     let ids: Vec<u32> = numbers(&reference["prompts"][4]["ids"]);
     let greedy = [branch(&ids[290..], 16, SamplingParams::greedy())];
-    let decode = |engine: &Engine| engine.decode(&greedy, TokenRules::default(), |_, _| {}, |_, _| {}).unwrap();
+    let decode = |engine: &Engine| engine.decode(&greedy, TokenRules::default(), |_, _| {}).unwrap();
 
     let mut fresh = engine(&path);
     fresh.prefill(&ids[..290], |_, _| {}).unwrap();
@@ -217,18 +215,48 @@ fn stop_tokens_and_limits_end_branches() {
     let first = expected.iter().position(|&id| id == stop).unwrap();
     let mut heard = Vec::new();
     let batch = [branch(&ids, 16, SamplingParams::greedy()), branch(&ids, 2, SamplingParams::greedy())];
-    let done = engine
-        .decode(&batch, TokenRules { stop: &[stop], banned: &[] }, |index, id| heard.push((index, id)), |_, _| {})
-        .unwrap();
+    let done =
+        engine.decode(&batch, TokenRules { stop: &[stop], banned: &[] }, |index, id| heard.push((index, id))).unwrap();
     assert_eq!(done[0].ids, expected[..first]);
     assert_eq!(done[0].finish, ronbun::engine::Finish::Stop);
     assert_eq!(done[1].ids, expected[..2]);
     assert_eq!(done[1].finish, ronbun::engine::Finish::Length);
     let banned = TokenRules { stop: &[], banned: &[expected[0], 5_000_000] };
-    let without = engine.decode(&batch, banned, |_, _| {}, |_, _| {}).unwrap();
+    let without = engine.decode(&batch, banned, |_, _| {}).unwrap();
     assert!(without.iter().all(|completion| !completion.ids.contains(&expected[0])));
     let of_first: Vec<u32> = heard.iter().filter(|(index, _)| *index == 0).map(|(_, id)| *id).collect();
     assert_eq!(of_first, done[0].ids);
+}
+
+#[test]
+fn branches_are_handed_on_as_they_end_with_their_share_of_the_time() {
+    let (path, reference) = checkpoints().into_iter().find(|(path, _)| path.ends_with("llama-tied-f32")).unwrap();
+    let ids: Vec<u32> = numbers(&reference["prompts"][1]["ids"]);
+    let engine = engine(&path);
+    let batch = [9, 2, 5].map(|tokens| branch(&ids, tokens, SamplingParams::greedy()));
+    let (mut ended, start) = (Vec::new(), std::time::Instant::now());
+    let keep = |index: usize, completion: ronbun::engine::Completion, share: ronbun::engine::Share| {
+        ended.push((index, completion, share));
+        Ok(())
+    };
+    engine.decode_each(&batch, TokenRules::default(), |_, _| {}, keep).unwrap();
+    let whole = start.elapsed().as_secs_f64();
+    let done = engine.decode(&batch, TokenRules::default(), |_, _| {}).unwrap();
+    let order: Vec<usize> = ended.iter().map(|(index, _, _)| *index).collect();
+    assert_eq!(order, [1, 2, 0], "the shortest first");
+    assert!(ended.iter().all(|(index, completion, _)| *completion == done[*index]));
+    let seconds: Vec<f64> = ended.iter().map(|(_, _, share)| share.prefill + share.decode).collect();
+    assert!(ended.iter().all(|(_, _, share)| share.prefill > 0.0 && share.prefill == ended[0].2.prefill));
+    assert!(seconds[0] < seconds[1] && seconds[1] < seconds[2] && seconds.iter().sum::<f64>() <= whole, "{seconds:?}");
+
+    let refuse = |_, _, _| Err(ronbun::Error::new(ronbun::Kind::Output, "disk", "is full"));
+    let mut written = 0;
+    let refused = engine.decode_each(&batch, TokenRules::default(), |_, _| written += 1, refuse);
+    assert_eq!(
+        (refused.unwrap_err().kind, written),
+        (ronbun::Kind::Output, 5),
+        "no step after the one that was refused"
+    );
 }
 
 #[test]

@@ -147,7 +147,7 @@ fn branch(engine: &mut Engine, ids: &[u32], tokens: usize) -> Vec<u32> {
     engine.plan(ids.len() + tokens);
     engine.prefill(&ids[..40], |_, _| {}).unwrap();
     let branch = Branch { ids: ids[40..].to_vec(), max_tokens: tokens, sampling: SamplingParams::greedy() };
-    let done = engine.decode(&[branch], TokenRules::default(), |_, _| {}, |_, _| {}).unwrap();
+    let done = engine.decode(&[branch], TokenRules::default(), |_, _| {}).unwrap();
     done[0].ids.clone()
 }
 

@@ -4,7 +4,7 @@ use super::args::{Device, Generation, Positions};
 use super::context::usage;
 use crate::device::{self, Place};
 use crate::generator::local::{LocalGenerator, ModelSource};
-use crate::generator::{FileFact, Generator, ModelFacts, Plan, Prompt, Question, Reply, Sampling, Usage};
+use crate::generator::{FileFact, Generator, ModelFacts, Plan, Prompt, Question, Reply, Sampling, Trial, Usage};
 use crate::hub::{Hub, LocalModel, Weights};
 use crate::model::PackedCache;
 use crate::rope::{Factors, Method, Policy, Published};
@@ -143,6 +143,16 @@ impl Generator for WithinMemory {
         watch: &mut dyn FnMut(crate::generator::Event),
     ) -> Result<(Vec<Reply>, Usage)> {
         self.inner.answer(prompt, questions, sampling, watch)
+    }
+
+    fn answer_trials(
+        &mut self,
+        prompt: &Prompt,
+        trials: &[Trial],
+        watch: &mut dyn FnMut(crate::generator::Event),
+        keep: &mut dyn FnMut(usize, Vec<Reply>, Usage) -> Result<()>,
+    ) -> Result<()> {
+        self.inner.answer_trials(prompt, trials, watch, keep)
     }
 }
 

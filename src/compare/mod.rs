@@ -1,10 +1,11 @@
 //! Models side by side on the same papers: papers × models × trials, every answer kept, and the figures that a decision
 //! needs. Knows no tensors and opens no socket; who asks brings the generators.
 //!
-//! [`run`] asks, [`store`] keeps, [`import`] takes in answers from elsewhere; [`figures`] and its modules measure what is
+//! [`run`] asks (through [`asking`]), [`store`] keeps, [`import`] takes in answers from elsewhere; [`figures`] and its modules measure what is
 //! kept, [`statistics`] tells how sure that is, [`report`] writes it down.
 
 pub mod adherence;
+pub mod asking;
 pub mod catalogue;
 pub mod consistency;
 pub mod experiment;

@@ -73,7 +73,7 @@ pub struct Call {
     pub measured: Measured,
 }
 
-/// Seconds unless the name says otherwise.
+/// Seconds unless the name says otherwise. Of a local model they are its share of the machine's time: see `together`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Measured {
@@ -93,6 +93,8 @@ pub struct Measured {
     pub time_to_first_token_seconds: f64,
     pub decode_tokens: u64,
     pub decode_seconds: f64,
+    /// How many calls were decoded together, this one too, and share that time among them; 0 where nobody told it.
+    pub together: u64,
     pub peak_memory_bytes: Option<u64>,
     /// As a meter of this machine told it.
     pub energy_joules: Option<f64>,

@@ -65,7 +65,7 @@ pub fn run(
         });
         written += 1;
     };
-    engine.decode(&made(branches, tokens, config.vocab_size), TokenRules::default(), on_token, |_, _| {})?;
+    engine.decode(&made(branches, tokens, config.vocab_size), TokenRules::default(), on_token)?;
     let end = Instant::now();
     let first = first.unwrap_or(end);
     let steps = (written / branches).saturating_sub(1);

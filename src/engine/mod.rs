@@ -22,6 +22,7 @@ use crate::{
     rope::Scaling,
 };
 use rayon::prelude::*;
+use std::time::Instant;
 
 /// Tokens of a prompt that are computed at a time, and on a GPU, which more keep busy.
 pub const PREFILL_CHUNK: usize = 1024;
@@ -61,6 +62,15 @@ pub struct Completion {
     /// Tokens that were really written, circles included.
     pub written: usize,
     pub finish: Finish,
+}
+
+/// What a branch took of the time of decoding, in seconds: of each step that it took part in, the same part as every other
+/// branch of it. Those of all branches together are the time that went by.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Share {
+    /// Its own prompt, up to the first token.
+    pub prefill: f64,
+    pub decode: f64,
 }
 
 pub struct Engine {
@@ -138,15 +148,32 @@ impl Engine {
         &self,
         branches: &[Branch],
         rules: TokenRules,
-        mut on_token: impl FnMut(usize, u32),
-        mut on_end: impl FnMut(usize, Finish),
+        on_token: impl FnMut(usize, u32),
     ) -> Result<Vec<Completion>> {
+        let mut done: Vec<Option<Completion>> = branches.iter().map(|_| None).collect();
+        self.decode_each(branches, rules, on_token, |index, completion, _| {
+            done[index] = Some(completion);
+            Ok(())
+        })?;
+        Ok(done.into_iter().flatten().collect())
+    }
+
+    /// As [`Engine::decode`]; `on_end` is given each branch's completion as it ends, while others go on. Its error ends
+    /// them all.
+    pub fn decode_each(
+        &self,
+        branches: &[Branch],
+        rules: TokenRules,
+        mut on_token: impl FnMut(usize, u32),
+        mut on_end: impl FnMut(usize, Completion, Share) -> Result<()>,
+    ) -> Result<()> {
         let mut states: Vec<State> =
             branches.iter().map(|branch| State::new(branch, &self.decoder, self.kv_type)).collect();
         let mut active: Vec<usize> = (0..branches.len()).collect();
         let width = self.decoder.vocabulary();
         // (active branches, width)
         let mut logits = Vec::new();
+        let (mut began, mut in_prefill) = (Instant::now(), true);
         self.prefill_branches(branches, &mut states, &mut logits)?;
         while !active.is_empty() {
             interrupt::check()?;
@@ -157,20 +184,24 @@ impl Engine {
             };
             let going: Vec<_> = of_active(&active, &mut states).collect();
             let drawn: Vec<_> = going.into_par_iter().zip(logits.par_chunks_mut(width)).map(step).collect();
+            let ended = Instant::now();
+            let part = (ended - std::mem::replace(&mut began, ended)).as_secs_f64() / active.len() as f64;
             for (index, (drawn, finish)) in drawn {
+                let share = &mut states[index].share;
+                *(if in_prefill { &mut share.prefill } else { &mut share.decode }) += part;
                 if let Some(id) = drawn {
                     on_token(index, id);
                 }
                 match finish {
-                    Some(finish) => on_end(index, finish),
+                    Some(_) => on_end(index, states[index].finish(), states[index].share)?,
                     None => next.push(index),
                 }
             }
-            active = next;
+            (active, in_prefill) = (next, false);
             logits.clear();
             self.step(&active, &mut states, &mut logits)?;
         }
-        Ok(states.into_iter().map(State::finish).collect())
+        Ok(())
     }
 
     /// The branches' own prompts, in batches of about [`PREFILL_CHUNK`] rows; appends the logits after each.
@@ -232,6 +263,7 @@ struct State {
     processor: LogitsProcessor,
     sampler: Sampler,
     ended: Option<(Finish, usize)>,
+    share: Share,
 }
 
 impl State {
@@ -243,6 +275,7 @@ impl State {
             processor: LogitsProcessor::new(&branch.sampling),
             sampler: Sampler::new(&branch.sampling),
             ended: None,
+            share: Share::default(),
         }
     }
 
@@ -272,7 +305,7 @@ impl State {
         (Some(id), self.ended.map(|(finish, _)| finish))
     }
 
-    fn finish(self) -> Completion {
+    fn finish(&self) -> Completion {
         let (finish, keep) = self.ended.unwrap_or((Finish::Length, self.ids.len()));
         let written = self.ids.len();
         Completion { ids: self.ids[..keep].to_vec(), written, finish }

@@ -32,6 +32,13 @@ pub struct Question {
     pub max_tokens: usize,
 }
 
+/// Questions with a sampling of their own, put beside others over the same prompt.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Trial {
+    pub questions: Vec<Question>,
+    pub sampling: Sampling,
+}
+
 /// How the next token is drawn.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -87,7 +94,8 @@ pub struct Reply {
     pub finish_reason: FinishReason,
 }
 
-/// Seconds and tokens of one call of [`Generator::answer`].
+/// Seconds and tokens of one call of [`Generator::answer`], or of one trial of [`Generator::answer_trials`]: there its share of
+/// the machine's time, but for the time to the first token, which is what somebody who waits sees.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Usage {
     /// Tokens of the longest conversation sent.
@@ -172,4 +180,35 @@ pub trait Generator {
         sampling: &Sampling,
         watch: &mut dyn FnMut(Event),
     ) -> Result<(Vec<Reply>, Usage)>;
+
+    /// Answers several trials. `keep` is given each trial's number, replies and usage as soon as all its replies are there;
+    /// its error ends the call. Events count the questions of all trials through. One after the other, unless a generator
+    /// can do better; one that computes them together shares the time out, so that the trials' seconds make up its own.
+    fn answer_trials(
+        &mut self,
+        prompt: &Prompt,
+        trials: &[Trial],
+        watch: &mut dyn FnMut(Event),
+        keep: &mut dyn FnMut(usize, Vec<Reply>, Usage) -> Result<()>,
+    ) -> Result<()> {
+        let mut before = 0;
+        for (number, Trial { questions, sampling }) in trials.iter().enumerate() {
+            let mut counted = |event: Event| watch(event.moved(before));
+            let (replies, usage) = self.answer(prompt, questions, sampling, &mut counted)?;
+            keep(number, replies, usage)?;
+            before += questions.len();
+        }
+        Ok(())
+    }
+}
+
+impl Event<'_> {
+    /// The same of a question that stands `by` places further behind.
+    fn moved(self, by: usize) -> Self {
+        match self {
+            Event::Prefill { .. } => self,
+            Event::Text { index, piece } => Event::Text { index: index + by, piece },
+            Event::End { index, reason } => Event::End { index: index + by, reason },
+        }
+    }
 }

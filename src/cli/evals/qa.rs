@@ -178,7 +178,7 @@ impl Exam<'_> {
         };
         let rules = TokenRules { stop: &self.text.stop, banned: &[] };
         let branches: Vec<Branch> = batch.iter().map(branch).collect();
-        let done = engine.decode(&branches, rules, |_, _| (), |_, _| ())?;
+        let done = engine.decode(&branches, rules, |_, _| ())?;
         let text = |ids: &[u32]| {
             let answer = self.text.tokenizer.decode(ids, false)?;
             // A model that is not used to answering goes on after its answer.

@@ -183,7 +183,7 @@ fn answer(engine: &mut Engine, text: &TextSide, item: &Item) -> Result<String> {
     engine.prefill(prefix, |_, _| ())?;
     let branch = Branch { ids: vec![*last], max_tokens: item.sample.max_tokens, sampling: SamplingParams::greedy() };
     let rules = TokenRules { stop: &text.stop, banned: &[] };
-    let done = engine.decode(&[branch], rules, |_, _| (), |_, _| ())?;
+    let done = engine.decode(&[branch], rules, |_, _| ())?;
     text.tokenizer.decode(done.first().map_or(&[], |done| &done.ids), false)
 }
 

@@ -1,10 +1,13 @@
 //! The local engine as a generator: chat template, token ids, one prefilled prefix, branches decoded together.
 
+mod gathering;
 mod text;
 
 pub use text::{TextSide, tokenizer};
 
-use super::{Event, FileFact, FinishReason, Generator, ModelFacts, Plan, Prompt, Question, Reply, Sampling, Usage};
+use super::{
+    Event, FileFact, FinishReason, Generator, ModelFacts, Plan, Prompt, Question, Reply, Sampling, Trial, Usage,
+};
 use crate::{
     Error, Kind, Result,
     chat::{ChatTemplate, Letters, Message, Tokenizer},
@@ -13,7 +16,8 @@ use crate::{
     model::{Checkpoint, Decoder, PackedCache, Quantization},
     rope::{Chosen, Extension, Policy, Refusal},
 };
-use std::{path::PathBuf, time::Instant};
+use gathering::{Gathering, Prefix};
+use std::{cell::RefCell, collections::HashMap, path::PathBuf, time::Instant};
 
 /// A model on this machine, as somebody found it.
 #[derive(Clone, Default)]
@@ -135,6 +139,16 @@ impl LocalGenerator {
         Error { problem, ..error }
     }
 
+    fn reply(&self, completion: &engine::Completion) -> Result<Reply> {
+        let text = self.tokenizer.decode(&completion.ids, false)?;
+        Ok(Reply {
+            // An answer that was cut may end within a character.
+            text: text.trim_end_matches('\u{fffd}').to_string(),
+            tokens: completion.written,
+            finish_reason: finish_reason(completion.finish),
+        })
+    }
+
     /// Token ids of each question's conversation.
     fn conversations(&self, prompt: &Prompt, questions: &[Question]) -> Result<Vec<Vec<u32>>> {
         let system = self.tokenizer.defuse(&prompt.system);
@@ -149,7 +163,14 @@ impl LocalGenerator {
             self.check_ids(&ids)?;
             Ok(ids)
         };
-        questions.iter().map(conversation).collect()
+        // Trials put the same questions: each is read once.
+        let mut known: HashMap<&str, Vec<u32>> = HashMap::new();
+        for question in questions {
+            if !known.contains_key(question.text.as_str()) {
+                known.insert(&question.text, conversation(question)?);
+            }
+        }
+        Ok(questions.iter().map(|question| known[question.text.as_str()].clone()).collect())
     }
 }
 
@@ -188,61 +209,65 @@ impl Generator for LocalGenerator {
         sampling: &Sampling,
         watch: &mut dyn FnMut(Event),
     ) -> Result<(Vec<Reply>, Usage)> {
+        let trial = Trial { questions: questions.to_vec(), sampling: sampling.clone() };
+        let mut answered = (Vec::new(), Usage::default());
+        self.answer_trials(prompt, &[trial], watch, &mut |_, replies, usage| {
+            answered = (replies, usage);
+            Ok(())
+        })?;
+        Ok(answered)
+    }
+
+    /// All branches over one prefix, each with the seed of its trial.
+    fn answer_trials(
+        &mut self,
+        prompt: &Prompt,
+        trials: &[Trial],
+        watch: &mut dyn FnMut(Event),
+        keep: &mut dyn FnMut(usize, Vec<Reply>, Usage) -> Result<()>,
+    ) -> Result<()> {
         let started = Instant::now();
-        let conversations = self.conversations(prompt, questions)?;
+        let (questions, samplings): (Vec<Question>, Vec<&Sampling>) = trials
+            .iter()
+            .flat_map(|trial| trial.questions.iter().map(|question| (question.clone(), &trial.sampling)))
+            .unzip();
+        let conversations = self.conversations(prompt, &questions)?;
         let shared = shared_prefix(&conversations);
-        let Some(prefix) = conversations.first().map(|ids| &ids[..shared]) else {
-            return Ok((Vec::new(), Usage::default()));
-        };
+        let Some(prefix) = conversations.first().map(|ids| &ids[..shared]) else { return Ok(()) };
         let lengths =
-            conversations.iter().zip(questions).map(|(ids, asked)| ids.len().saturating_add(asked.max_tokens));
+            conversations.iter().zip(&questions).map(|(ids, asked)| ids.len().saturating_add(asked.max_tokens));
         self.fix_positions(prefix, lengths.max().unwrap_or(0))?;
-        let held = self.engine.held(prefix);
+        let computed = shared - self.engine.held(prefix);
         self.engine.prefill(prefix, |done, total| watch(Event::Prefill { done, total }))?;
         let branches: Vec<Branch> = conversations
             .iter()
-            .zip(questions)
-            .map(|(ids, question)| Branch {
+            .zip(questions.iter().zip(samplings))
+            .map(|(ids, (question, sampling))| Branch {
                 ids: ids[shared..].to_vec(),
                 max_tokens: question.max_tokens,
                 sampling: params(sampling, &question.id),
             })
             .collect();
-        let mut first_token = None;
+        let prefix = Prefix { started, tokens: computed, seconds: started.elapsed().as_secs_f64() };
+        let gathering = RefCell::new(Gathering::new(trials, prefix, &conversations, shared));
+        let watch = RefCell::new(watch);
         let mut streams: Vec<_> = questions.iter().map(|_| self.tokenizer.stream()).collect();
-        let watch = std::cell::RefCell::new(watch);
         let on_token = |index: usize, id| {
-            first_token.get_or_insert_with(|| started.elapsed().as_secs_f64());
+            gathering.borrow_mut().heard(index);
             if let Some(piece) = streams[index](id) {
                 (watch.borrow_mut())(Event::Text { index, piece: &piece });
             }
         };
-        let on_end = |index, finish| (watch.borrow_mut())(Event::End { index, reason: finish_reason(finish) });
-        let banned = self.foreign_tokens(prompt, questions);
-        let rules = TokenRules { stop: &self.stop, banned: &banned };
-        let completions = self.engine.decode(&branches, rules, on_token, on_end)?;
-
-        let reply = |completion: &engine::Completion| {
-            let text = self.tokenizer.decode(&completion.ids, false)?;
-            Ok(Reply {
-                // An answer that was cut may end within a character.
-                text: text.trim_end_matches('\u{fffd}').to_string(),
-                tokens: completion.written,
-                finish_reason: finish_reason(completion.finish),
-            })
+        let on_end = |index, completion: engine::Completion, share| {
+            let reply = self.reply(&completion)?;
+            (watch.borrow_mut())(Event::End { index, reason: reply.finish_reason });
+            match gathering.borrow_mut().add(index, reply, share) {
+                Some((trial, replies, usage)) => keep(trial, replies, usage),
+                None => Ok(()),
+            }
         };
-        let total = started.elapsed().as_secs_f64();
-        let time_to_first_token = first_token.unwrap_or(total);
-        let usage = Usage {
-            prompt_tokens: conversations.iter().map(Vec::len).max().unwrap_or(0),
-            prefill_tokens: shared - held + branches.iter().map(|branch| branch.ids.len()).sum::<usize>(),
-            prefill_seconds: time_to_first_token,
-            time_to_first_token_seconds: time_to_first_token,
-            // The first token of each answer came out of prefill.
-            decode_tokens: completions.iter().map(|completion| completion.written.saturating_sub(1)).sum(),
-            decode_seconds: total - time_to_first_token,
-        };
-        Ok((completions.iter().map(reply).collect::<Result<_>>()?, usage))
+        let banned = self.foreign_tokens(prompt, &questions);
+        self.engine.decode_each(&branches, TokenRules { stop: &self.stop, banned: &banned }, on_token, on_end)
     }
 }
 
