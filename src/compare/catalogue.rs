@@ -28,7 +28,7 @@ const fn figure(group: &'static str, id: &'static str, title: &'static str, bett
 }
 
 /// All figures, in the order of the report.
-pub const FIGURES: [Figure; 31] = [
+pub const FIGURES: [Figure; 33] = [
     figure("Costs", "cost_usd", "US dollars an output", Better::Less, 4),
     figure("Costs", "cost_jpy", "yen an output", Better::Less, 2),
     figure("Costs", "energy_wh", "energy an output, Wh", Better::Less, 2),
@@ -52,6 +52,8 @@ pub const FIGURES: [Figure; 31] = [
     figure("Faithfulness", "supported", "sentences near to a passage of the paper, share", Better::More, 2),
     figure("Gold answers", "token_f1", "token F1 against gold answers", Better::More, 3),
     figure("Gold answers", "rouge_l", "ROUGE-L against gold answers", Better::More, 3),
+    figure("Judge", "judge_gold", "judged against gold answers: better 1, tie ½, worse 0", Better::More, 2),
+    figure("Judge", "entailed", "sentences that their nearest passage entails, share", Better::More, 2),
     figure("Time", "seconds", "seconds an output", Better::Less, 1),
     figure("Time", "load_seconds", "seconds to load the model", Better::Less, 1),
     figure("Time", "prefill_seconds", "seconds of prefill", Better::Less, 2),

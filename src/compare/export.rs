@@ -41,21 +41,27 @@ impl Line {
     }
 }
 
+/// Each of them as a line of JSON.
+pub fn lines<T: Serialize>(all: &[T]) -> Result<String> {
+    let mut text = String::new();
+    for each in all {
+        text += &serde_json::to_string(each).map_err(|error| Error::new(Kind::Internal, "JSON lines", error))?;
+        text.push('\n');
+    }
+    Ok(text)
+}
+
 /// All answers of a store, a line each.
 pub fn jsonl(store: &Store) -> Result<String> {
     let calls = store.calls()?.into_iter();
     let mut calls: HashMap<_, Measured> =
         calls.map(|call| ((call.model, call.paper, call.trial, call.call), call.measured)).collect();
-    let mut text = String::new();
-    for answer in store.answers()? {
-        let Answer { model, paper, trial, question, text: written, tokens, finish_reason, call } = answer;
+    let line = |answer| {
+        let Answer { model, paper, trial, question, text, tokens, finish_reason, call } = answer;
         let leads = call == question;
         let measured = if leads { calls.remove(&(model.clone(), paper.clone(), trial, call.clone())) } else { None };
         let call = (!leads).then_some(call);
-        let line = Line { model, paper, trial, question, text: written, tokens, finish_reason, measured, call };
-        let json = serde_json::to_string(&line).map_err(|error| Error::new(Kind::Internal, "answers.jsonl", error))?;
-        text.push_str(&json);
-        text.push('\n');
-    }
-    Ok(text)
+        Line { model, paper, trial, question, text, tokens, finish_reason, measured, call }
+    };
+    lines(&store.answers()?.into_iter().map(line).collect::<Vec<_>>())
 }

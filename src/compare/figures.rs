@@ -324,7 +324,7 @@ fn money(
 }
 
 /// By the list of prices; none where it has no such model, or the server did not tell what it counted.
-fn price_of(model: &Model, costs: &Costs, calls: &[&Measured]) -> Option<f64> {
+pub(super) fn price_of(model: &Model, costs: &Costs, calls: &[&Measured]) -> Option<f64> {
     let price = costs.prices.find(model.price.as_deref()?, costs.day.as_deref())?;
     let billed = calls.iter().map(|call| Billed {
         prompt_tokens: call.prompt_tokens,

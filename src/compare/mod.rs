@@ -1,8 +1,8 @@
 //! Models side by side on the same papers: papers × models × trials, every answer kept, and the figures that a decision
 //! needs. Knows no tensors and opens no socket; who asks brings the generators.
 //!
-//! [`run`] asks (through [`asking`]), [`store`] keeps, [`import`] takes in answers from elsewhere; [`figures`] and its modules measure what is
-//! kept, [`statistics`] tells how sure that is, [`report`] writes it down.
+//! [`run`] asks (through [`asking`]), [`store`] keeps, [`import`] takes in answers from elsewhere; [`figures`] and its modules
+//! measure what is kept, [`judge`] lets a model judge it, [`statistics`] tells how sure that is, [`report`] writes it down.
 
 pub mod adherence;
 pub mod asking;
@@ -13,6 +13,7 @@ pub mod export;
 pub mod faithfulness;
 pub mod figures;
 pub mod import;
+pub mod judge;
 pub mod language;
 pub mod meter;
 pub mod prices;

@@ -1,9 +1,10 @@
 //! A comparison's figures as Markdown to read, CSV for tables and JSON for machines.
 
 use super::catalogue::{Better, FIGURES, Figure};
-use super::figures::{Costs, Measures};
+use super::figures::{Costs, Measures, Value as Measurement};
+use super::judge::findings::Judged;
 use super::language;
-use super::statistics::{ENOUGH_PAPERS, Estimate, LEVEL, Scope};
+use super::statistics::{Difference, ENOUGH_PAPERS, Estimate, LEVEL, Scope};
 use super::summary::Summary;
 use super::types::{Failure, Model, Origin, Sent};
 use crate::{Error, Kind, Result};
@@ -27,6 +28,8 @@ pub struct Report<'a> {
     pub costs: &'a Costs,
     /// What consistency and support were measured with.
     pub embedder: Option<String>,
+    /// What each judge said.
+    pub judged: &'a [Judged],
     /// Why a figure is missing.
     pub notes: &'a [String],
     /// A published comparison to show beside, in Markdown.
@@ -48,8 +51,9 @@ impl Report<'_> {
                 let _ = write!(text, "\n## {group}\n");
                 self.introduce(group, &mut text);
             }
-            self.figure(figure, &mut text);
+            self.figure(self.summary, figure, &mut text);
         }
+        self.judged(&mut text);
         if let Some(published) = &self.published {
             text.push_str(published);
         }
@@ -88,7 +92,18 @@ impl Report<'_> {
             let _ =
                 writeln!(text, "| {} | {} | {} | {requests} | {bytes} |", cell(destination), cell(model), cell(paper));
         }
-        text.push_str("\nEach conversation held the system message, the paper's text and the questions.\n");
+        text.push_str("\nEach conversation held the system message, the paper's text and the questions");
+        let judges = if self.judged.is_empty() { "" } else { "; what a judge was sent is told below, under its name" };
+        let _ = writeln!(text, "{judges}.");
+    }
+
+    fn judged(&self, text: &mut String) {
+        for judged in self.judged {
+            judged.tell(self.summary, self.costs, text);
+            for figure in FIGURES.iter().filter(|figure| !judged.summary.means_of(figure.id).is_empty()) {
+                self.figure(&judged.summary, figure, text);
+            }
+        }
     }
 
     fn introduce(&self, group: &str, text: &mut String) {
@@ -136,7 +151,7 @@ impl Report<'_> {
         }
     }
 
-    fn figure(&self, figure: &Figure, text: &mut String) {
+    fn figure(&self, summary: &Summary, figure: &Figure, text: &mut String) {
         let better = match figure.better {
             Better::More => ", more is better",
             Better::Less => ", less is better",
@@ -148,10 +163,10 @@ impl Report<'_> {
             let _ = write!(text, " {} |", cell(paper));
         }
         let _ = write!(text, " mean | 95 % | papers |\n|---|{}--:|---|--:|\n", "--:|".repeat(papers.len()));
-        for mean in self.summary.means_of(figure.id) {
+        for mean in summary.means_of(figure.id) {
             let _ = write!(text, "| {} |", cell(&mean.model));
             for paper in papers {
-                let shown = self.summary.cell(figure.id, &mean.model, paper).map_or("–".into(), |cell| {
+                let shown = summary.cell(figure.id, &mean.model, paper).map_or("–".into(), |cell| {
                     let spread =
                         if cell.values > 1 { format!(" ± {}", number(cell.deviation, figure)) } else { "".into() };
                     format!("{}{spread}", number(cell.mean, figure))
@@ -162,38 +177,7 @@ impl Report<'_> {
             let interval = interval.map_or("–".into(), |(low, high)| range(low, high, figure));
             let _ = writeln!(text, " {} | {interval} | {papers} |", number(value, figure));
         }
-        self.verdict(figure, text);
-    }
-
-    /// What may be said about who is better.
-    fn verdict(&self, figure: &Figure, text: &mut String) {
-        if figure.better == Better::Neither || self.summary.means_of(figure.id).len() < 2 {
-            return;
-        }
-        let stated = self.summary.stated(figure);
-        if stated.is_empty() {
-            text.push_str("\nNo model is told apart from another by this.\n");
-            return;
-        }
-        if let Some(order) = self.summary.order(figure) {
-            let names: Vec<String> = order.into_iter().map(cell).collect();
-            let _ = write!(text, "\nOrder, the best first: {}.\n", names.join(", "));
-        }
-        text.push('\n');
-        for (better, worse, pair) in stated {
-            let Estimate { value, interval, papers } = pair.difference.estimate;
-            let interval = interval.map_or(String::new(), |(low, high)| {
-                let (low, high) = if value < 0.0 { (-high, -low) } else { (low, high) };
-                format!(", 95 % {}", range(low, high, figure))
-            });
-            let p = pair.difference.p.unwrap_or(1.0);
-            let scope = match pair.difference.scope {
-                Scope::Papers => format!("{papers} papers"),
-                Scope::Trials => format!("on these {papers} papers, by their trials"),
-            };
-            let (better, worse, apart) = (cell(better), cell(worse), number(value.abs(), figure));
-            let _ = writeln!(text, "- {better} is better than {worse}: apart {apart}{interval}; p {p:.4}, {scope}.");
-        }
+        verdict(summary, figure, text);
     }
 
     fn failures(&self, text: &mut String) {
@@ -214,13 +198,14 @@ impl Report<'_> {
             "usd_jpy": self.costs.usd_jpy,
             "models": self.models,
             "papers": self.papers,
-            "figures": FIGURES,
+            "figures": &FIGURES[..],
             "means": self.summary.means,
             "cells": self.summary.cells,
             "pairs": self.summary.pairs,
             "languages": self.measures.languages,
             "embedder": self.embedder,
             "outputs": self.measures.details,
+            "judged": self.judged,
             "sent": self.sent,
             "failures": self.failures,
             "notes": self.notes,
@@ -230,50 +215,106 @@ impl Report<'_> {
         Ok(text + "\n")
     }
 
+    /// What was measured, and by which judge; figures that need none come first.
+    fn all(&self) -> Vec<(&str, &[Measurement], &Summary)> {
+        let mut all = vec![("", self.measures.values.as_slice(), self.summary)];
+        all.extend(self.judged.iter().map(|judged| (judged.judge.id.as_str(), &judged.values[..], &judged.summary)));
+        all
+    }
+
     /// Every measurement, a line each.
     pub fn values_csv(&self) -> Result<String> {
-        let rows = self.measures.values.iter().map(|value| {
-            let trial = value.trial.map(|trial| trial.to_string()).unwrap_or_default();
-            let question = value.question.clone().unwrap_or_default();
-            let (figure, number) = (value.figure.to_string(), value.value.to_string());
-            vec![figure, value.model.clone(), value.paper.clone(), trial, question, number]
+        let rows = self.all().into_iter().flat_map(|(judge, values, _)| {
+            values.iter().map(move |value| {
+                let trial = value.trial.map(|trial| trial.to_string()).unwrap_or_default();
+                let question = value.question.clone().unwrap_or_default();
+                let (figure, number) = (value.figure.to_string(), value.value.to_string());
+                vec![figure, value.model.clone(), value.paper.clone(), trial, question, number, judge.to_string()]
+            })
         });
-        csv(&["figure", "model", "paper", "trial", "question", "value"], rows)
+        csv(&["figure", "model", "paper", "trial", "question", "value", "judge"], rows)
     }
 
     /// Means of models and papers; those over all papers have none.
     pub fn means_csv(&self) -> Result<String> {
-        let cells = self.summary.cells.iter().map(|cell| {
-            let numbers = [cell.mean.to_string(), cell.deviation.to_string(), String::new(), String::new()];
-            let count = cell.values.to_string();
-            [vec![cell.figure.into(), cell.model.clone(), cell.paper.clone()], numbers.to_vec(), vec![count]].concat()
+        let cells = self.all().into_iter().flat_map(|(judge, _, summary)| {
+            summary.cells.iter().map(move |cell| {
+                let names = vec![cell.figure.into(), cell.model.clone(), cell.paper.clone()];
+                let numbers = [cell.mean.to_string(), cell.deviation.to_string(), String::new(), String::new()];
+                [names, numbers.to_vec(), vec![cell.values.to_string(), judge.to_string()]].concat()
+            })
         });
-        let means = self.summary.means.iter().map(|mean| {
-            let Estimate { value, interval, papers } = mean.estimate;
-            let (low, high) = interval.map_or_else(Default::default, |(low, high)| (low.to_string(), high.to_string()));
-            let spread = mean.between_trials.map(|spread| spread.to_string()).unwrap_or_default();
-            let numbers = vec![value.to_string(), spread, low, high, papers.to_string()];
-            [vec![mean.figure.into(), mean.model.clone(), String::new()], numbers].concat()
+        let means = self.all().into_iter().flat_map(|(judge, _, summary)| {
+            summary.means.iter().map(move |mean| {
+                let Estimate { value, papers, .. } = mean.estimate;
+                let [low, high] = bounds(&mean.estimate);
+                let spread = mean.between_trials.map(|spread| spread.to_string()).unwrap_or_default();
+                let names = vec![mean.figure.into(), mean.model.clone(), String::new()];
+                [names, vec![value.to_string(), spread, low, high, papers.to_string(), judge.to_string()]].concat()
+            })
         });
-        csv(&["figure", "model", "paper", "mean", "deviation", "low", "high", "count"], cells.chain(means))
+        let head = ["figure", "model", "paper", "mean", "deviation", "low", "high", "count", "judge"];
+        csv(&head, cells.chain(means))
     }
 
     pub fn pairs_csv(&self) -> Result<String> {
-        let rows = self.summary.pairs.iter().map(|pair| {
-            let Estimate { value, interval, papers } = pair.difference.estimate;
-            let (low, high) = interval.map_or_else(Default::default, |(low, high)| (low.to_string(), high.to_string()));
-            let p = pair.difference.p.map(|p| p.to_string()).unwrap_or_default();
-            let scope = if pair.difference.scope == Scope::Papers { "papers" } else { "trials" };
-            let names = vec![pair.figure.to_string(), pair.a.clone(), pair.b.clone()];
-            let numbers =
-                vec![value.to_string(), low, high, papers.to_string(), p, scope.into(), pair.stated.to_string()];
-            [names, numbers].concat()
+        let rows = self.all().into_iter().flat_map(|(judge, _, summary)| {
+            summary.pairs.iter().map(move |pair| {
+                let names = vec![pair.figure.to_string(), pair.a.clone(), pair.b.clone()];
+                [names, numbers(&pair.difference).to_vec(), vec![pair.stated.to_string(), judge.to_string()]].concat()
+            })
         });
-        csv(&["figure", "a", "b", "a_minus_b", "low", "high", "papers", "p", "scope", "stated"], rows)
+        csv(&["figure", "a", "b", "a_minus_b", "low", "high", "papers", "p", "scope", "stated", "judge"], rows)
     }
 }
 
-fn csv(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Result<String> {
+/// Of an interval; empty where there is none.
+fn bounds(estimate: &Estimate) -> [String; 2] {
+    estimate.interval.map_or_else(Default::default, |(low, high)| [low.to_string(), high.to_string()])
+}
+
+/// A difference, its interval, how many papers, p and scope, as cells of a CSV.
+pub fn numbers(difference: &Difference) -> [String; 6] {
+    let [low, high] = bounds(&difference.estimate);
+    let p = difference.p.map(|p| p.to_string()).unwrap_or_default();
+    let scope = if difference.scope == Scope::Papers { "papers" } else { "trials" };
+    let Estimate { value, papers, .. } = difference.estimate;
+    [value.to_string(), low, high, papers.to_string(), p, scope.into()]
+}
+
+/// What may be said about who is better.
+fn verdict(summary: &Summary, figure: &Figure, text: &mut String) {
+    if figure.better == Better::Neither || summary.means_of(figure.id).len() < 2 {
+        return;
+    }
+    let stated = summary.stated(figure);
+    if stated.is_empty() {
+        text.push_str("\nNo model is told apart from another by this.\n");
+        return;
+    }
+    if let Some(order) = summary.order(figure) {
+        let names: Vec<String> = order.into_iter().map(cell).collect();
+        let _ = write!(text, "\nOrder, the best first: {}.\n", names.join(", "));
+    }
+    text.push('\n');
+    for (better, worse, pair) in stated {
+        let Estimate { value, interval, papers } = pair.difference.estimate;
+        let interval = interval.map_or(String::new(), |(low, high)| {
+            let (low, high) = if value < 0.0 { (-high, -low) } else { (low, high) };
+            format!(", 95 % {}", range(low, high, figure))
+        });
+        let p = pair.difference.p.unwrap_or(1.0);
+        let scope = match pair.difference.scope {
+            Scope::Papers => format!("{papers} papers"),
+            Scope::Trials => format!("on these {papers} papers, by their trials"),
+        };
+        let (better, worse, apart) = (cell(better), cell(worse), number(value.abs(), figure));
+        let _ = writeln!(text, "- {better} is better than {worse}: apart {apart}{interval}; p {p:.4}, {scope}.");
+    }
+}
+
+/// A table as CSV, `head` above it.
+pub fn csv(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> Result<String> {
     let fault = |problem: String| Error::new(Kind::Internal, "CSV", problem);
     let mut writer = csv::Writer::from_writer(Vec::new());
     writer.write_record(head).map_err(|error| fault(error.to_string()))?;

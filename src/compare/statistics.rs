@@ -76,6 +76,21 @@ pub fn difference(papers: &[(Vec<f64>, Vec<f64>)]) -> Difference {
     }
 }
 
+/// What is preferred to what: for each paper a number for each trial, above 0 where the one is. By chance each could as well
+/// have been the other way round.
+pub fn preference(papers: &[Vec<f64>]) -> Difference {
+    let means: Vec<f64> = papers.iter().map(|trials| average(trials)).collect();
+    let estimate = estimate(&means);
+    match papers.len() >= ENOUGH_PAPERS {
+        true => Difference { estimate, scope: Scope::Papers, p: Some(flipped(&means)) },
+        // Each trial weighs as much as it does in its paper's mean.
+        false => {
+            let weighed = papers.iter().flat_map(|trials| trials.iter().map(|trial| trial / trials.len() as f64));
+            Difference { estimate, scope: Scope::Trials, p: Some(flipped(&weighed.collect::<Vec<_>>())) }
+        }
+    }
+}
+
 /// How often random signs give a mean as far from 0.
 fn flipped(differences: &[f64]) -> f64 {
     let seen = differences.iter().sum::<f64>().abs();
@@ -177,6 +192,22 @@ mod tests {
         assert!(found.scope == Scope::Trials && found.p.unwrap() < 0.003, "{found:?}");
         let same: Vec<_> = (0..3).map(|n| (trials(f64::from(n)), trials(f64::from(n)))).collect();
         assert!(difference(&same).p.unwrap() > 0.9);
+    }
+
+    #[test]
+    fn a_preference_is_held_against_signs_that_chance_could_have_turned() {
+        let of_papers = |wins: usize, losses: usize| {
+            let papers: Vec<Vec<f64>> = [vec![vec![1.0]; wins], vec![vec![-1.0]; losses]].concat();
+            preference(&papers)
+        };
+        let clear = of_papers(12, 0);
+        assert_eq!((clear.scope, clear.estimate.interval), (Scope::Papers, Some((1.0, 1.0))));
+        assert!(clear.p.unwrap() < 0.002);
+        assert!(of_papers(6, 5).p.unwrap() > 0.9);
+        // Two papers of five trials each, all won: 2 of 2¹⁰ arrangements.
+        let trials = preference(&[vec![1.0; 5], vec![1.0; 5]]);
+        assert!(trials.scope == Scope::Trials && (trials.p.unwrap() - 0.002).abs() < 0.002, "{trials:?}");
+        assert_eq!(preference(&[vec![1.0]]).p, Some(1.0), "the other way round it would be as far from 0");
     }
 
     #[test]

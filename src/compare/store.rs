@@ -1,6 +1,10 @@
 //! A comparison's answers on disk, in one SQLite file: each call is a transaction of its own, so that whatever ends the
 //! process, a finished answer is kept whole, and is there once.
 
+mod judged;
+
+pub use judged::as_judge;
+
 use super::types::{Answer, Call, Failure, Gold, Model, Paper, Question, Sent};
 use crate::{Error, Kind, Result};
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, ToSql, Transaction, params};
@@ -50,7 +54,7 @@ impl Store {
             VERSION => store.check(settings)?,
             other => return Err(store.refuse(format!("has version {other}, and this ronbun knows {VERSION}"))),
         }
-        Ok(store)
+        store.with_judgements()
     }
 
     /// One that is there already. Errors: as [`Store::open`].
@@ -61,7 +65,7 @@ impl Store {
         }
         let store = Store::connect(path)?;
         match store.ask("PRAGMA user_version", &[], |row| row.get::<_, i64>(0))? {
-            Some(VERSION) => Ok(store),
+            Some(VERSION) => store.with_judgements(),
             _ => Err(store.refuse("is no comparison of this version of ronbun".into())),
         }
     }
@@ -72,6 +76,11 @@ impl Store {
         let pragmas = "PRAGMA locking_mode = EXCLUSIVE; PRAGMA synchronous = FULL; BEGIN EXCLUSIVE; COMMIT;";
         connection.execute_batch(pragmas).map_err(|error| broken(path, error))?;
         Ok(Store { connection, path: path.to_path_buf() })
+    }
+
+    fn with_judgements(self) -> Result<Store> {
+        self.connection.execute_batch(judged::SCHEMA).map_err(|error| self.broken(error))?;
+        Ok(self)
     }
 
     fn create(&self, settings: &Value) -> Result<()> {
@@ -245,7 +254,8 @@ impl Store {
         })
     }
 
-    /// Takes over what another comparison with the same settings has and this one has not. Tells how many answers were new.
+    /// Takes over what another comparison with the same settings has and this one has not. Tells how many answers, calls and judgements
+    /// were new.
     pub fn merge(&self, other: &Path) -> Result<usize> {
         let theirs = Store::existing(other)?;
         self.check(&theirs.settings()?)?;
@@ -261,14 +271,8 @@ impl Store {
         for call in theirs.calls()? {
             new += self.keep(Some(&call), &[])?;
         }
-        let answered: HashSet<(String, String, u32, String)> =
-            self.calls()?.into_iter().map(|call| (call.model, call.paper, call.trial, call.call)).collect();
-        for failure in theirs.failures()? {
-            let Failure { model, paper, trial, call, .. } = failure.clone();
-            if !answered.contains(&(model, paper, trial, call)) {
-                self.fail(&failure)?;
-            }
-        }
+        new += self.take_judgements(&theirs)?;
+        self.take_failures(&theirs)?;
         self.take_sent(&theirs)?;
         Ok(new)
     }

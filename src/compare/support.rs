@@ -31,6 +31,9 @@ pub struct Supported {
     pub page: u32,
     /// How it begins.
     pub passage: String,
+    /// All of it, for a judge.
+    #[serde(skip)]
+    pub whole: String,
 }
 
 impl Passages<'_> {
@@ -67,6 +70,7 @@ impl Passages<'_> {
             similarity,
             page: block.page(),
             passage: block.text.chars().take(SHOWN).collect(),
+            whole: block.text.clone(),
         })
     }
 }

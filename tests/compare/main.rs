@@ -3,6 +3,7 @@
 #[path = "../common/mod.rs"]
 mod common;
 mod figures;
+mod judges;
 
 use assert_cmd::Command;
 use common::server::{Act, Server, openai, refuse, says};

@@ -1,7 +1,7 @@
 //! Options of `compare`.
 
 use super::papers::{LeaveOut, Reading};
-use super::values::{AskMode, Positions, Weights, max_tokens, positive, temperature};
+use super::values::{AskMode, JudgedThing, Positions, Weights, max_tokens, positive, temperature};
 use crate::compare::run::Shard;
 use clap::{Args, Subcommand, ValueHint};
 use std::path::PathBuf;
@@ -20,6 +20,7 @@ Examples:
   ronbun compare a.pdf --models openai:my-model@http://localhost:8000/v1 --out cmp
   ronbun compare --experiment experiment.toml --out cmp --shard 2/8
   ronbun compare import answers.jsonl --mapping columns.toml --out cmp
+  ronbun compare judge cmp --judge openai:gpt-4o
   ronbun compare report cmp --usd-jpy 150
 
 A model is one that `ronbun summarize --model` takes, or a server's: openai:MODEL, anthropic:MODEL, gemini:MODEL, and
@@ -58,6 +59,20 @@ pub enum CompareCommand {
         #[command(flatten)]
         findings: Findings,
     },
+    /// Let a model judge the answers of a comparison: which of two is better, and what a passage of the paper entails
+    ///
+    /// Answers meet the right ones where there are some (`compare import` with `gold`), else those of the other models to the
+    /// same question in the same trial. Every pair is judged in both orders, and a verdict that changes with the order is a
+    /// tie; a refusal or a reply without a verdict is counted as that. What is judged is not asked again.
+    #[command(after_help = "\
+Examples:
+  ronbun compare judge cmp --judge qwen3-4b-q4_k_m
+  ronbun compare judge cmp --judge openai:gpt-4o --what answers,sentences
+  ronbun compare judge cmp --judge cluster --experiment experiment.toml --with-paper
+
+The judge is a model as for `compare --models`. One on a server is sent the questions and answers, and with --with-paper the
+papers' text; its conversations are counted before they go.")]
+    Judge(Box<Judge>),
     /// Bring shards, or other comparisons with the same settings, together
     Merge {
         /// The folder that --shard wrote to; what it holds of shards is taken
@@ -79,6 +94,37 @@ pub enum CompareCommand {
     },
     /// Print the published figures of July 2024: eight API models on five papers
     Published,
+}
+
+#[derive(Debug, Args)]
+pub struct Judge {
+    /// The folder that `compare … --out` or `compare import … --out` wrote
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub dir: PathBuf,
+    /// The model that judges
+    #[arg(long, short, value_name = "MODEL")]
+    pub judge: String,
+    /// What is judged: pairs of answers, sentences against their nearest passages (needs an encoder), or both
+    #[arg(long, value_name = "WHAT", value_delimiter = ',', default_value = "answers")]
+    pub what: Vec<JudgedThing>,
+    /// Show the judge the paper's text before two answers
+    #[arg(long)]
+    pub with_paper: bool,
+    /// The most tokens of one verdict with its reasons
+    #[arg(long, value_name = "N", value_parser = max_tokens, default_value = "1000")]
+    pub max_tokens: usize,
+    /// Take the judge's description ([[model]]) from this TOML file
+    #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub experiment: Option<PathBuf>,
+    /// CPU threads of a local judge [default: all cores]
+    #[arg(long, env = "RONBUN_THREADS", value_name = "N", value_parser = positive)]
+    pub threads: Option<usize>,
+    #[command(flatten)]
+    pub weights: Weights,
+    #[command(flatten)]
+    pub positions: Positions,
+    #[command(flatten)]
+    pub findings: Findings,
 }
 
 #[derive(Debug, Args)]

@@ -8,14 +8,14 @@ mod papers;
 mod rope;
 mod values;
 
-pub use compare::{Compare, CompareCommand, Costs, Experiment, Findings};
+pub use compare::{Compare, CompareCommand, Costs, Experiment, Findings, Judge};
 pub use evals::{Extended, LongPpl, Nll, Passkey, Qa, Results, Ruler, Sampled};
 pub use others::{Bench, Divergence, Doctor, Eval, EvalInput, Models, Template};
 pub use papers::{Ask, Extract, Generation, LeaveOut, Output, Reading, Summarize};
 pub use rope::{Objective, Rope, Search, Show};
 pub use values::{
-    AskMode, Device, Format, Kv, Only, PlainFormat, Positions, Weights, When, check_max_tokens, check_temperature,
-    method, quantization, reach,
+    AskMode, Device, Format, JudgedThing, Kv, Only, PlainFormat, Positions, Weights, When, check_max_tokens,
+    check_temperature, method, quantization, reach,
 };
 
 use clap::builder::BoolishValueParser;

@@ -116,6 +116,15 @@ pub enum Device {
     Metal,
 }
 
+/// What a judge is asked about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum JudgedThing {
+    /// Which of two answers is better
+    Answers,
+    /// Whether the nearest passage entails a sentence
+    Sentences,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AskMode {

@@ -1,32 +1,31 @@
 //! Asking the models of an experiment, one after the other.
 
+use super::models::{self, Loaded};
+use super::watch::Watch;
 use super::{answers_in, finish, make};
-use crate::cli::args::{AskMode, Experiment as Args, Generation};
+use crate::cli::args::{AskMode, Experiment as Args};
 use crate::cli::config::{Config, Over};
 use crate::cli::context::{Context, usage};
 use crate::cli::{engine, inputs, output, reading, template};
 use crate::compare::asking::Outcome;
 use crate::compare::experiment::{File, Named, paper_key};
-use crate::compare::meter::{Meter, forget_peak_memory};
-use crate::compare::run::{Experiment, Run, Shard, Step};
+use crate::compare::meter::Meter;
+use crate::compare::run::{Experiment, Run, Shard};
 use crate::compare::store::Store;
-use crate::compare::types::{Model, Origin, Paper, Question};
-use crate::generator::remote::{RemoteGenerator, Server};
-use crate::generator::{self, Generator};
+use crate::compare::types::{Paper, Question};
+use crate::generator::remote::Server;
 use crate::hub::Hub;
-use crate::progress::{Bar, Unit};
 use crate::template::{Ask, Template};
 use crate::{Error, Kind, Result, interrupt};
-use std::time::Instant;
 
 pub fn run(context: &Context, config: &Config, args: Args) -> Result<()> {
     let args = Args { reading: args.reading.over(config), leave_out: args.leave_out.over(config), ..args };
     let file = args.experiment.as_deref().map(File::read).transpose()?.unwrap_or_default();
-    let models = file.models(&args.models)?;
-    if models.is_empty() {
+    let named = file.models(&args.models)?;
+    if named.is_empty() {
         return Err(usage("compare", "no model was named", "--models A,B, or an --experiment file"));
     }
-    refuse_servers(context, &models)?;
+    models::refuse_servers(context, &named)?;
     let folder = args.out.clone().or(file.out.clone());
     let folder = folder.ok_or_else(|| usage("compare", "has no folder to keep answers in", "--out DIR"))?;
     engine::policy(&args.positions, None)?;
@@ -36,7 +35,7 @@ pub fn run(context: &Context, config: &Config, args: Args) -> Result<()> {
     let template = template::find(name.as_deref(), lang.as_deref())?;
     let experiment = experiment(&args, &file, &template)?;
     let hub = context.hub()?;
-    let locals = models.iter().filter_map(|model| if let Named::Local(name) = model { Some(name) } else { None });
+    let locals = named.iter().filter_map(|model| if let Named::Local(name) = model { Some(name) } else { None });
     locals.clone().try_for_each(|name| hub.check_name(name))?;
     let (papers, unread) = papers(context, &hub, &args, &file)?;
     make(&folder)?;
@@ -46,23 +45,14 @@ pub fn run(context: &Context, config: &Config, args: Args) -> Result<()> {
     let outcomes = {
         let run = Run { experiment: &experiment, store: &store, papers: &papers, meter: Meter::of_this_machine() };
         let asking = Asking { context, hub: &hub, args: &args, run };
-        asking.all(&models)?
+        asking.all(&named)?
     };
     if experiment.shard == Shard::WHOLE {
         finish::report(context, &store, &folder, &args.findings)?;
     } else {
         context.progress.line(format!("when all shards are done: ronbun compare merge {}", folder.display()));
     }
-    verdict(&models, &outcomes, unread)
-}
-
-/// Before anything else: nothing may leave the machine.
-fn refuse_servers(context: &Context, models: &[Named]) -> Result<()> {
-    let server = models.iter().find(|model| matches!(model, Named::Server(_))).filter(|_| context.offline);
-    server.map_or(Ok(()), |model| {
-        Err(Error::new(Kind::Unavailable, model.id(), "is asked over a network, and --offline opens no connection")
-            .hint("leave it out, or take its answers from elsewhere with `ronbun compare import`"))
-    })
+    verdict(&named, &outcomes, unread)
 }
 
 fn experiment<'a>(args: &Args, file: &File, template: &'a Template) -> Result<Experiment<'a>> {
@@ -172,47 +162,28 @@ impl Asking<'_> {
     }
 
     fn local(&self, name: &str, number: usize) -> Result<Outcome> {
-        let mut model = Model { id: name.into(), origin: Origin::Local, price: None, destination: None, facts: None };
+        let model = models::local(name);
         if self.run.missing(&model, number)? == 0 {
             return Ok(self.nothing(name));
         }
-        forget_peak_memory();
-        let available = self.hub.available_memory();
-        let local = self.hub.model(name)?;
-        let start = Instant::now();
-        let (weights, positions) = (self.args.weights, self.args.positions.clone());
-        // Threads are limited once, for all models.
-        let generation = Generation { weights, positions, ..Generation::default() };
-        let mut generator = engine::load(self.hub, local, &generation, available)?;
-        let seconds = start.elapsed().as_secs_f64();
-        model.facts = Some(generator.facts().clone());
+        let Loaded { model, mut generator, seconds } =
+            models::load(self.context, self.hub, model, self.args.weights, &self.args.positions)?;
         self.run.store.put_model(&model)?;
-        self.context.progress.line(format!("{name}: loaded in {seconds:.1} s"));
         let mut watch = Watch::new(self.context, name);
         self.run.local(&model, number, generator.as_mut(), seconds, &mut |step| watch.see(step))
     }
 
     fn server(&self, server: &Server, number: usize) -> Result<Outcome> {
-        let price = server.price.clone().unwrap_or_else(|| server.model.clone());
-        let mut model = Model {
-            id: server.name.clone(),
-            origin: Origin::Remote,
-            price: Some(price),
-            destination: Some(server.destination()),
-            facts: None,
-        };
+        let model = models::remote(server);
         let missing = self.run.missing(&model, number)?;
         if missing == 0 {
             return Ok(self.nothing(&server.name));
         }
-        let generator = RemoteGenerator::new(server.clone())?;
-        model.facts = Some(generator.facts().clone());
+        let (model, workers) = models::workers(server, model, missing)?;
         self.run.store.put_model(&model)?;
         let destination = server.destination();
         let line = format!("{}: {missing} conversations, with the papers' text, go to {destination}", server.name);
         self.context.progress.line(line);
-        let worker = || Box::new(generator.clone()) as Box<dyn Generator + Send>;
-        let workers = (0..server.concurrency.min(missing)).map(|_| worker()).collect();
         let mut watch = Watch::new(self.context, &server.name);
         self.run.remote(&model, number, workers, &mut |step| watch.see(step))
     }
@@ -220,51 +191,5 @@ impl Asking<'_> {
     fn nothing(&self, model: &str) -> Outcome {
         self.context.progress.line(format!("{model}: all is answered"));
         Outcome::default()
-    }
-}
-
-/// A bar over the calls of one model.
-struct Watch<'a> {
-    context: &'a Context,
-    model: String,
-    bar: Option<Bar>,
-}
-
-impl<'a> Watch<'a> {
-    fn new(context: &'a Context, model: &str) -> Watch<'a> {
-        Watch { context, model: output::printable(model), bar: None }
-    }
-
-    fn see(&mut self, step: Step) {
-        match step {
-            Step::Begin(calls) => {
-                self.bar = Some(self.context.progress.bar(&self.model, calls as u64, Unit::Answers));
-            }
-            Step::Generator(generator::Event::Prefill { done, total }) => {
-                self.label(&format!("reads {} %", 100 * done / total.max(1)));
-            }
-            Step::Generator(generator::Event::Text { .. }) => self.label("writes"),
-            Step::Generator(_) => {}
-            Step::Answered { paper, trial } => {
-                self.context.progress.detail(format!("{}: {paper}, trial {trial}", self.model));
-                self.advance();
-            }
-            Step::Failed { paper, trial, error } => {
-                self.context.progress.warn(format!("{}: {paper}, trial {trial}: {}", self.model, error.problem));
-                self.advance();
-            }
-        }
-    }
-
-    fn label(&self, what: &str) {
-        if let Some(bar) = &self.bar {
-            bar.label(&format!("{} {what}", self.model));
-        }
-    }
-
-    fn advance(&self) {
-        if let Some(bar) = &self.bar {
-            bar.advance(1);
-        }
     }
 }

@@ -4,46 +4,85 @@ use super::embed;
 use crate::cli::args::{Costs as CostArgs, Findings};
 use crate::cli::context::Context;
 use crate::compare::consistency::Embedder;
-use crate::compare::figures::{self, Costs, Subject};
+use crate::compare::figures::{self, Costs, Measures, Subject};
 use crate::compare::prices::{OwnMachine, Prices};
 use crate::compare::published::Published;
 use crate::compare::report::Report;
 use crate::compare::summary::Summary;
-use crate::compare::types::{Answer, Model, Paper};
-use crate::compare::{export, store::Store, support};
+use crate::compare::types::{Answer, Call, Gold, Model, Paper, Question};
+use crate::compare::{export, judge, store::Store, support};
 use crate::hub::default_config_dir;
 use crate::{Result, report};
+use serde_json::Value;
 use std::collections::HashSet;
 use std::path::Path;
 
 /// The published comparison's.
 const YEN: f64 = 160.0;
 
+/// What a store holds, to be measured.
+pub struct Material {
+    models: Vec<Model>,
+    papers: Vec<Paper>,
+    questions: Vec<Question>,
+    answers: Vec<Answer>,
+    calls: Vec<Call>,
+    gold: Vec<Gold>,
+    settings: Value,
+}
+
+impl Material {
+    pub fn of(store: &Store) -> Result<Material> {
+        let answers = store.answers()?;
+        Ok(Material {
+            models: with_answers(store.models()?, &answers),
+            papers: about_which(store.papers()?, &answers),
+            questions: store.questions()?,
+            calls: store.calls()?,
+            gold: store.gold()?,
+            settings: store.settings()?,
+            answers,
+        })
+    }
+
+    /// All figures, and the encoder that they were measured with. What it sends away is counted.
+    pub fn measure(
+        &self,
+        context: &Context,
+        store: &Store,
+        findings: &Findings,
+    ) -> Result<(Measures, Option<embed::Chosen>)> {
+        let subject = Subject {
+            models: &self.models,
+            papers: &self.papers,
+            questions: &self.questions,
+            answers: &self.answers,
+            calls: &self.calls,
+            gold: &self.gold,
+            language: self.settings["language"].as_str(),
+            costs: &costs(&findings.costs)?,
+        };
+        let mut encoder = embed::choose(context, findings.encoder.as_deref())?;
+        let measures = figures::measure(&subject, encoder.as_mut().map(|encoder| encoder as &mut dyn Embedder))?;
+        if let Some(sent) = encoder.as_ref().and_then(embed::Chosen::sent) {
+            store.send(&sent)?;
+        }
+        Ok((measures, encoder))
+    }
+}
+
 /// Measures what a store holds, and writes it into `folder`.
 pub fn report(context: &Context, store: &Store, folder: &Path, findings: &Findings) -> Result<()> {
     let costs = costs(&findings.costs)?;
-    let (answers, settings) = (store.answers()?, store.settings()?);
-    let (models, papers) = (with_answers(store.models()?, &answers), about_which(store.papers()?, &answers));
-    let (questions, calls, gold) = (store.questions()?, store.calls()?, store.gold()?);
-    let language = settings["language"].as_str().map(str::to_string);
-    let subject = Subject {
-        models: &models,
-        papers: &papers,
-        questions: &questions,
-        answers: &answers,
-        calls: &calls,
-        gold: &gold,
-        language: language.as_deref(),
-        costs: &costs,
-    };
-    let mut encoder = embed::choose(context, findings.encoder.as_deref())?;
-    let measures = figures::measure(&subject, encoder.as_mut().map(|encoder| encoder as &mut dyn Embedder))?;
-    if let Some(sent) = encoder.as_ref().and_then(embed::Chosen::sent) {
-        store.send(&sent)?;
-    }
+    let material = Material::of(store)?;
+    let (measures, encoder) = material.measure(context, store, findings)?;
+    let Material { models, papers, calls, settings, .. } = material;
     let ids: Vec<String> = models.iter().map(|model| model.id.clone()).collect();
     let keys: Vec<String> = papers.iter().map(|paper| paper.key.clone()).collect();
     let summary = Summary::of(&measures.values, &ids);
+    let judgements = store.judgements()?;
+    let lines = export::lines(&judgements)?;
+    let judged = judge::findings::of(store.judges()?, judgements, &ids, &costs);
     let published = match findings.published {
         true => Some(Published::load()?.beside(&summary, &keys)),
         false => None,
@@ -58,10 +97,11 @@ pub fn report(context: &Context, store: &Store, folder: &Path, findings: &Findin
         failures: &store.failures()?,
         costs: &costs,
         embedder: encoder.as_ref().map(Embedder::name),
-        notes: &notes(&models, &papers, encoder.as_ref()),
+        judged: &judged,
+        notes: &notes(&models, &papers, &calls, encoder.as_ref()),
         published,
     };
-    let files = [
+    let mut files = vec![
         ("report.md", report.markdown()),
         ("report.json", report.json()?),
         ("means.csv", report.means_csv()?),
@@ -69,6 +109,10 @@ pub fn report(context: &Context, store: &Store, folder: &Path, findings: &Findin
         ("values.csv", report.values_csv()?),
         ("answers.jsonl", export::jsonl(store)?),
     ];
+    if !judged.is_empty() {
+        files.push(("judged.csv", judge::show::contests_csv(&judged)?));
+        files.push(("judgements.jsonl", lines));
+    }
     for (name, text) in &files {
         report::write(&folder.join(name), text.as_bytes())?;
     }
@@ -108,7 +152,7 @@ fn about_which(papers: Vec<Paper>, answers: &[Answer]) -> Vec<Paper> {
 }
 
 /// Why something is not measured.
-fn notes(models: &[Model], papers: &[Paper], encoder: Option<&embed::Chosen>) -> Vec<String> {
+fn notes(models: &[Model], papers: &[Paper], calls: &[Call], encoder: Option<&embed::Chosen>) -> Vec<String> {
     let mut notes = Vec::new();
     notes.push(match encoder {
         None => "Consistency between trials and support by passages are not measured: there is no encoder here (--encoder \
@@ -121,6 +165,13 @@ fn notes(models: &[Model], papers: &[Paper], encoder: Option<&embed::Chosen>) ->
             support::NEAR
         ),
     });
+    let together = calls.iter().map(|call| call.measured.together).max().unwrap_or(0);
+    if together > 1 {
+        notes.push(format!(
+            "Trials of local models were decoded together, up to {together} at a time: seconds are each one's share of the \
+             machine's time, and tokens a second the machine's with so many at work."
+        ));
+    }
     if models.len() < 2 {
         notes.push("One model alone has nobody to be compared with.".to_string());
     }

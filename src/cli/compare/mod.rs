@@ -3,7 +3,10 @@
 mod ask;
 mod embed;
 mod finish;
+mod judge;
 mod lists;
+mod models;
+mod watch;
 
 use super::args::{Compare, CompareCommand, Findings};
 use super::config::Config;
@@ -23,6 +26,7 @@ pub fn run(context: &Context, config: &Config, args: Compare) -> Result<()> {
         Some(CompareCommand::Report { dir, findings }) => {
             finish::report(context, &Store::existing(&answers_in(&dir, ""))?, &dir, &findings)
         }
+        Some(CompareCommand::Judge(args)) => judge::run(context, &args),
         Some(CompareCommand::Merge { dir, others, findings }) => merge(context, &dir, others, &findings),
         Some(CompareCommand::Prices { costs, source }) => lists::prices(&costs, source),
         Some(CompareCommand::Published) => lists::published(),
