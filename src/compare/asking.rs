@@ -80,8 +80,9 @@ pub struct Outcome {
 }
 
 /// What a model's calls are measured with on this machine.
-pub struct Machine<'a> {
-    pub meter: Option<&'a Meter>,
+#[derive(Default)]
+pub struct Machine {
+    pub meter: Option<Meter>,
     /// Counted with the first call.
     pub load_seconds: f64,
 }
@@ -142,7 +143,7 @@ pub fn local<T>(
         let batch: Vec<Job<T>> = open.drain(..batch).collect();
         let mut kept = vec![false; batch.len()];
         let answered = match refused {
-            None => batched(&batch, &mut kept, generator, machine.meter, &mut load_seconds, &mut tally),
+            None => batched(&batch, &mut kept, generator, machine.meter.as_ref(), &mut load_seconds, &mut tally),
             Some(error) => Err(error),
         };
         let mut left: VecDeque<Job<T>> =

@@ -1,7 +1,6 @@
 //! Papers × trials of one model: what is not answered yet is asked for, each answer kept as it comes, and none asked for twice.
 
 use super::asking::{self, Job, Keeper, Machine, Outcome};
-use super::meter::Meter;
 use super::store::Store;
 use super::types::{Answer, Call, Failure, Measured, Model, Origin, Paper, Sent};
 use crate::document::Selection;
@@ -119,7 +118,6 @@ pub struct Run<'a> {
     pub experiment: &'a Experiment<'a>,
     pub store: &'a Store,
     pub papers: &'a [Paper],
-    pub meter: Option<Meter>,
 }
 
 impl Run<'_> {
@@ -135,13 +133,12 @@ impl Run<'_> {
         model: &Model,
         number: usize,
         generator: &mut dyn Generator,
-        load_seconds: f64,
+        machine: Machine,
         watch: &mut dyn FnMut(Step),
     ) -> Result<Outcome> {
         let asked = self.asked(number)?;
         let jobs = self.jobs(model, &asked)?;
         watch(Step::Begin(jobs.len()));
-        let machine = Machine { meter: self.meter.as_ref(), load_seconds };
         asking::local(jobs, generator, machine, &mut Answers { store: self.store, model, watch })
     }
 

@@ -1,5 +1,6 @@
 //! Stores and runs, with a scripted model.
 
+use super::asking::Machine;
 use super::consistency::Embedder;
 use super::figures::{self, Costs, Subject};
 use super::prices::{OwnMachine, Prices};
@@ -58,9 +59,9 @@ fn call(question: &str, trial: u32) -> Call {
 fn run(path: &Path, experiment: &Experiment, generator: &mut ScriptedGenerator) -> Result<usize, Error> {
     let store = Store::open(path, &experiment.settings())?;
     let papers = [paper("p"), paper("q")];
-    let run = Run { experiment, store: &store, papers: &papers, meter: None };
+    let run = Run { experiment, store: &store, papers: &papers };
     let before = generator.calls().len();
-    run.local(&model("m"), 0, generator, 2.0, &mut |_| {})?;
+    run.local(&model("m"), 0, generator, Machine { load_seconds: 2.0, ..Machine::default() }, &mut |_| {})?;
     Ok(generator.calls().len() - before)
 }
 
@@ -171,11 +172,11 @@ fn what_fails_is_told_and_asked_again_and_a_hopeless_model_is_given_up() {
     let experiment = experiment(&template, Ask::Together, 5);
     let store = Store::open(&folder.path().join("a.sqlite"), &experiment.settings()).unwrap();
     let papers = [paper("p")];
-    let run = Run { experiment: &experiment, store: &store, papers: &papers, meter: None };
+    let run = Run { experiment: &experiment, store: &store, papers: &papers };
     let ask = |generator: &mut ScriptedGenerator| {
         let mut failed = 0;
         let mut watch = |step: Step| failed += usize::from(matches!(step, Step::Failed { .. }));
-        let outcome = run.local(&model("m"), 0, generator, 0.0, &mut watch).unwrap();
+        let outcome = run.local(&model("m"), 0, generator, Machine::default(), &mut watch).unwrap();
         assert_eq!(outcome.failed, failed);
         outcome
     };
@@ -188,10 +189,14 @@ fn what_fails_is_told_and_asked_again_and_a_hopeless_model_is_given_up() {
 
     let other = Run { papers: &[paper("q")], ..run };
     let mut generator = ScriptedGenerator::new(100_000).fail("together", broken());
-    let outcome = other.local(&model("m"), 0, &mut generator, 0.0, &mut |_| {}).unwrap();
+    let outcome = other.local(&model("m"), 0, &mut generator, Machine::default(), &mut |_| {}).unwrap();
     assert_eq!((outcome.failed, outcome.given_up), (3, Some(broken())), "three in a row are enough");
     let mut generator = ScriptedGenerator::new(100_000).fail("together", Error::new(Kind::Usage, "m", "no key"));
-    assert_eq!(other.local(&model("m"), 0, &mut generator, 0.0, &mut |_| {}).unwrap().failed, 1, "no key, no use");
+    assert_eq!(
+        other.local(&model("m"), 0, &mut generator, Machine::default(), &mut |_| {}).unwrap().failed,
+        1,
+        "no key, no use"
+    );
 }
 
 #[test]
@@ -201,7 +206,7 @@ fn servers_are_asked_by_several_and_what_is_sent_is_counted() {
     let experiment = experiment(&template, Ask::Each, 2);
     let store = Store::open(&folder.path().join("a.sqlite"), &experiment.settings()).unwrap();
     let papers = [paper("p"), paper("q")];
-    let run = Run { experiment: &experiment, store: &store, papers: &papers, meter: None };
+    let run = Run { experiment: &experiment, store: &store, papers: &papers };
     let server = Model { origin: Origin::Remote, destination: Some("https://there/v1".into()), ..model("s") };
     let script = || template.questions.iter().fold(ScriptedGenerator::new(100_000), |all, q| all.says(&q.id, "Yes."));
     let workers = || (0..3).map(|_| Box::new(script()) as Box<dyn crate::generator::Generator + Send>).collect();
@@ -227,10 +232,10 @@ fn shards_share_the_work_out() {
         let shard = Shard { index, of: 2 };
         let experiment = Experiment { shard, ..experiment(&template, Ask::Together, 1) };
         let store = Store::open(&folder.path().join(shard.suffix()), &experiment.settings()).unwrap();
-        let run = Run { experiment: &experiment, store: &store, papers: &papers, meter: None };
+        let run = Run { experiment: &experiment, store: &store, papers: &papers };
         for (number, name) in ["a", "b"].iter().enumerate() {
             let mut generator = ScriptedGenerator::new(100_000).says("together", "Yes.");
-            run.local(&model(name), number, &mut generator, 0.0, &mut |_| {}).unwrap();
+            run.local(&model(name), number, &mut generator, Machine::default(), &mut |_| {}).unwrap();
         }
         assert_eq!(store.answers().unwrap().len(), 3);
         seen += store.answers().unwrap().len();

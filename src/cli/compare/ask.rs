@@ -9,7 +9,6 @@ use crate::cli::context::{Context, usage};
 use crate::cli::{engine, inputs, output, reading, template};
 use crate::compare::asking::Outcome;
 use crate::compare::experiment::{File, Named, paper_key};
-use crate::compare::meter::Meter;
 use crate::compare::run::{Experiment, Run, Shard};
 use crate::compare::store::Store;
 use crate::compare::types::{Paper, Question};
@@ -43,7 +42,7 @@ pub fn run(context: &Context, config: &Config, args: Args) -> Result<()> {
     papers.iter().try_for_each(|paper| store.put_paper(paper))?;
     store.put_questions(&questions(&template))?;
     let outcomes = {
-        let run = Run { experiment: &experiment, store: &store, papers: &papers, meter: Meter::of_this_machine() };
+        let run = Run { experiment: &experiment, store: &store, papers: &papers };
         let asking = Asking { context, hub: &hub, args: &args, run };
         asking.all(&named)?
     };
@@ -166,11 +165,11 @@ impl Asking<'_> {
         if self.run.missing(&model, number)? == 0 {
             return Ok(self.nothing(name));
         }
-        let Loaded { model, mut generator, seconds } =
+        let Loaded { model, mut generator, machine } =
             models::load(self.context, self.hub, model, self.args.weights, &self.args.positions)?;
         self.run.store.put_model(&model)?;
         let mut watch = Watch::new(self.context, name);
-        self.run.local(&model, number, generator.as_mut(), seconds, &mut |step| watch.see(step))
+        self.run.local(&model, number, generator.as_mut(), machine, &mut |step| watch.see(step))
     }
 
     fn server(&self, server: &Server, number: usize) -> Result<Outcome> {

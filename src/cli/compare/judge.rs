@@ -6,12 +6,11 @@ use super::{answers_in, finish};
 use crate::cli::args::{Judge as Args, JudgedThing};
 use crate::cli::context::{Context, usage};
 use crate::cli::engine;
-use crate::compare::asking::{Machine, Outcome};
+use crate::compare::asking::Outcome;
 use crate::compare::experiment::{File, Named};
 use crate::compare::judge::Matter;
 use crate::compare::judge::cases::{self, Answers};
 use crate::compare::judge::desk::Desk;
-use crate::compare::meter::Meter;
 use crate::compare::store::Store;
 use crate::compare::types::Model;
 use crate::{Error, Kind, Result};
@@ -87,11 +86,9 @@ fn ask(
     let mut watch = Watch::new(context, &model.id);
     match named {
         Named::Local(_) => {
-            let Loaded { model, mut generator, seconds } =
+            let Loaded { model, mut generator, machine } =
                 models::load(context, &context.hub()?, model.clone(), args.weights, &args.positions)?;
             store.put_judge(&model)?;
-            let meter = Meter::of_this_machine();
-            let machine = Machine { meter: meter.as_ref(), load_seconds: seconds };
             desk.local(generator.as_mut(), machine, &mut |step| watch.see(step))
         }
         Named::Server(server) => {

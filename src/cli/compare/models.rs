@@ -3,8 +3,9 @@
 use crate::cli::args::{Generation, Positions, Weights};
 use crate::cli::context::Context;
 use crate::cli::engine;
+use crate::compare::asking::Machine;
 use crate::compare::experiment::Named;
-use crate::compare::meter::forget_peak_memory;
+use crate::compare::meter::{Meter, forget_peak_memory};
 use crate::compare::types::{Model, Origin};
 use crate::generator::Generator;
 use crate::generator::remote::{RemoteGenerator, Server};
@@ -16,8 +17,7 @@ use std::time::Instant;
 pub struct Loaded {
     pub model: Model,
     pub generator: Box<dyn Generator>,
-    /// To load it.
-    pub seconds: f64,
+    pub machine: Machine,
 }
 
 /// Before anything else: nothing may leave the machine.
@@ -49,7 +49,8 @@ pub fn load(context: &Context, hub: &Hub, model: Model, weights: Weights, positi
     let generator = engine::load(hub, found, &generation, available)?;
     let seconds = start.elapsed().as_secs_f64();
     context.progress.line(format!("{}: loaded in {seconds:.1} s", model.id));
-    Ok(Loaded { model: Model { facts: Some(generator.facts().clone()), ..model }, generator, seconds })
+    let machine = Machine { meter: Meter::of_this_machine(&generator.facts().device), load_seconds: seconds };
+    Ok(Loaded { model: Model { facts: Some(generator.facts().clone()), ..model }, generator, machine })
 }
 
 /// Who asks a server, for so many conversations.
