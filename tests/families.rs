@@ -201,7 +201,7 @@ fn a_prefix_that_is_cut_goes_on_as_a_new_one() {
                     let branch =
                         |last| Branch { ids: vec![5, last], max_tokens: 9, sampling: SamplingParams::greedy() };
                     let branches = [branch(6), branch(7), branch(6)];
-                    engine.decode(&branches, TokenRules::default(), |_, _| {}, |_, _| {}).unwrap()
+                    engine.decode(&branches, TokenRules::default(), |_, _| {}).unwrap()
                 };
                 let (cut, fresh) = (read(&[ids, &other]), read(&[&other]));
                 assert_eq!(cut, fresh, "{name}");
