@@ -13,7 +13,7 @@ use candle_core::{
 };
 use std::sync::Arc;
 
-/// Room is made for this many tokens at a time, and for an eighth of what is there.
+/// Room that nobody has told the end of is made for this many tokens at a time, and for an eighth of what is there.
 const STEP: usize = 256;
 
 /// Keys and values of one sequence in all layers, in the 16-bit type of the device.
@@ -58,16 +58,26 @@ impl Cache {
         (layers * 2 * kv_heads * head_dim * DTYPE.size_in_bytes() * tokens) as u64
     }
 
-    /// Makes room for `more` tokens, a layer after the other: two copies are there of one layer only.
+    /// Makes room for `tokens` tokens altogether, where it is known that so many will come.
+    pub fn make_room(&mut self, tokens: usize) -> Result<()> {
+        self.grow(|_| (tokens, 0))
+    }
+
+    /// Makes room for `more` tokens, and some ahead.
     fn reserve(&mut self, more: usize) -> Result<()> {
+        self.grow(|layer| (layer.length + more, layer.length / 8))
+    }
+
+    /// Makes room a layer after the other: two copies are there of one layer only. `wanted` gives how many tokens a layer
+    /// must have room for, and for how many more it is made where it has not.
+    fn grow(&mut self, wanted: impl Fn(&Layer) -> (usize, usize)) -> Result<()> {
         let (gpu, heads, dim) = (self.gpu.clone(), self.kv_heads, self.head_dim);
         for layer in &mut self.layers {
-            let wanted = layer.length + more;
+            let (wanted, ahead) = wanted(layer);
             if wanted <= layer.capacity {
                 continue;
             }
-            // The first time what is asked for is about what will be; a paper's prefix grows chunk by chunk.
-            let capacity = (wanted + layer.length / 8).next_multiple_of(STEP);
+            let capacity = (wanted + ahead).next_multiple_of(STEP);
             let grown = |old: Option<&Tensor>| {
                 let new = Tensor::zeros((heads, capacity, dim), DTYPE, &gpu.device())?;
                 if let Some(old) = old {

@@ -10,7 +10,11 @@ use candle_core::{
     CudaDevice, DType, Device, Error, Result, Storage, Tensor, bail,
     cuda_backend::cudarc::{
         cublas::{result as cublas, sys as cublas_sys},
-        driver::{CudaFunction, DevicePtr, DeviceRepr, LaunchConfig, PushKernelArg, sys},
+        driver::{
+            CudaContext, CudaFunction, DevicePtr, DeviceRepr, LaunchConfig, PushKernelArg,
+            result::{device, mem_pool},
+            sys::{self, CUmemPool_attribute as PoolAttribute},
+        },
     },
 };
 use half::{bf16, f16};
@@ -74,7 +78,16 @@ impl Gpu {
             );
         }
         let processors = processors.map_err(failed)?.max(1) as usize;
-        Ok(Gpu { device, functions: Mutex::default(), capability, processors })
+        // SAFETY: all work of this process on the device is on its one stream, in order: there is nothing to track.
+        unsafe { device.disable_event_tracking() };
+        let gpu = Gpu { device, functions: Mutex::default(), capability, processors };
+        gpu.keep_freed_memory();
+        Ok(gpu)
+    }
+
+    /// GPUs that the driver tells.
+    pub fn count() -> usize {
+        CudaContext::device_count().map_or(0, |count| count.max(0) as usize)
     }
 
     pub fn device(&self) -> Device {
@@ -89,6 +102,38 @@ impl Gpu {
     pub fn memory(&self) -> Result<(u64, u64)> {
         let (free, total) = self.device.cuda_stream().context().mem_get_info().map_err(failed)?;
         Ok((free as u64, total as u64))
+    }
+
+    /// The most bytes that this process held of the device's memory for tensors at a time; the context and libraries take
+    /// some beside. `None` where the driver has no pools.
+    pub fn peak_memory(&self) -> Option<u64> {
+        let mut bytes = 0u64;
+        let pool = self.pool()?;
+        // SAFETY: the attribute is a u64.
+        let told = unsafe {
+            let high = PoolAttribute::CU_MEMPOOL_ATTR_RESERVED_MEM_HIGH;
+            mem_pool::get_attribute(pool, high, (&raw mut bytes).cast())
+        };
+        told.ok().map(|()| bytes)
+    }
+
+    /// What is freed stays with this process: else each wait for the device would give it back to the system, and each step
+    /// ask for it again.
+    fn keep_freed_memory(&self) {
+        let mut all = u64::MAX;
+        if let Some(pool) = self.pool() {
+            // SAFETY: the attribute is a u64. Where it cannot be set things are slower, nothing more.
+            let _ = unsafe {
+                let threshold = PoolAttribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
+                mem_pool::set_attribute(pool, threshold, (&raw mut all).cast())
+            };
+        }
+    }
+
+    fn pool(&self) -> Option<sys::CUmemoryPool> {
+        let context = self.device.cuda_stream().context().clone();
+        // SAFETY: the device is the context's own.
+        context.has_async_alloc().then(|| unsafe { device::get_mem_pool(context.cu_device()) })?.ok()
     }
 
     /// Waits for all work that was begun.

@@ -8,11 +8,15 @@ pub mod arguments;
 #[cfg(feature = "cuda")]
 mod cache;
 #[cfg(feature = "cuda")]
+mod ceiling;
+#[cfg(feature = "cuda")]
 mod gpu;
 pub mod launch;
 #[cfg(feature = "cuda")]
 mod linear;
 pub mod plan;
+#[cfg(feature = "cuda")]
+mod raw;
 
 #[cfg(feature = "cuda")]
 pub use cache::{Batch, Cache, Turn};
@@ -22,3 +26,5 @@ pub use launch::{Float, Launch, Tile};
 #[cfg(feature = "cuda")]
 pub use linear::Linear;
 pub use plan::{Part, Plan, Span};
+#[cfg(feature = "cuda")]
+pub use raw::Piece;

@@ -1,14 +1,20 @@
 //! The sources of the GPU's kernels, compiled for the CPU: index functions over all of their arguments, and whole kernels,
 //! a block of threads after the other, held to the f64 reference. Linux only: other systems lack what the stand-in needs.
+//!
+//! Built with the feature `cuda` and run with RONBUN_TEST_DEVICE=cuda, the same tests run the kernels on the first GPU.
 #![cfg(target_os = "linux")]
 
 mod attention;
 mod cache;
+#[cfg(feature = "cuda")]
+mod device;
 mod elementwise;
+mod memory;
 mod program;
 
 use half::{bf16, f16};
-use program::{Memory, kernels};
+use memory::Memory;
+use program::kernels;
 use ronbun_kernels::cuda::{Float, Launch, Tile, arguments, launch};
 use std::mem::size_of;
 

@@ -1,5 +1,6 @@
 //! Compiles the programs of `cuda/host` and runs kernels with them.
 
+use crate::memory::Machine;
 use ronbun_kernels::cuda::Launch;
 use std::{
     collections::BTreeMap,
@@ -60,45 +61,29 @@ pub fn kernels() -> BTreeMap<String, (usize, usize, usize)> {
 
 /// What the GPU's memory would hold: pieces far from each other, each of which ends where a page does.
 #[derive(Default)]
-pub struct Memory {
+pub struct Emulated {
     pieces: Vec<(u64, Vec<u8>)>,
 }
 
-/// Plain data that kernels read or write.
-pub trait Plain: Copy {}
-impl Plain for u16 {}
-impl Plain for i8 {}
-impl Plain for i32 {}
-impl Plain for f32 {}
-impl Plain for ronbun_kernels::cuda::arguments::Job {}
-impl Plain for ronbun_kernels::cuda::arguments::Task {}
-
-impl Memory {
-    /// The address of a copy of `values`.
-    pub fn put<V: Plain>(&mut self, values: &[V]) -> u64 {
+impl Machine for Emulated {
+    fn put(&mut self, bytes: Vec<u8>) -> u64 {
         const PAGE: u64 = 4096;
-        let bytes = bytes_of(values);
         let room = (bytes.len() as u64).next_multiple_of(16).max(16);
         let end = (0x2000_0000_0000 + ((self.pieces.len() as u64) << 32) + room).next_multiple_of(PAGE);
         self.pieces.push((end - room, bytes));
         end - room
     }
 
-    pub fn get<V: Plain + Default>(&self, address: u64) -> Vec<V> {
-        let (_, bytes) = self.pieces.iter().find(|(start, _)| *start == address).expect("an address from `put`");
-        let mut values = vec![V::default(); bytes.len() / size_of::<V>()];
-        // SAFETY: plain data of as many bytes.
-        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), values.as_mut_ptr().cast(), bytes.len()) };
-        values
+    fn get(&self, address: u64) -> Vec<u8> {
+        self.pieces.iter().find(|(start, _)| *start == address).expect("an address from `put`").1.clone()
     }
 
-    /// Runs a kernel over this memory, the threads of a block in the order of `seed`.
-    pub fn run<A: Copy>(&mut self, launch: &Launch, arguments: &A, seed: i32) {
+    fn run(&mut self, launch: &Launch, arguments: &[u8], seed: i32) {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let request = EMULATE.with_file_name(format!("{number}.request"));
         let result = EMULATE.with_file_name(format!("{number}.result"));
-        fs::write(&request, self.request(launch, &bytes_of(std::slice::from_ref(arguments)), seed)).expect("a request");
+        fs::write(&request, self.request(launch, arguments, seed)).expect("a request");
         let run = Command::new(&*EMULATE).arg(&request).arg(&result).output().expect("the program runs");
         assert!(run.status.success(), "{}: {}: {}", launch.kernel, run.status, String::from_utf8_lossy(&run.stderr));
         let bytes = fs::read(&result).expect("a result");
@@ -110,7 +95,9 @@ impl Memory {
         }
         fs::remove_file(request).and_then(|()| fs::remove_file(result)).expect("was there");
     }
+}
 
+impl Emulated {
     fn request(&self, launch: &Launch, arguments: &[u8], seed: i32) -> Vec<u8> {
         let sized = |bytes: &[u8]| [&(bytes.len() as u64).to_ne_bytes(), bytes].concat();
         let mut request = sized(launch.kernel.as_bytes());
@@ -127,9 +114,4 @@ impl Memory {
         }
         request
     }
-}
-
-fn bytes_of<V: Copy>(values: &[V]) -> Vec<u8> {
-    // SAFETY: the arguments of kernels have no padding, and all other types here are numbers.
-    unsafe { std::slice::from_raw_parts(values.as_ptr().cast::<u8>(), size_of_val(values)) }.to_vec()
 }
