@@ -158,6 +158,8 @@ fn unknown_options_and_values_are_usage_errors() {
     machine.fails(&["summarize", "x.pdf", "--format", "pdf"], 2, &["md", "json", "html", "text"]);
     machine.fails(&["summarize", "x.pdf", "--device", "cuda"], 2, &["CPU", "hint:"]);
     machine.fails(&["ask", "x.pdf", "Why?", "--device", "metal"], 2, &["CPU"]);
+    machine.fails(&["summarize", "x.pdf", "--device", "cpu", "--gpu-layers", "3"], 2, &["--gpu-layers", "hint:"]);
+    machine.fails(&["summarize", "x.pdf", "--gpu-layers", "all"], 2, &["--gpu-layers", "auto"]);
     machine.fails(&["summarize"], 2, &["INPUT"]);
 }
 
@@ -391,6 +393,7 @@ fn help_teaches() {
         "--out",
         "--offline",
         "--device",
+        "--gpu-layers",
         "--threads",
         "--temperature",
         "--seed",

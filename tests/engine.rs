@@ -49,7 +49,7 @@ fn logits_equal_those_of_transformers() {
                 if chunk == Some(1) && ids.len() > 40 {
                     continue;
                 }
-                let got = eval::logits(&open(&path), &ids, chunk).unwrap();
+                let got = eval::logits(Decoder::new(&open(&path)).unwrap(), &ids, chunk).unwrap();
                 assert_eq!(got.len(), expected.len(), "{}", path.display());
                 let worst = got.iter().zip(&expected).map(|(&a, b)| (f64::from(a) - b).abs()).fold(0.0, f64::max);
                 assert!(
@@ -70,7 +70,13 @@ fn greedy_ids_equal_those_of_transformers() {
     for (path, reference) in checkpoints() {
         for prompt in reference["prompts"].as_array().unwrap().iter().filter(|prompt| prompt.get("greedy").is_some()) {
             let expected: Vec<u32> = numbers(&prompt["greedy"]);
-            let got = eval::greedy(&open(&path), &numbers::<u32>(&prompt["ids"]), expected.len(), Some(50)).unwrap();
+            let got = eval::greedy(
+                Decoder::new(&open(&path)).unwrap(),
+                &numbers::<u32>(&prompt["ids"]),
+                expected.len(),
+                Some(50),
+            )
+            .unwrap();
             let got: Vec<u32> = got.iter().map(|step| step.id).collect();
             assert_eq!(got, expected, "{}", path.display());
             compared += 1;
@@ -262,7 +268,7 @@ fn branches_are_handed_on_as_they_end_with_their_share_of_the_time() {
 #[test]
 fn ids_past_the_vocabulary_are_refused() {
     let (path, _) = checkpoints().remove(0);
-    let error = eval::logits(&open(&path), &[1, 5_000_000], None).unwrap_err();
+    let error = eval::logits(Decoder::new(&open(&path)).unwrap(), &[1, 5_000_000], None).unwrap_err();
     assert!(error.problem.contains("5000000"), "{error}");
-    assert!(eval::logits(&open(&path), &[], None).is_err());
+    assert!(eval::logits(Decoder::new(&open(&path)).unwrap(), &[], None).is_err());
 }

@@ -4,7 +4,7 @@ mod machine;
 
 use machine::{Machine, model};
 use ronbun::engine::eval::logits;
-use ronbun::model::Checkpoint;
+use ronbun::model::{Checkpoint, Decoder};
 use serde_json::Value;
 use std::{fs, path::Path};
 
@@ -30,7 +30,7 @@ fn likelihoods_by_position_are_those_of_the_logits() {
 /// The loss of the last of these ids, in f32.
 fn last_loss(checkpoint: &Checkpoint, ids: &[u32]) -> f64 {
     let (last, before) = ids.split_last().expect("ids");
-    let logits = logits(checkpoint, before, None).expect("computes");
+    let logits = logits(Decoder::new(checkpoint).expect("a model"), before, None).expect("computes");
     let largest = f64::from(logits.iter().copied().fold(f32::MIN, f32::max));
     let sum: f64 = logits.iter().map(|logit| (f64::from(*logit) - largest).exp()).sum();
     sum.ln() + largest - f64::from(logits[*last as usize])

@@ -86,7 +86,10 @@ fn logits_equal_those_of_transformers() {
                         _ => &[Some(512)],
                     };
                     for &chunk in chunks {
-                        let off = difference(&eval::logits(&checkpoint, ids, chunk).unwrap(), expected);
+                        let off = difference(
+                            &eval::logits(Decoder::new(&checkpoint).unwrap(), ids, chunk).unwrap(),
+                            expected,
+                        );
                         if off > NEAR {
                             missed.push(format!("{name}: {} ids in chunks of {chunk:?}: off by {off:.1e}", ids.len()));
                         }
@@ -110,7 +113,8 @@ fn what_is_left_out_shows() {
                     checkpoint.config = without(&whole, control);
                     assert_ne!(checkpoint.config, whole, "{name}: {control}");
                     let (ids, expected) = (&fixture.prompts[3], &case.logits[3]);
-                    let off = difference(&eval::logits(&checkpoint, ids, None).unwrap(), expected);
+                    let off =
+                        difference(&eval::logits(Decoder::new(&checkpoint).unwrap(), ids, None).unwrap(), expected);
                     println!("{name} without {control}: {off:.1e}");
                     assert!(off > FAR * NEAR, "{name}: without {control} off by {off} only");
                 }
@@ -137,7 +141,7 @@ fn the_text_part_of_a_model_that_sees_pictures() {
         fs::write(hub.path().join("model.safetensors"), safetensors::serialize(renamed, None).unwrap()).unwrap();
         let checkpoint = Checkpoint::open(hub.path()).unwrap();
         assert!(checkpoint.tensors.keys().all(|name| name.starts_with("model.")), "{prefix}");
-        let got = eval::logits(&checkpoint, &fixture.prompts[1], None).unwrap();
+        let got = eval::logits(Decoder::new(&checkpoint).unwrap(), &fixture.prompts[1], None).unwrap();
         assert!(difference(&got, &case.logits[1]) < NEAR, "{prefix}");
     }
 }
@@ -158,7 +162,7 @@ fn branches_continue_as_one_sequence_does() {
         let ids = &fixture.prompts[2][..60];
         for case in &fixture.cases {
             for (name, checkpoint) in checkpoints(&folder, case) {
-                let expected = eval::greedy(&checkpoint, ids, tokens, None).unwrap();
+                let expected = eval::greedy(Decoder::new(&checkpoint).unwrap(), ids, tokens, None).unwrap();
                 let expected: Vec<u32> = expected.iter().map(|step| step.id).collect();
                 let mut engine = Engine::new(Decoder::new(&checkpoint).unwrap(), KvType::F32);
                 let got = branch(&mut engine, ids, tokens);

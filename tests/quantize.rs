@@ -287,9 +287,9 @@ fn evaluations_take_quantised_weights() {
         let (quantised, _) = Checkpoint::open_as(&source, Some(to), &cache(&place)).unwrap();
         let more = ["--quantize", &to.to_string()];
         let got: Vec<f32> = serde_json::from_value(ask(&logits, &more)["logits"].clone()).unwrap();
-        assert_eq!(got, eval::logits(&quantised, &ids()[..40], None).unwrap(), "{to}");
+        assert_eq!(got, eval::logits(Decoder::new(&quantised).unwrap(), &ids()[..40], None).unwrap(), "{to}");
         let steps = ask(&greedy, &more)["steps"].clone();
-        let expected = eval::greedy(&quantised, &ids()[..40], 3, None).unwrap();
+        let expected = eval::greedy(Decoder::new(&quantised).unwrap(), &ids()[..40], 3, None).unwrap();
         for (number, step) in expected.iter().enumerate() {
             let first = &steps[number]["top"][0];
             assert_eq!((&first["id"], &first["logit"]), (&step.id.into(), &step.top[0].1.into()), "{to}: {steps}");

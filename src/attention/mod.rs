@@ -7,7 +7,7 @@ pub use convolution::{Kernel, Memory, convolve};
 
 use crate::{
     Result,
-    device::{self, Place},
+    device::{self, Part, Place},
 };
 use candle_core::Tensor;
 pub use ronbun_kernels::attention::{KvType, Shape};
@@ -16,12 +16,20 @@ use ronbun_kernels::{
     attention::{self as kernel, Job, KvBlocks, Partial, Visible},
 };
 
-/// Keys and values of one sequence in all layers that attend. Positions are the holder's business: a tail's first token stands right
-/// after the prefix that it is used with.
+/// Keys and values of one sequence in all layers that attend. Positions are the holder's business: a tail's first token
+/// stands right after the prefix that it is used with.
 pub struct KvCache {
-    layers: Layers,
+    /// As the model's own parts; a decoder makes all caches that it is given.
+    parts: Vec<Kept>,
     /// Of the layers that convolve, in their order.
     convolutions: Vec<Memory>,
+}
+
+/// Keys and values of the layers that compute in one place.
+struct Kept {
+    /// The first of the layers, among all that attend.
+    first: usize,
+    layers: Layers,
 }
 
 enum Layers {
@@ -31,10 +39,22 @@ enum Layers {
 }
 
 impl KvCache {
-    pub fn new(place: &Place, kind: KvType, layers: usize, kv_heads: usize, head_dim: usize) -> Self {
-        let on_gpu = place.gpu().map(|gpu| device::Cache::new(gpu.clone(), layers, kv_heads, head_dim));
-        let on_cpu = || Layers::Cpu(vec![KvBlocks::new(kind, kv_heads, head_dim); layers]);
-        KvCache { layers: on_gpu.map_or_else(on_cpu, Layers::Gpu), convolutions: Vec::new() }
+    /// Of layers that attend, so many in each place, one after the other.
+    pub fn new<'a>(
+        parts: impl IntoIterator<Item = (&'a Place, usize)>,
+        kind: KvType,
+        kv_heads: usize,
+        head_dim: usize,
+    ) -> Self {
+        let mut first = 0;
+        let mut kept = |(place, count): (&Place, usize)| {
+            let on_gpu = place.gpu().map(|gpu| device::Cache::new(gpu.clone(), count, kv_heads, head_dim));
+            let on_cpu = || Layers::Cpu(vec![KvBlocks::new(kind, kv_heads, head_dim); count]);
+            let kept = Kept { first, layers: on_gpu.map_or_else(on_cpu, Layers::Gpu) };
+            first += count;
+            kept
+        };
+        KvCache { parts: parts.into_iter().map(&mut kept).collect(), convolutions: Vec::new() }
     }
 
     /// With what other layers remember, which convolve.
@@ -44,24 +64,26 @@ impl KvCache {
 
     /// Tokens held by all layers.
     pub fn len(&self) -> usize {
-        match &self.layers {
-            Layers::Cpu(layers) => layers.last().map_or(0, KvBlocks::len),
-            Layers::Gpu(cache) => cache.len(),
-        }
+        self.parts.last().map_or(0, Kept::len)
     }
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
+    /// Makes room on GPUs for `tokens` tokens altogether; on the CPU it is made as they come.
+    pub fn make_room(&mut self, tokens: usize) -> Result<()> {
+        self.parts.iter_mut().try_for_each(|part| match &mut part.layers {
+            Layers::Cpu(_) => Ok(()),
+            Layers::Gpu(cache) => cache.make_room(tokens).map_err(device::failed),
+        })
+    }
+
     /// Keeps the first `len` tokens, or some fewer where they are kept in blocks that cannot be cut. Returns how many.
     pub fn truncate(&mut self, len: usize) -> usize {
         let mut kept = len;
         loop {
-            let keys = match &mut self.layers {
-                Layers::Cpu(layers) => truncate(layers, kept),
-                Layers::Gpu(cache) => cache.truncate(kept),
-            };
+            let keys = cut_alike(&mut self.parts, kept, Kept::truncate, Kept::len);
             kept = self.convolutions.iter_mut().map(|memory| memory.truncate(keys)).min().unwrap_or(keys);
             if kept == keys {
                 return kept;
@@ -69,7 +91,7 @@ impl KvCache {
         }
     }
 
-    /// Bytes that `tokens` tokens' keys and values take in all layers.
+    /// Bytes that `tokens` tokens' keys and values take in so many layers of one place.
     pub fn bytes_for(
         place: &Place,
         kind: KvType,
@@ -84,32 +106,56 @@ impl KvCache {
         }
     }
 
-    /// A layer of a cache of the CPU.
+    /// Where a layer's part stands among the parts.
+    fn part_of(&self, layer: usize) -> usize {
+        self.parts.partition_point(|part| part.first <= layer).saturating_sub(1)
+    }
+
+    /// A layer of those on the CPU.
     fn blocks(&self, layer: usize) -> &KvBlocks {
-        match &self.layers {
-            Layers::Cpu(layers) => &layers[layer],
-            Layers::Gpu(_) => panic!("{MIXED}"),
+        match &self.parts[self.part_of(layer)] {
+            Kept { first, layers: Layers::Cpu(layers) } => &layers[layer - first],
+            _ => panic!("{MIXED}"),
         }
     }
 
     fn blocks_mut(&mut self, layer: usize) -> &mut KvBlocks {
-        match &mut self.layers {
-            Layers::Cpu(layers) => &mut layers[layer],
-            Layers::Gpu(_) => panic!("{MIXED}"),
+        let part = self.part_of(layer);
+        match &mut self.parts[part] {
+            Kept { first, layers: Layers::Cpu(layers) } => &mut layers[layer - *first],
+            _ => panic!("{MIXED}"),
         }
     }
 
-    fn on_gpu(&self) -> &device::Cache {
+    /// The cache on a GPU that a layer is kept in.
+    fn on_gpu(&self, layer: usize) -> &device::Cache {
+        match &self.parts[self.part_of(layer)].layers {
+            Layers::Cpu(_) => panic!("{MIXED}"),
+            Layers::Gpu(cache) => cache,
+        }
+    }
+
+    fn on_gpu_mut(&mut self, layer: usize) -> &mut device::Cache {
+        let part = self.part_of(layer);
+        match &mut self.parts[part].layers {
+            Layers::Cpu(_) => panic!("{MIXED}"),
+            Layers::Gpu(cache) => cache,
+        }
+    }
+}
+
+impl Kept {
+    fn len(&self) -> usize {
         match &self.layers {
-            Layers::Cpu(_) => panic!("{MIXED}"),
-            Layers::Gpu(cache) => cache,
+            Layers::Cpu(layers) => layers.last().map_or(0, KvBlocks::len),
+            Layers::Gpu(cache) => cache.len(),
         }
     }
 
-    fn on_gpu_mut(&mut self) -> &mut device::Cache {
+    fn truncate(&mut self, len: usize) -> usize {
         match &mut self.layers {
-            Layers::Cpu(_) => panic!("{MIXED}"),
-            Layers::Gpu(cache) => cache,
+            Layers::Cpu(layers) => cut_alike(layers, len, KvBlocks::truncate, KvBlocks::len),
+            Layers::Gpu(cache) => cache.truncate(len),
         }
     }
 }
@@ -117,12 +163,13 @@ impl KvCache {
 /// A decoder makes all caches that it is given.
 const MIXED: &str = "a cache of the CPU and one of a GPU in one batch";
 
-fn truncate(layers: &mut [KvBlocks], len: usize) -> usize {
-    // Work that was stopped has filled some layers further than others, and not every layer can be cut everywhere.
+/// Cuts several to one length, `len` at most. Returns it.
+fn cut_alike<T>(all: &mut [T], len: usize, truncate: fn(&mut T, usize) -> usize, length: fn(&T) -> usize) -> usize {
+    // Work that was stopped has filled some further than others, and not each can be cut everywhere.
     let mut kept = len;
     loop {
-        let shortest = layers.iter_mut().map(|layer| layer.truncate(kept)).min().unwrap_or(0);
-        if shortest == kept || layers.iter().all(|layer| layer.len() == shortest) {
+        let shortest = all.iter_mut().map(|each| truncate(each, kept)).min().unwrap_or(0);
+        if shortest == kept || all.iter().all(|each| length(each) == shortest) {
             return shortest;
         }
         kept = shortest;
@@ -135,16 +182,22 @@ pub struct Tail<'a> {
     pub cache: &'a mut KvCache,
 }
 
-/// A batch on a GPU: its tables are sent there once, for all layers.
-pub struct GpuBatch(device::Batch);
+/// A batch in a part's layers on a GPU: its tables are sent there once, for all of them.
+pub struct GpuBatch {
+    batch: device::Batch,
+    /// The first of the layers.
+    first: usize,
+}
 
 impl GpuBatch {
     /// Makes room in the tails' caches; `None` on the CPU, which needs no tables.
-    pub fn new(place: &Place, heads: usize, prefix: Option<&KvCache>, tails: &mut [Tail]) -> Result<Option<GpuBatch>> {
-        let Some(gpu) = place.gpu() else { return Ok(None) };
-        let mut tails: Vec<_> = tails.iter_mut().map(|tail| (tail.rows, tail.cache.on_gpu_mut())).collect();
-        let batch = device::Batch::new(gpu.clone(), heads, prefix.map(KvCache::on_gpu), &mut tails);
-        batch.map(|batch| Some(GpuBatch(batch))).map_err(device::failed)
+    pub fn new(part: &Part, heads: usize, prefix: Option<&KvCache>, tails: &mut [Tail]) -> Result<Option<GpuBatch>> {
+        let Some(gpu) = part.place.gpu() else { return Ok(None) };
+        let first = part.layers.start;
+        let mut tails: Vec<_> = tails.iter_mut().map(|tail| (tail.rows, tail.cache.on_gpu_mut(first))).collect();
+        let prefix = prefix.map(|prefix| prefix.on_gpu(first));
+        let batch = device::Batch::new(gpu.clone(), heads, prefix, &mut tails).map_err(device::failed)?;
+        Ok(Some(GpuBatch { batch, first }))
     }
 
     /// As [`append`], of tensors on the GPU, whose keys are turned here.
@@ -156,8 +209,8 @@ impl GpuBatch {
         turn: Option<&device::Turn>,
         tails: &mut [Tail],
     ) -> Result<()> {
-        let mut caches: Vec<_> = tails.iter_mut().map(|tail| tail.cache.on_gpu_mut()).collect();
-        self.0.append(layer, k, v, turn, &mut caches).map_err(device::failed)
+        let mut caches: Vec<_> = tails.iter_mut().map(|tail| tail.cache.on_gpu_mut(layer)).collect();
+        self.batch.append(layer - self.first, k, v, turn, &mut caches).map_err(device::failed)
     }
 
     /// As [`attend`], of tensors on the GPU; the queries are turned where they lie.
@@ -169,7 +222,7 @@ impl GpuBatch {
         turn: Option<&device::Turn>,
         out: &Tensor,
     ) -> Result<()> {
-        self.0.attend(layer, shape, q, turn, out).map_err(device::failed)
+        self.batch.attend(layer - self.first, shape, q, turn, out).map_err(device::failed)
     }
 }
 
@@ -241,21 +294,34 @@ pub fn attend(shape: Shape, layer: usize, q: &[f32], prefix: Option<&KvCache>, t
 mod tests {
     use super::*;
 
-    #[test]
-    fn layers_that_were_filled_unevenly_are_cut_alike() {
-        let mut cache = KvCache::new(&Place::Cpu, KvType::I8, 3, 1, 16);
-        for (layer, tokens) in [300, 300, 150].into_iter().enumerate() {
+    fn filled(parts: &[usize], lengths: [usize; 3]) -> KvCache {
+        let mut cache = KvCache::new(parts.iter().map(|count| (&Place::Cpu, *count)), KvType::I8, 1, 16);
+        for (layer, tokens) in lengths.into_iter().enumerate() {
             cache.blocks_mut(layer).append(Isa::current(), &vec![1.0; tokens * 16], &vec![2.0; tokens * 16]);
         }
-        assert_eq!((cache.len(), cache.truncate(290)), (150, 128));
-        assert!((0..3).all(|layer| cache.blocks(layer).len() == 128));
-        assert_eq!(cache.truncate(500), 128);
+        cache
+    }
+
+    #[test]
+    fn layers_that_were_filled_unevenly_are_cut_alike() {
+        for parts in [&[3][..], &[1, 2], &[2, 1]] {
+            let mut cache = filled(parts, [300, 300, 150]);
+            assert_eq!((cache.len(), cache.truncate(290)), (150, 128));
+            assert!((0..3).all(|layer| cache.blocks(layer).len() == 128));
+            assert_eq!(cache.truncate(500), 128);
+        }
+    }
+
+    #[test]
+    fn each_layer_is_found_in_its_part() {
+        let cache = filled(&[2, 1], [64, 128, 192]);
+        assert_eq!([0, 1, 2].map(|layer| cache.blocks(layer).len()), [64, 128, 192]);
     }
 
     #[test]
     fn what_convolutions_remember_is_cut_with_keys_and_values() {
         let memories = vec![Memory::new(3, 4); 2];
-        let mut cache = KvCache::new(&Place::Cpu, KvType::F32, 1, 1, 16).with_convolutions(memories);
+        let mut cache = KvCache::new([(&Place::Cpu, 1)], KvType::F32, 1, 16).with_convolutions(memories);
         let kernel = Kernel { channels: 4, weights: vec![1.0; 12], bias: None };
         // The work was stopped before the second convolution.
         cache.blocks_mut(0).append(Isa::current(), &vec![1.0; 600 * 16], &vec![2.0; 600 * 16]);

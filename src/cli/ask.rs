@@ -13,7 +13,7 @@ use crate::{Error, Kind, Result, interrupt};
 use std::io::{BufRead, IsTerminal, Write};
 
 pub fn run(context: &Context, mut args: Ask) -> Result<()> {
-    check_device(args.generation.device)?;
+    check_device(args.generation.computing)?;
     policy(&args.generation.positions, None)?;
     let template = template::find(None, args.generation.lang.as_deref())?;
     let input = inputs::expand_one_paper(&args.input)?;

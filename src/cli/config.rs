@@ -1,9 +1,10 @@
 //! The configuration file, and how it yields to the environment and to the command line.
 
 use super::args::{
-    self, Ask, AskMode, Common, Device, Extract, Format, Generation, LeaveOut, Output, Positions, Reading, Summarize,
-    Weights, When, check_max_tokens, check_temperature,
+    self, Ask, AskMode, Common, Computing, Device, Extract, Format, Generation, LeaveOut, Output, Positions, Reading,
+    Summarize, Weights, When, check_max_tokens, check_temperature,
 };
+use crate::device::GpuLayers;
 use crate::document::Pages;
 use crate::hub::default_config_dir;
 use crate::model::Quantization;
@@ -23,6 +24,8 @@ pub struct Config {
     pub out: Option<PathBuf>,
     pub offline: Option<bool>,
     pub device: Option<Device>,
+    #[serde(deserialize_with = "args::gpu_layers")]
+    pub gpu_layers: Option<GpuLayers>,
     pub threads: Option<usize>,
     pub temperature: Option<f32>,
     pub seed: Option<u64>,
@@ -142,7 +145,7 @@ impl Over for Generation {
         Generation {
             model: self.model.or_else(|| config.model.clone()),
             lang: self.lang.or_else(|| config.lang.clone()),
-            device: self.device.or(config.device),
+            computing: self.computing.over(config),
             threads: self.threads.or(config.threads),
             temperature: self.temperature.or(config.temperature),
             seed: self.seed.or(config.seed),
@@ -150,6 +153,12 @@ impl Over for Generation {
             weights: Weights { quantize: self.weights.quantize.or(config.quantize) },
             positions: self.positions.over(config),
         }
+    }
+}
+
+impl Over for Computing {
+    fn over(self, config: &Config) -> Self {
+        Computing { device: self.device.or(config.device), gpu_layers: self.gpu_layers.or(config.gpu_layers) }
     }
 }
 
@@ -222,7 +231,7 @@ mod tests {
     #[test]
     fn every_key_is_read() {
         let text = "model = 'm'\ntemplate = 't'\nlang = 'ja'\nformat = 'html'\nout = 'o'\noffline = true\n\
-            device = 'cpu'\nthreads = 2\ntemperature = 0\nseed = 7\nmax-tokens = 9\ncontext = 40000\nrope = 'yarn:2'\nask = 'together'\n\
+            device = 'cpu'\ngpu-layers = 12\nthreads = 2\ntemperature = 0\nseed = 7\nmax-tokens = 9\ncontext = 40000\nrope = 'yarn:2'\nask = 'together'\n\
             quantize = 'q4_k'\npassword = 'p'\npassword-file = 'w'\nocr = 'never'\nocr-lang = 'eng'\npdfium = 'f'\npages = '1-3,7'\nno-references = true\nno-appendix = true\n\
             no-appendix-tables = true\nquiet = true\nverbose = false\n";
         let config = Config::parse(text).expect("parses");
@@ -230,6 +239,7 @@ mod tests {
         assert_eq!(config.temperature, Some(0.0));
         assert_eq!((config.context, config.rope), (Some(Reach::Tokens(40_000)), Some(Method::Yarn(Some(2.0)))));
         assert_eq!(config.quantize, Some(Quantization::Q4K));
+        assert_eq!(config.gpu_layers, Some(GpuLayers::Exactly(12)));
         assert_eq!(Config::parse("context = 'native'").expect("parses").context, Some(Reach::Native));
         assert_eq!(config.ask, Some(AskMode::Together));
         assert_eq!(config.format, Some(Format::Html));

@@ -7,7 +7,7 @@ use super::context::Context;
 use super::machine::{self, Machine};
 use super::output;
 use crate::Result;
-use crate::device::{self, Place};
+use crate::device::{self, Facts, Gpu};
 use crate::hub::{Hub, Installed, default_cache_dir, default_config_dir, hub_cache_dir};
 use indicatif::DecimalBytes;
 use serde::Serialize;
@@ -34,10 +34,12 @@ struct Report {
 
 #[derive(Serialize)]
 struct Device {
-    name: &'static str,
+    name: String,
     usable: bool,
     /// Why it is not usable, or what there is to say about it.
     note: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gpu: Option<Facts>,
 }
 
 #[derive(Serialize)]
@@ -150,28 +152,33 @@ impl Finding {
 }
 
 fn devices() -> Vec<Device> {
-    vec![
-        Device { name: "cpu", usable: true, note: String::new() },
-        cuda(),
-        Device { name: "metal", usable: false, note: ABSENT.into() },
-    ]
+    let other = |name: &str, usable, note: &str| Device { name: name.into(), usable, note: note.into(), gpu: None };
+    let mut devices = vec![other("cpu", true, "")];
+    match device::CUDA {
+        true => devices.extend((0..Gpu::count().max(1)).map(cuda)),
+        false => devices.push(other("cuda", false, ABSENT)),
+    }
+    devices.push(other("metal", false, ABSENT));
+    devices
 }
 
 const ABSENT: &str = "not in this build";
 
-/// What no machine has run yet is called unverified.
-fn cuda() -> Device {
-    let name = "cuda";
-    if !device::CUDA {
-        return Device { name, usable: false, note: ABSENT.into() };
-    }
-    let seen = Place::cuda().and_then(|place| Ok((place.describe(), place.free_memory()?.unwrap_or_default())));
-    match seen {
-        Ok((gpu, free)) => {
-            let note = format!("{gpu}, {} free; unverified: no GPU has run these kernels yet", DecimalBytes(free));
-            Device { name, usable: true, note }
+/// A GPU of this number, looked at. What no machine has run yet is called unverified.
+fn cuda(number: usize) -> Device {
+    let name = if number == 0 { "cuda".into() } else { format!("cuda {number}") };
+    match Gpu::open(number).map_err(device::failed).and_then(|gpu| Facts::of(&gpu)) {
+        Ok(gpu) => {
+            let [memory, free] = [gpu.memory_bytes, gpu.free_bytes].map(DecimalBytes);
+            let (products, copies) = (gpu.matrix_flops_per_second / 1e12, gpu.copy_bytes_per_second / 1e9);
+            let note = format!(
+                "{}, {memory}, {free} free; products of 16-bit matrices {products:.0} TFLOP/s, copies {copies:.0} GB/s \
+                 read and written; unverified: no GPU has run these kernels yet",
+                gpu.name
+            );
+            Device { name, usable: true, note, gpu: Some(gpu) }
         }
-        Err(error) => Device { name, usable: false, note: error.problem },
+        Err(error) => Device { name, usable: false, note: error.problem, gpu: None },
     }
 }
 

@@ -1,8 +1,8 @@
 //! The one place of the command line that knows which engine runs a model.
 
-use super::args::{Device, Generation, Positions};
+use super::args::{Computing, Device, Generation, Positions};
 use super::context::usage;
-use crate::device::{self, Place};
+use crate::device::{self, Devices, GpuLayers};
 use crate::generator::local::{LocalGenerator, ModelSource};
 use crate::generator::{FileFact, Generator, ModelFacts, Plan, Prompt, Question, Reply, Sampling, Trial, Usage};
 use crate::hub::{Hub, LocalModel, Weights};
@@ -16,7 +16,7 @@ fn load_local(
     model: LocalModel,
     packed: PackedCache,
     generation: &Generation,
-    place: Place,
+    devices: Devices,
 ) -> Result<Box<dyn Generator>> {
     limit_threads(generation.threads)?;
     let extension = policy(&generation.positions, Some(&model))?;
@@ -29,7 +29,7 @@ fn load_local(
     let packed = Some(packed);
     let (id, tokenizer) = (model.id, model.tokenizer);
     let quantize = generation.weights.quantize;
-    let source = ModelSource { id, path, tokenizer, chat_template, files, packed, quantize, extension, place };
+    let source = ModelSource { id, path, tokenizer, chat_template, files, packed, quantize, extension, devices };
     Ok(Box::new(LocalGenerator::load(source)?))
 }
 
@@ -68,39 +68,57 @@ pub fn limit_threads(threads: Option<usize>) -> Result<()> {
 }
 
 /// Asking for a device that this build knows nothing of is an error rather than a slow surprise.
-pub fn check_device(device: Option<Device>) -> Result<()> {
-    let name = match device {
-        None | Some(Device::Auto | Device::Cpu) => return Ok(()),
-        Some(Device::Cuda) if device::CUDA => return Ok(()),
-        Some(Device::Cuda) => "--device cuda",
-        Some(Device::Metal) => "--device metal",
-    };
+pub fn check_device(computing: Computing) -> Result<()> {
+    let Computing { device, gpu_layers } = computing;
     let problem = match device::CUDA {
         true => "this build of ronbun computes on the CPU and on NVIDIA's GPUs",
         false => "this build of ronbun computes on the CPU only",
     };
-    Err(usage(name, problem, "leave --device out, or write --device cpu"))
-}
-
-/// Where a model is to compute: without being asked on a GPU, where this build and this machine have one.
-pub fn place(device: Option<Device>) -> Result<Place> {
-    check_device(device)?;
+    let refuse = |name: &str| Err(usage(name, problem, "leave --device out, or write --device cpu"));
     match device {
-        Some(Device::Cuda) => Place::cuda(),
-        None | Some(Device::Auto) => Ok(Place::cuda().unwrap_or_default()),
-        Some(Device::Cpu | Device::Metal) => Ok(Place::Cpu),
+        Some(Device::Metal) => refuse("--device metal"),
+        Some(Device::Cuda) if !device::CUDA => refuse("--device cuda"),
+        Some(Device::Cpu) if wants_gpu(gpu_layers) => Err(no_gpu("--device cpu computes without a GPU")),
+        _ if wants_gpu(gpu_layers) && !device::CUDA => Err(no_gpu(problem)),
+        _ => Ok(()),
     }
 }
 
-/// Loads `model`. `available` is the free memory before that, in bytes, of the CPU; on a GPU its own counts. A model whose
-/// files exceed it is refused before loading, a paper whose cache does not fit beside it before prefill.
+fn wants_gpu(layers: Option<GpuLayers>) -> bool {
+    matches!(layers, Some(GpuLayers::Exactly(1..)))
+}
+
+fn no_gpu(problem: &str) -> Error {
+    usage("--gpu-layers", problem, "leave it out; `ronbun doctor` tells what there is to compute on")
+}
+
+/// What a model is to compute on beside the CPU: without being asked a GPU, where this build and this machine have one.
+pub fn devices(computing: Computing) -> Result<Devices> {
+    let Computing { device, gpu_layers } = computing;
+    check_device(computing)?;
+    let layers = gpu_layers.unwrap_or_default();
+    let found = match device {
+        Some(Device::Cuda) => Devices::cuda(layers)?,
+        None | Some(Device::Auto) => Devices::cuda(layers).unwrap_or_default(),
+        Some(Device::Cpu | Device::Metal) => Devices::default(),
+    };
+    if wants_gpu(gpu_layers) && found.gpu().is_none() {
+        return Err(no_gpu("no GPU can be used here"));
+    }
+    Ok(found)
+}
+
+/// Loads `model`. `available` is the main memory that was free before, in bytes; GPUs tell their own. A model whose files
+/// exceed it is refused before loading, where no GPU takes a part of it, and a paper whose cache does not fit beside the
+/// model before prefill.
 pub fn load(hub: &Hub, model: LocalModel, generation: &Generation, available: u64) -> Result<Box<dyn Generator>> {
-    let place = place(generation.device)?;
-    let available = place.free_memory()?.unwrap_or(available);
+    let devices = devices(generation.computing)?;
     let files = model.files.iter().map(|(_, bytes, _)| bytes).sum();
     let needed = generation.weights.quantize.map_or(files, |quantize| quantize.bytes_of(files));
-    check_memory(&model.id, needed, "its files", available)?;
-    let inner = load_local(model, packed_cache(hub), generation, place)?;
+    if devices.gpu().is_none() {
+        check_memory(&model.id, needed, "its files", available)?;
+    }
+    let inner = load_local(model, packed_cache(hub), generation, devices)?;
     Ok(Box::new(WithinMemory { inner, available }))
 }
 
@@ -117,7 +135,7 @@ fn check_memory(model: &str, needed: u64, what: &str, available: u64) -> Result<
     Err(Error::new(Kind::Memory, model, problem).hint("`ronbun models recommend` tells what fits this machine"))
 }
 
-/// A generator that refuses what does not fit the memory that was free before it was loaded.
+/// A generator that refuses what does not fit the main memory that was free before it was loaded.
 struct WithinMemory {
     inner: Box<dyn Generator>,
     available: u64,
@@ -131,7 +149,8 @@ impl Generator for WithinMemory {
     fn plan(&self, prompt: &Prompt, questions: &[Question]) -> Result<Plan> {
         let plan = self.inner.plan(prompt, questions)?;
         let what = format!("itself and the cache of {} tokens", HumanCount(plan.longest_tokens as u64));
-        check_memory(&self.facts().id, plan.weight_bytes + plan.cache_bytes, &what, self.available)?;
+        let needed = (plan.weight_bytes + plan.cache_bytes).saturating_sub(plan.gpu_bytes);
+        check_memory(&self.facts().id, needed, &what, self.available)?;
         Ok(plan)
     }
 
@@ -162,12 +181,20 @@ mod tests {
 
     #[test]
     fn a_device_that_this_build_knows_nothing_of_is_refused() {
+        let check = |device| check_device(Computing { device, gpu_layers: None });
         for device in [None, Some(Device::Auto), Some(Device::Cpu)] {
-            assert_eq!(check_device(device), Ok(()));
+            assert_eq!(check(device), Ok(()));
         }
-        assert_eq!(check_device(Some(Device::Cuda)).is_ok(), device::CUDA);
-        assert_eq!(check_device(Some(Device::Metal)).expect_err("in no build").kind, Kind::Usage);
-        assert!(place(Some(Device::Cpu)).expect("is there").gpu().is_none());
+        assert_eq!(check(Some(Device::Cuda)).is_ok(), device::CUDA);
+        assert_eq!(check(Some(Device::Metal)).expect_err("in no build").kind, Kind::Usage);
+    }
+
+    #[test]
+    fn layers_for_a_gpu_need_one() {
+        let on_cpu = |gpu_layers| devices(Computing { device: Some(Device::Cpu), gpu_layers });
+        assert!(on_cpu(None).expect("is there").gpu().is_none());
+        assert!(on_cpu(Some(GpuLayers::Exactly(0))).is_ok() && on_cpu(Some(GpuLayers::Auto)).is_ok());
+        assert_eq!(on_cpu(Some(GpuLayers::Exactly(3))).expect_err("no GPU").kind, Kind::Usage);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! `ronbun eval`: token ids in, logits or token ids out, so that the engine can be compared with others without a
 //! tokenizer between them.
 
-use super::args::{self, Eval, EvalInput, Kv, Positions};
+use super::args::{self, Computing, Eval, EvalInput, Kv, Positions};
 use super::context::Context;
 use super::watch::extended;
 use super::{engine, evals, output};
@@ -20,11 +20,11 @@ use std::path::{Path, PathBuf};
 pub fn run(context: &Context, command: Eval) -> Result<()> {
     match command {
         Eval::Logits(input) => {
-            let logits = eval::logits(&open(context, &input, 0)?, &input.ids, input.chunk)?;
+            let logits = eval::logits(open(context, &input, 0)?, &input.ids, input.chunk)?;
             print(&input, "logits", json!(logits))
         }
         Eval::Greedy { input, tokens } => {
-            let steps = eval::greedy(&open(context, &input, tokens)?, &input.ids, tokens, input.chunk)?;
+            let steps = eval::greedy(open(context, &input, tokens)?, &input.ids, tokens, input.chunk)?;
             let step = |step: &GreedyStep| {
                 let top = step.top.iter().map(|(id, logit)| json!({ "id": id, "logit": logit }));
                 json!({ "id": step.id, "top": top.collect::<Value>() })
@@ -51,12 +51,13 @@ pub fn run(context: &Context, command: Eval) -> Result<()> {
 }
 
 /// The input's model, its positions as asked for sequences of the ids and `more` tokens.
-fn open(context: &Context, input: &EvalInput, more: usize) -> Result<Checkpoint> {
+fn open(context: &Context, input: &EvalInput, more: usize) -> Result<Decoder> {
     let cache = engine::packed_cache(&context.hub()?);
     let path = locate(context, &input.model)?;
-    let (mut checkpoint, _) = Checkpoint::open_as(&path, input.weights.quantize, &cache)?;
+    let (mut checkpoint, weights) = Checkpoint::open_as(&path, input.weights.quantize, &cache)?;
     asked_positions(context, &input.positions, &mut checkpoint, input.ids.len() + more)?;
-    Ok(checkpoint)
+    let computing = Computing { device: Some(input.device), gpu_layers: Some(input.gpu_layers) };
+    Ok(Decoder::on(&engine::devices(computing)?, &checkpoint, &weights, None)?.0)
 }
 
 /// Extends a model's positions where an option asks for it; otherwise they are the model's own, however long the text.

@@ -45,7 +45,11 @@ impl<'a> Watch<'a> {
                 let sizes = [plan.weight_bytes, plan.cache_bytes, self.available].map(DecimalBytes);
                 let tokens = HumanCount(plan.longest_tokens as u64);
                 let [model, cache, free] = sizes;
-                self.progress.line(format!("model {model} + cache {cache} for {tokens} tokens; {free} free"));
+                let on_gpu = match plan.gpu_bytes {
+                    0 => String::new(),
+                    bytes => format!(", {} of both on GPUs", DecimalBytes(bytes)),
+                };
+                self.progress.line(format!("model {model} + cache {cache} for {tokens} tokens{on_gpu}; {free} free"));
                 if let Some(extension) = plan.extension.as_ref().filter(|extension| !extension.is_native()) {
                     self.progress.line(extended(plan.longest_tokens, extension));
                 }

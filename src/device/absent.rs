@@ -16,6 +16,10 @@ impl Gpu {
         Err(Error::Msg("this build of ronbun has no kernels for GPUs".into()))
     }
 
+    pub fn count() -> usize {
+        0
+    }
+
     pub fn device(&self) -> Device {
         match *self {}
     }
@@ -25,6 +29,18 @@ impl Gpu {
     }
 
     pub fn memory(&self) -> Result<(u64, u64)> {
+        match *self {}
+    }
+
+    pub fn peak_memory(&self) -> Option<u64> {
+        match *self {}
+    }
+
+    pub fn copy_rate(&self) -> Result<f64> {
+        match *self {}
+    }
+
+    pub fn matrix_rate(&self) -> Result<f64> {
         match *self {}
     }
 
@@ -73,6 +89,10 @@ impl Cache {
     }
 
     pub fn is_empty(&self) -> bool {
+        match *self {}
+    }
+
+    pub fn make_room(&mut self, _: usize) -> Result<()> {
         match *self {}
     }
 

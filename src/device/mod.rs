@@ -4,14 +4,20 @@
 
 #[cfg(not(feature = "cuda"))]
 mod absent;
+mod parts;
+mod split;
 
 #[cfg(not(feature = "cuda"))]
 pub use absent::{Batch, Cache, Gpu, Linear, Turn};
 #[cfg(feature = "cuda")]
 pub use ronbun_kernels::cuda::{Batch, Cache, Gpu, Linear, Turn};
 
+pub use parts::{Devices, Part, describe};
+pub use split::{Demand, GpuLayers};
+
 use crate::{Error, Kind, Result};
 use candle_core::{DType, Device, Tensor};
+use serde::Serialize;
 use std::sync::Arc;
 
 /// Whether this build has kernels for NVIDIA's GPUs.
@@ -26,13 +32,6 @@ pub enum Place {
 }
 
 impl Place {
-    /// The first GPU that NVIDIA's driver tells. Fails where this build has no kernels for one, or none can be used.
-    pub fn cuda() -> Result<Place> {
-        let hint = "`ronbun doctor` tells what is missing; --device cpu computes without a GPU";
-        let gpu = Gpu::open(0).map_err(|error| Error::new(Kind::Unavailable, "--device cuda", error).hint(hint))?;
-        Ok(Place::Gpu(Arc::new(gpu)))
-    }
-
     pub fn gpu(&self) -> Option<&Arc<Gpu>> {
         match self {
             Place::Cpu => None,
@@ -48,11 +47,6 @@ impl Place {
         }
     }
 
-    /// Bytes that are free on the GPU; nothing of the CPU.
-    pub fn free_memory(&self) -> Result<Option<u64>> {
-        self.gpu().map(|gpu| gpu.memory().map(|(free, _)| free).map_err(failed)).transpose()
-    }
-
     /// Room for what a layer computes: f32 on the CPU, 16 bits on a GPU.
     pub fn empty(&self, rows: usize, width: usize) -> Result<Tensor> {
         let (dtype, device) = match self {
@@ -62,15 +56,46 @@ impl Place {
         Tensor::zeros((rows, width), dtype, &device).map_err(failed)
     }
 
-    /// Sends a tensor of the CPU to where it is computed with.
+    /// Sends a tensor to where it is computed with.
     pub fn take(&self, x: Tensor) -> Result<Tensor> {
         let Some(gpu) = self.gpu() else { return Ok(x) };
-        x.to_device(&gpu.device()).map_err(failed)
+        let here = x.to_device(&gpu.device()).map_err(failed)?;
+        if x.device().is_cuda() && !x.device().same_device(here.device()) {
+            // The other GPU knows nothing of who reads its memory, and `x` may be gone in a moment.
+            self.finish()?;
+        }
+        Ok(here)
     }
 
     /// Waits until what was begun is done, so that it can be timed.
     pub fn finish(&self) -> Result<()> {
         self.gpu().map_or(Ok(()), |gpu| gpu.finish().map_err(failed))
+    }
+}
+
+/// What a GPU is, and what it can do at most, measured on the spot.
+#[derive(Debug, Clone, Serialize)]
+pub struct Facts {
+    pub name: String,
+    pub memory_bytes: u64,
+    pub free_bytes: u64,
+    /// Read and written by a copy within its memory.
+    pub copy_bytes_per_second: f64,
+    /// Of products of 16-bit matrices.
+    pub matrix_flops_per_second: f64,
+}
+
+impl Facts {
+    /// Looks at an idle GPU for about a second.
+    pub fn of(gpu: &Gpu) -> Result<Facts> {
+        let (free_bytes, memory_bytes) = gpu.memory().map_err(failed)?;
+        Ok(Facts {
+            name: gpu.name().map_err(failed)?,
+            memory_bytes,
+            free_bytes,
+            copy_bytes_per_second: gpu.copy_rate().map_err(failed)?,
+            matrix_flops_per_second: gpu.matrix_rate().map_err(failed)?,
+        })
     }
 }
 
@@ -95,13 +120,6 @@ mod tests {
         let room = place.empty(2, 3).expect("room");
         assert_eq!((room.dims(), room.dtype()), (&[2, 3][..], DType::F32));
         assert_eq!(place.finish(), Ok(()));
-    }
-
-    #[test]
-    #[cfg(not(feature = "cuda"))]
-    fn a_build_without_kernels_says_so() {
-        let error = Place::cuda().expect_err("no kernels");
-        assert!(error.kind == Kind::Unavailable && error.problem.contains("this build"), "{error}");
     }
 
     #[test]

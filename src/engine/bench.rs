@@ -48,6 +48,7 @@ pub fn run(
     profile(engine);
     let start = Instant::now();
     engine.prefill(prompt, progress)?;
+    engine.decoder.finish()?;
     let length = prompt.len() as u64;
     let prefill = Measured {
         tokens: prompt.len(),

@@ -5,7 +5,7 @@ use crate::{
     Error, Kind, Result,
     attention::{KvCache, KvType},
     interrupt,
-    model::{Checkpoint, Decoder, Sequence},
+    model::{Decoder, Sequence},
 };
 use rayon::prelude::*;
 use serde::Serialize;
@@ -24,15 +24,13 @@ const SHOWN: usize = 5;
 
 /// The last position's logits after `ids`, computed `chunk` tokens at a time (all at once without). Keys and values are
 /// kept in f32, and positions are planned for just these tokens.
-pub fn logits(checkpoint: &Checkpoint, ids: &[u32], chunk: Option<usize>) -> Result<Vec<f32>> {
-    let mut decoder = Decoder::new(checkpoint)?;
+pub fn logits(mut decoder: Decoder, ids: &[u32], chunk: Option<usize>) -> Result<Vec<f32>> {
     decoder.plan(ids.len());
     run(&decoder, &mut decoder.new_cache(KvType::F32), ids, chunk)
 }
 
 /// `tokens` greedy tokens after `ids`, with positions planned for all of them.
-pub fn greedy(checkpoint: &Checkpoint, ids: &[u32], tokens: usize, chunk: Option<usize>) -> Result<Vec<GreedyStep>> {
-    let mut decoder = Decoder::new(checkpoint)?;
+pub fn greedy(mut decoder: Decoder, ids: &[u32], tokens: usize, chunk: Option<usize>) -> Result<Vec<GreedyStep>> {
     decoder.plan(ids.len().saturating_add(tokens));
     let mut cache = decoder.new_cache(KvType::F32);
     let mut logits = run(&decoder, &mut cache, ids, chunk)?;

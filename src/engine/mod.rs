@@ -18,15 +18,14 @@ use crate::{
     Result,
     attention::KvCache,
     interrupt,
-    model::{Decoder, Sequence},
+    model::{Decoder, GPU_CHUNK, Sequence},
     rope::Scaling,
 };
 use rayon::prelude::*;
 use std::time::Instant;
 
-/// Tokens of a prompt that are computed at a time, and on a GPU, which more keep busy.
+/// Tokens of a prompt that are computed at a time; a GPU takes more to be busy.
 pub const PREFILL_CHUNK: usize = 1024;
-const GPU_PREFILL_CHUNK: usize = 4096;
 
 /// Why a branch ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,7 +97,12 @@ impl Engine {
 
     /// Bytes that the prefix's keys and values take.
     pub fn cache_bytes(&self) -> u64 {
-        self.decoder.cache_bytes(self.kv_type, self.cache.len())
+        self.cache_bytes_of(self.cache.len())
+    }
+
+    /// Bytes that keys and values of so many tokens take.
+    pub fn cache_bytes_of(&self, tokens: usize) -> u64 {
+        self.decoder.cache_bytes(self.kv_type, tokens)
     }
 
     /// Fixes the positions' angles for sequences of at most `tokens` tokens, prompt and answers together. A prefix that
@@ -125,13 +129,14 @@ impl Engine {
     }
 
     fn chunk(&self) -> usize {
-        if self.decoder.place.gpu().is_some() { GPU_PREFILL_CHUNK } else { PREFILL_CHUNK }
+        if self.decoder.uses_gpu() { GPU_CHUNK } else { PREFILL_CHUNK }
     }
 
     /// Makes `ids` the shared prefix, computing what is not held yet. `progress` is told tokens done and to do.
     pub fn prefill(&mut self, ids: &[u32], mut progress: impl FnMut(usize, usize)) -> Result<()> {
         let held = self.cache.truncate(self.held(ids));
         self.prefix.truncate(held);
+        self.cache.make_room(ids.len())?;
         let total = ids.len() - held;
         for chunk in ids[held..].chunks(self.chunk()) {
             interrupt::check()?;

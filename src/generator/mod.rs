@@ -150,6 +150,8 @@ pub struct Plan {
     pub context_length: usize,
     pub weight_bytes: u64,
     pub cache_bytes: u64,
+    /// Those of both that lie in the memory of GPUs, where they have room.
+    pub gpu_bytes: u64,
     /// How positions are extended, where the generator decides it.
     pub extension: Option<Extension>,
 }

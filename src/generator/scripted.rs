@@ -120,6 +120,7 @@ impl Generator for ScriptedGenerator {
             context_length: held,
             weight_bytes: 0,
             cache_bytes: 0,
+            gpu_bytes: 0,
             extension: None,
         })
     }

@@ -8,8 +8,8 @@ use super::{
 };
 use crate::{
     Error, Kind, Result,
-    attention::{self, GpuBatch, KvCache, KvType, Memory, Shape, Tail},
-    device::{self, Place},
+    attention::{self, GpuBatch, KvCache, Shape, Tail},
+    device::{self, Demand, Devices, Part, Place},
     interrupt,
     rope::{RopePlan, Scaling},
 };
@@ -20,7 +20,12 @@ use std::path::Path;
 /// A model that can be run.
 pub struct Decoder {
     pub config: Config,
-    pub place: Place,
+    /// What a GPU's memory is asked for.
+    pub(super) demand: Demand,
+    /// Where the layers compute, in their order.
+    pub parts: Vec<Part>,
+    /// Where the last of them does, and with it the final norm and the head.
+    place: Place,
     /// Of each rotary embedding that the layers choose from.
     plans: Vec<RopePlan>,
     embed_tokens: Linear,
@@ -55,46 +60,60 @@ impl Decoder {
     /// Takes every tensor that the configuration calls for; one that is missing or of another shape is named. Computes in
     /// f32, from dequantised weights.
     pub fn new(checkpoint: &Checkpoint) -> Result<Decoder> {
-        Decoder::at(&Place::Cpu, checkpoint, None)
-    }
-
-    /// As [`Decoder::new`], where it is to compute; a GPU multiplies quantised matrices in integers by itself.
-    pub fn on(place: &Place, checkpoint: &Checkpoint) -> Result<Decoder> {
-        Decoder::at(place, checkpoint, None)
+        Decoder::at(vec![Part::cpu(0..checkpoint.config.num_hidden_layers)], checkpoint, None)
     }
 
     /// As [`Decoder::new`], but where there is a cache quantised matrices are multiplied in integers, in the packed form that
     /// the cache keeps of `source`, the checkpoint's file. Also returns the bytes of the weights that are computed with.
     pub fn load(checkpoint: &Checkpoint, source: &Path, cache: Option<&PackedCache>) -> Result<(Decoder, u64)> {
-        let packed = match cache {
+        Decoder::on(&Devices::default(), checkpoint, source, cache)
+    }
+
+    /// As [`Decoder::load`], with as many layers on GPUs as `devices` says; a GPU multiplies quantised matrices in integers
+    /// by itself.
+    pub fn on(
+        devices: &Devices,
+        checkpoint: &Checkpoint,
+        source: &Path,
+        cache: Option<&PackedCache>,
+    ) -> Result<(Decoder, u64)> {
+        let parts = devices.parts(&checkpoint.demand())?;
+        let packs = parts.iter().any(|part| part.place.gpu().is_none());
+        let packed = match cache.filter(|_| packs) {
             Some(cache) => PackedWeights::of(checkpoint, source, cache)?,
             None => None,
         };
         let bytes = packed.as_ref().map_or(checkpoint.weight_bytes(), PackedWeights::bytes);
-        Ok((Decoder::at(&Place::Cpu, checkpoint, packed.as_ref())?, bytes))
+        Ok((Decoder::at(parts, checkpoint, packed.as_ref())?, bytes))
     }
 
-    fn at(place: &Place, checkpoint: &Checkpoint, packed: Option<&PackedWeights>) -> Result<Decoder> {
+    /// With the layers in these parts, which are all of them in order.
+    pub(super) fn at(parts: Vec<Part>, checkpoint: &Checkpoint, packed: Option<&PackedWeights>) -> Result<Decoder> {
         let config = checkpoint.config.clone();
+        let on = |place| Tensors { checkpoint, packed, place };
+        let place = parts.last().map(|part| part.place.clone()).unwrap_or_default();
         if place.gpu().is_some() && config.attending() < config.num_hidden_layers {
             let problem = "has layers that convolve, which no GPU computes here";
             return Err(Error::new(Kind::Unavailable, &checkpoint.name, problem).hint("--device cpu computes them"));
         }
-        let tensors = Tensors { checkpoint, packed, place };
-        // Rows of the embedding are looked up by the CPU, wherever the rest is computed.
-        let lookup = Tensors { place: &Place::Cpu, ..tensors };
         let hidden = config.hidden_size;
-        let embed_tokens = lookup.linear("model.embed_tokens", config.vocab_size, hidden)?;
+        // Rows of the embedding are looked up by the CPU, wherever the rest is computed.
+        let embed_tokens = on(&Place::Cpu).linear("model.embed_tokens", config.vocab_size, hidden)?;
         let tied = config.tied.unwrap_or(!checkpoint.tensors.contains_key("lm_head.weight"));
         let lm_head = match tied {
-            true => embed_tokens.clone().place(place)?,
-            false => tensors.linear("lm_head", config.vocab_size, hidden)?,
+            true => embed_tokens.clone().place(&place)?,
+            false => on(&place).linear("lm_head", config.vocab_size, hidden)?,
         };
-        let layers = (0..config.num_hidden_layers).map(|number| tensors.layer(number)).collect::<Result<_>>()?;
-        let norm = tensors.norm("model.norm", hidden)?;
+        let mut layers = Vec::new();
+        for part in &parts {
+            for number in part.layers.clone() {
+                layers.push(on(&part.place).layer(number)?);
+            }
+        }
+        let norm = on(&place).norm("model.norm", hidden)?;
         let plans = plans(&config, config.context_length);
-        let place = place.clone();
-        Ok(Decoder { config, place, plans, embed_tokens, layers, norm, lm_head, profile: Profile::default() })
+        let (demand, profile) = (checkpoint.demand(), Profile::default());
+        Ok(Decoder { config, demand, parts, place, plans, embed_tokens, layers, norm, lm_head, profile })
     }
 
     /// Fixes how positions become angles from here on: for sequences of at most `tokens` tokens, prompt and answers
@@ -135,26 +154,6 @@ impl Decoder {
         words.join("; ")
     }
 
-    pub fn new_cache(&self, kind: KvType) -> KvCache {
-        let Config { num_key_value_heads, head_dim, hidden_size, .. } = self.config;
-        let memories = self.convolutions().map(|length| Memory::new(length, hidden_size)).collect();
-        let keys = KvCache::new(&self.place, kind, self.config.attending(), num_key_value_heads, head_dim);
-        keys.with_convolutions(memories)
-    }
-
-    /// Bytes of a cache for `tokens` tokens.
-    pub fn cache_bytes(&self, kind: KvType, tokens: usize) -> u64 {
-        let Config { num_key_value_heads, head_dim, hidden_size, .. } = self.config;
-        let layers = self.config.attending();
-        let keys = KvCache::bytes_for(&self.place, kind, layers, num_key_value_heads, head_dim, tokens);
-        keys + self.convolutions().map(|length| Memory::bytes_for(length, hidden_size, tokens)).sum::<u64>()
-    }
-
-    /// The lengths of the layers' convolutions.
-    fn convolutions(&self) -> impl Iterator<Item = usize> {
-        self.config.layers.iter().filter_map(|layer| layer.convolution)
-    }
-
     /// Appends `ids` to a cache, nothing more: what the last layer would make of them is not computed.
     pub fn extend(&self, ids: &[u32], cache: &mut KvCache) -> Result<()> {
         self.run(None, &mut [Sequence { ids, cache }], false).map(|_| ())
@@ -182,21 +181,38 @@ impl Decoder {
         let mut tails: Vec<Tail> =
             sequences.iter_mut().map(|s| Tail { rows: s.ids.len(), cache: &mut *s.cache }).collect();
 
-        let batch = GpuBatch::new(&self.place, self.config.num_attention_heads, prefix, &mut tails)?;
-        let turns = tables.iter().map(|table| self.turn(table, ids.len())).collect::<Result<Vec<_>>>()?;
-
-        let profile = &self.profile;
-        let elementwise = |work: &dyn Fn() -> Result<()>| profile.time(Stage::Elementwise, work);
-        let x = profile.time(Stage::Embedding, || self.embed_tokens.rows(&ids))?; // (rows, hidden)
+        let x = self.profile.time(Stage::Embedding, || self.embed_tokens.rows(&ids))?; // (rows, hidden)
         if self.config.embedding_scale != 1.0 {
-            elementwise(&|| ops::scale(&x, self.config.embedding_scale as f32))?;
+            let scale = self.config.embedding_scale as f32;
+            self.profile.time(Stage::Elementwise, || ops::scale(&x, scale))?;
         }
-        let x = self.place.take(x)?;
-        let room = Room::new(&self.place, &self.config, ids.len())?;
-        for (number, layer) in self.layers.iter().enumerate() {
+        self.parts.iter().try_fold(x, |x, part| {
+            let x = part.place.take(x)?;
+            self.run_part(part, &x, &tables, prefix, &mut tails, output)?;
+            Ok(x)
+        })
+    }
+
+    /// Adds to `x` (rows, hidden) what a part's layers make of it.
+    fn run_part(
+        &self,
+        part: &Part,
+        x: &Tensor,
+        tables: &[Table],
+        prefix: Option<&KvCache>,
+        tails: &mut [Tail],
+        output: bool,
+    ) -> Result<()> {
+        let rows = x.dim(0).map_err(internal)?;
+        let batch = GpuBatch::new(part, self.config.num_attention_heads, prefix, tails)?;
+        let turns = tables.iter().map(|table| self.turn(part, table, rows)).collect::<Result<Vec<_>>>()?;
+        let room = Room::new(&part.place, &self.config, rows)?;
+        let elementwise = |work: &dyn Fn() -> Result<()>| self.profile.time(Stage::Elementwise, work);
+        for number in part.layers.clone() {
             interrupt::check()?;
+            let layer = &self.layers[number];
             let wanted = output || number + 1 < self.layers.len();
-            self.norm(&layer.mixer_norm, &x, &room.normed)?;
+            self.norm(&layer.mixer_norm, x, &room.normed)?;
             let normed = Input::new(&room.normed);
             let convolved;
             let mixed = match &layer.mixer {
@@ -204,14 +220,14 @@ impl Decoder {
                     let table = attention.rope.map(|rope| &tables[rope]);
                     let turn = attention.rope.and_then(|rope| turns[rope].as_ref());
                     let step = Step { attention, table, turn, batch: batch.as_ref(), room: &room };
-                    self.append(&step, &normed, &mut tails)?;
+                    self.append(&step, &normed, tails)?;
                     if wanted {
-                        self.attend(&step, &normed, prefix, &tails)?;
+                        self.attend(&step, &normed, prefix, tails)?;
                     }
                     &room.attended
                 }
                 Mixer::Convolution(convolution) => {
-                    convolved = self.convolve(convolution, &normed, prefix, &mut tails)?;
+                    convolved = self.convolve(convolution, &normed, prefix, tails)?;
                     &convolved
                 }
             };
@@ -220,17 +236,17 @@ impl Decoder {
             }
             let mixed = Input::new(mixed);
             self.linear_normed(&layer.out_proj, &layer.mixed_norm, &mixed, &room.normed, &room.hidden)?;
-            elementwise(&|| ops::add(&self.place, &x, &room.hidden))?;
-            self.norm(&layer.mlp_norm, &x, &room.normed)?;
+            elementwise(&|| ops::add(&part.place, x, &room.hidden))?;
+            self.norm(&layer.mlp_norm, x, &room.normed)?;
             let normed = Input::new(&room.normed);
             self.linear(&layer.gate_proj, &normed, &room.gate)?;
             self.linear(&layer.up_proj, &normed, &room.up)?;
-            elementwise(&|| ops::gate(&self.place, self.config.activation, &room.gate, &room.up))?;
+            elementwise(&|| ops::gate(&part.place, self.config.activation, &room.gate, &room.up))?;
             let gated = Input::new(&room.gate);
             self.linear_normed(&layer.down_proj, &layer.down_norm, &gated, &room.normed, &room.hidden)?;
-            elementwise(&|| ops::add(&self.place, &x, &room.hidden))?;
+            elementwise(&|| ops::add(&part.place, x, &room.hidden))?;
         }
-        Ok(x)
+        Ok(())
     }
 
     fn linear(&self, linear: &Linear, x: &Input, y: &Tensor) -> Result<()> {
@@ -319,9 +335,9 @@ impl Decoder {
         self.profile.time(Stage::Cache, || ops::rotate(x, cos, sin, head_dim, pairing))
     }
 
-    /// A table on the GPU, where that computes.
-    fn turn(&self, (cos, sin): &Table, rows: usize) -> Result<Option<device::Turn>> {
-        let Some(gpu) = self.place.gpu() else { return Ok(None) };
+    /// A table on the GPU, where that computes the part.
+    fn turn(&self, part: &Part, (cos, sin): &Table, rows: usize) -> Result<Option<device::Turn>> {
+        let Some(gpu) = part.place.gpu() else { return Ok(None) };
         device::Turn::new(gpu, cos, sin, rows, self.config.pairing).map(Some).map_err(device::failed)
     }
 

@@ -1,5 +1,6 @@
 //! Where a decoder's time goes.
 
+use crate::device::Part;
 use std::{
     sync::atomic::{AtomicU64, Ordering},
     time::{Duration, Instant},
@@ -39,15 +40,24 @@ impl Stage {
 #[derive(Debug, Default)]
 pub struct Profile {
     nanoseconds: [AtomicU64; Stage::ALL.len()],
+    /// Whose work each stage waits for: without that a GPU's stages take the time of their beginning only.
+    waits_for: Vec<Part>,
 }
 
 impl Profile {
     pub(super) fn time<R>(&self, stage: Stage, work: impl FnOnce() -> R) -> R {
         let start = Instant::now();
         let result = work();
+        // What fails here fails where the result is used.
+        let _ = self.waits_for.iter().try_for_each(|part| part.place.finish());
         let passed = u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX);
         self.nanoseconds[stage as usize].fetch_add(passed, Ordering::Relaxed);
         result
+    }
+
+    /// Has each stage wait until these parts' devices have done it, which makes the whole slower.
+    pub fn wait_for(&mut self, parts: &[Part]) {
+        self.waits_for = parts.to_vec();
     }
 
     /// The time by stage, which is counted from zero again.

@@ -1,9 +1,11 @@
 //! Commands about models, templates and the machine.
 
 use super::evals::{LongPpl, Nll, Passkey, Qa, Ruler};
-use super::values::{Kv, PlainFormat, Positions, Weights, max_tokens, positive};
+use super::values::{Computing, Device, Kv, PlainFormat, Positions, Weights, max_tokens, positive};
+use crate::device::GpuLayers;
 use clap::{Args, Subcommand, ValueHint};
 use std::path::PathBuf;
+use std::str::FromStr;
 
 #[derive(Debug, Subcommand)]
 pub enum Models {
@@ -98,17 +100,19 @@ pub struct Bench {
     /// Tokens that each of them writes
     #[arg(long, value_name = "G", default_value_t = 64, value_parser = positive)]
     pub gen_tokens: usize,
-    /// Threads to compute with [default: all cores]
+    #[command(flatten)]
+    pub computing: Computing,
+    /// CPU threads to compute with [default: all cores]
     #[arg(long, env = "RONBUN_THREADS", value_name = "N", value_parser = positive)]
     pub threads: Option<usize>,
     #[command(flatten)]
     pub weights: Weights,
-    /// Compute in f32 from dequantised weights, as `eval` does
+    /// Compute in f32 from dequantised weights, as `eval` does, where the CPU computes
     #[arg(long)]
     pub exact: bool,
     #[command(flatten)]
     pub positions: Positions,
-    /// Also tell where the time went
+    /// Also tell where the time went; on a GPU each stage then waits until it is done, which makes the whole slower
     #[arg(long)]
     pub profile: bool,
     /// Print JSON
@@ -164,6 +168,12 @@ pub struct EvalInput {
     /// Prefill in chunks of this many tokens [default: the engine's]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub chunk: Option<usize>,
+    /// Where to compute: on the CPU in f32, or on a GPU as answers are
+    #[arg(long, value_name = "DEVICE", default_value = "cpu")]
+    pub device: Device,
+    /// The model's last N layers compute on the GPU, those before them on the CPU; auto takes as many as there is room for
+    #[arg(long, value_name = "auto|N", default_value = "auto", value_parser = GpuLayers::from_str)]
+    pub gpu_layers: GpuLayers,
     #[command(flatten)]
     pub positions: Positions,
     #[command(flatten)]

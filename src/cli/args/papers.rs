@@ -1,6 +1,6 @@
 //! Commands about papers: `summarize`, `ask`, `extract`, and the options that they share.
 
-use super::values::{AskMode, Device, Format, Only, Positions, Weights, When, max_tokens, positive, temperature};
+use super::values::{AskMode, Computing, Format, Only, Positions, Weights, When, max_tokens, positive, temperature};
 use crate::document::{Pages, Selection};
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, ValueHint};
@@ -69,9 +69,8 @@ pub struct Generation {
     /// Language of the answers, such as en or ja [default: the locale's, ja or en]
     #[arg(long, short, env = "RONBUN_LANG", value_name = "LANG")]
     pub lang: Option<String>,
-    /// Where to compute [default: auto]
-    #[arg(long, env = "RONBUN_DEVICE", value_name = "DEVICE")]
-    pub device: Option<Device>,
+    #[command(flatten)]
+    pub computing: Computing,
     /// CPU threads [default: all cores]
     #[arg(long, env = "RONBUN_THREADS", value_name = "N", value_parser = positive)]
     pub threads: Option<usize>,

@@ -1,5 +1,6 @@
 //! What options may hold.
 
+use crate::device::GpuLayers;
 use crate::model::Quantization;
 use crate::rope::{Method, Reach};
 use crate::template::{MOST_TOKENS, TEMPERATURES};
@@ -22,6 +23,18 @@ pub struct Positions {
     pub rope: Option<Method>,
 }
 
+/// Where a model computes.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct Computing {
+    /// Where to compute [default: auto]
+    #[arg(long, env = "RONBUN_DEVICE", value_name = "DEVICE")]
+    pub device: Option<Device>,
+    /// The model's last N layers compute on the GPU, those before them on the CPU, with their keys and values; auto takes
+    /// as many as there is room for [default: auto]
+    #[arg(long, env = "RONBUN_GPU_LAYERS", value_name = "auto|N", value_parser = GpuLayers::from_str)]
+    pub gpu_layers: Option<GpuLayers>,
+}
+
 /// In what a model's matrices are kept.
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub struct Weights {
@@ -38,8 +51,21 @@ pub fn quantization<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Quantiz
     text.parse().map(Some).map_err(|problem| de::Error::custom(format!("quantize '{text}' {problem}")))
 }
 
-/// `context` in a configuration file: a word or a number.
+/// `context` in a configuration file.
 pub fn reach<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Reach>, D::Error> {
+    word_or_number(from, "context")
+}
+
+/// `gpu-layers` in a configuration file.
+pub fn gpu_layers<'de, D: Deserializer<'de>>(from: D) -> Result<Option<GpuLayers>, D::Error> {
+    word_or_number(from, "gpu-layers")
+}
+
+/// What a key of a configuration file holds, read as on the command line.
+fn word_or_number<'de, D: Deserializer<'de>, T>(from: D, key: &str) -> Result<Option<T>, D::Error>
+where
+    T: FromStr<Err = String>,
+{
     #[derive(Deserialize)]
     #[serde(untagged)]
     enum Value {
@@ -50,7 +76,7 @@ pub fn reach<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Reach>, D::Err
         Value::Number(number) => number.to_string(),
         Value::Word(word) => word,
     };
-    text.parse().map(Some).map_err(|problem| de::Error::custom(format!("context '{text}' {problem}")))
+    text.parse().map(Some).map_err(|problem| de::Error::custom(format!("{key} '{text}' {problem}")))
 }
 
 /// `rope` in a configuration file.

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     Error, Kind, Result,
     chat::{ChatTemplate, Letters, Message, Tokenizer},
-    device::Place,
+    device::{self, Devices},
     engine::{self, Branch, Engine, Finish, KvType, SamplingParams, TokenRules},
     model::{Checkpoint, Decoder, PackedCache, Quantization},
     rope::{Chosen, Extension, Policy, Refusal},
@@ -36,7 +36,8 @@ pub struct ModelSource {
     pub quantize: Option<Quantization>,
     /// How a text beyond the model's own context is read.
     pub extension: Policy,
-    pub place: Place,
+    /// What there is to compute on beside the CPU.
+    pub devices: Devices,
 }
 
 pub struct LocalGenerator {
@@ -65,10 +66,7 @@ impl LocalGenerator {
         };
         let TextSide { tokenizer, template, stop, bos } = TextSide::of(&source, &checkpoint)?;
         let template = template?;
-        let (decoder, weight_bytes) = match source.place {
-            Place::Cpu => Decoder::load(&checkpoint, &weights, source.packed.as_ref())?,
-            Place::Gpu(_) => (Decoder::on(&source.place, &checkpoint)?, checkpoint.weight_bytes()),
-        };
+        let (decoder, weight_bytes) = Decoder::on(&source.devices, &checkpoint, &weights, source.packed.as_ref())?;
         let facts = ModelFacts {
             id: source.id,
             files: source.files,
@@ -78,7 +76,7 @@ impl LocalGenerator {
             context_length: decoder.config.context_length,
             rope: decoder.rope(),
             extension: None,
-            device: decoder.place.describe(),
+            device: device::describe(&decoder.parts),
             threads: ronbun_kernels::pool::threads(),
         };
         let engine = Engine::new(decoder, KV_TYPE).limit_vocabulary(tokenizer.len());
@@ -185,19 +183,21 @@ impl Generator for LocalGenerator {
         let with_answers =
             conversations.iter().zip(questions).map(|(ids, question)| ids.len().saturating_add(question.max_tokens));
         let longest = with_answers.clone().max().unwrap_or(0);
-        let tails: u64 =
-            with_answers.map(|tokens| self.engine.decoder.cache_bytes(KV_TYPE, tokens.saturating_sub(shared))).sum();
+        let tails = with_answers.map(|tokens| tokens.saturating_sub(shared));
+        let caches: Vec<usize> = std::iter::once(shared).chain(tails).collect();
         let extension = self.choose(longest).map_err(|refusal| {
             let prompt_tokens = conversations.iter().map(Vec::len).max().unwrap_or(0);
             self.refused(refusal, prompt_tokens, longest)
         })?;
         let Extension { context_length, .. } = extension.extension;
+        let decoder = &self.engine.decoder;
         Ok(Plan {
             shared_tokens: shared,
             longest_tokens: longest,
             context_length,
             weight_bytes: self.weight_bytes,
-            cache_bytes: self.engine.decoder.cache_bytes(KV_TYPE, shared) + tails,
+            cache_bytes: caches.iter().map(|tokens| decoder.cache_bytes(KV_TYPE, *tokens)).sum(),
+            gpu_bytes: decoder.gpu_bytes(KV_TYPE, &caches)?,
             extension: Some(extension.extension),
         })
     }

@@ -116,6 +116,7 @@ impl Generator for RemoteGenerator {
             context_length: 0,
             weight_bytes: 0,
             cache_bytes: 0,
+            gpu_bytes: 0,
             extension: None,
         })
     }

@@ -1,9 +1,12 @@
 //! `ronbun bench`: how fast a model reads and writes here, beside what this machine can do at most.
 
+mod gpu;
+
 use super::args::Bench as Args;
 use super::context::Context;
 use super::watch::extended;
 use super::{engine, eval, output};
+use crate::device;
 use crate::engine::bench::{self, Bench, Measured};
 use crate::engine::{Engine, KvType};
 use crate::generator::local;
@@ -11,6 +14,7 @@ use crate::hub::Hub;
 use crate::model::{Checkpoint, Decoder, Stage};
 use crate::progress::Unit;
 use crate::{Error, Kind, Result, pipeline};
+use gpu::OnGpu;
 use indicatif::{DecimalBytes, HumanCount};
 use ronbun_kernels::{Isa, ceiling, pool};
 use serde::Serialize;
@@ -24,6 +28,7 @@ const PROMPT_TOKENS: usize = 4096;
 struct Report {
     schema_version: u32,
     model: String,
+    device: String,
     instruction_set: String,
     threads: usize,
     arithmetic: &'static str,
@@ -41,7 +46,10 @@ struct Report {
     weight_bytes: u64,
     kv_cache_bytes: u64,
     peak_memory_bytes: Option<u64>,
-    ceilings: Ceilings,
+    /// Of the processor; absent where a GPU computes all layers.
+    ceilings: Option<Ceilings>,
+    /// Where one computes.
+    gpu: Option<OnGpu>,
     prefill: Part,
     decode: Part,
 }
@@ -58,11 +66,23 @@ struct Ceilings {
 #[derive(Serialize)]
 struct Part {
     linear_flops: f64,
-    linear_mfu: f64,
+    /// Absent where a GPU computes: what a stage takes there is known only where it is waited for.
+    linear_mfu: Option<f64>,
     attention_flops: f64,
-    attention_mfu: f64,
-    /// Of the time, all stages and what is between them.
+    attention_mfu: Option<f64>,
+    /// Of the time, all stages and what is between them; on a GPU only with --profile.
     seconds: Vec<(&'static str, f64)>,
+}
+
+impl Ceilings {
+    fn look() -> Ceilings {
+        let isa = Isa::current();
+        Ceilings {
+            int8_ops_per_second: ceiling::int8(isa),
+            f32_flops_per_second: ceiling::f32(isa),
+            read_bytes_per_second: ceiling::bandwidth(),
+        }
+    }
 }
 
 pub fn run(context: &Context, args: Args) -> Result<()> {
@@ -92,24 +112,32 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
              depend on it)"
         ));
     }
+    if args.profile {
+        engine.decoder.profile.wait_for(&engine.decoder.parts);
+    }
     let bar = context.progress.bar("reading", prompt.len() as u64, Unit::Tokens);
     let measured = bench::run(&mut engine, &prompt, args.branches, args.gen_tokens, |done, _| bar.set(done as u64))?;
     drop(bar);
     let peak_memory_bytes = pipeline::peak_memory();
-    let isa = Isa::current();
-    let ceilings = Ceilings {
-        int8_ops_per_second: ceiling::int8(isa),
-        f32_flops_per_second: ceiling::f32(isa),
-        read_bytes_per_second: ceiling::bandwidth(),
-    };
+    let gpu = OnGpu::of(&engine, &measured, args.branches)?;
+    let on_cpu = engine.decoder.parts.iter().any(|part| part.place.gpu().is_none());
+    let ceilings = on_cpu.then(Ceilings::look);
     let Bench { prefill, ttft, decode } = measured;
-    let unit = if args.exact { ceilings.f32_flops_per_second } else { ceilings.int8_ops_per_second };
+    let unit = ceilings.as_ref().filter(|_| gpu.is_none()).map(|ceilings| match args.exact {
+        true => ceilings.f32_flops_per_second,
+        false => ceilings.int8_ops_per_second,
+    });
     let report = Report {
         schema_version: 1,
         model: name.to_string(),
-        instruction_set: isa.to_string(),
+        device: device::describe(&engine.decoder.parts),
+        instruction_set: Isa::current().to_string(),
         threads: pool::threads(),
-        arithmetic: if args.exact { "f32" } else { "int8" },
+        arithmetic: match (on_cpu, args.exact) {
+            (false, _) => "bf16",
+            (true, true) => "f32",
+            (true, false) => "int8",
+        },
         load_seconds,
         prompt_tokens: prompt.len(),
         context_length,
@@ -124,8 +152,9 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
         kv_cache_bytes: engine.cache_bytes(),
         peak_memory_bytes,
         ceilings,
-        prefill: part(&prefill, unit),
-        decode: part(&decode, unit),
+        prefill: part(&prefill, unit, args.profile || gpu.is_none()),
+        decode: part(&decode, unit, args.profile || gpu.is_none()),
+        gpu,
     };
     match args.json {
         true => output::finish(&output::json("bench", &report)?),
@@ -136,7 +165,8 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
 fn load(hub: &Hub, path: &Path, args: &Args) -> Result<(Engine, u64)> {
     let cache = engine::packed_cache(hub);
     let (checkpoint, weights) = Checkpoint::open_as(path, args.weights.quantize, &cache)?;
-    let (decoder, bytes) = Decoder::load(&checkpoint, &weights, (!args.exact).then_some(&cache))?;
+    let devices = engine::devices(args.computing)?;
+    let (decoder, bytes) = Decoder::on(&devices, &checkpoint, &weights, (!args.exact).then_some(&cache))?;
     Ok((Engine::new(decoder, if args.exact { KvType::F32 } else { local::KV_TYPE }), bytes))
 }
 
@@ -154,14 +184,18 @@ fn prompt(args: &Args, model: &Path, vocabulary: usize) -> Result<Vec<u32>> {
     Ok(ids.into_iter().cycle().take(tokens).collect())
 }
 
-fn part(measured: &Measured, ceiling: f64) -> Part {
+/// `ceiling` is that of the arithmetic used, where there is one; stages are told where each was `waited` for.
+fn part(measured: &Measured, ceiling: Option<f64>, waited: bool) -> Part {
     let share = |flops: f64, stage| {
         let seconds = measured.seconds(stage);
-        if seconds > 0.0 { flops / seconds / ceiling } else { 0.0 }
+        ceiling.map(|ceiling| if seconds > 0.0 { flops / seconds / ceiling } else { 0.0 })
     };
-    let mut seconds: Vec<_> = Stage::ALL.iter().map(|stage| (stage.name(), measured.seconds(*stage))).collect();
-    let known: f64 = seconds.iter().map(|(_, seconds)| seconds).sum();
-    seconds.push(("other", (measured.wall.as_secs_f64() - known).max(0.0)));
+    let mut seconds = Vec::new();
+    if waited {
+        seconds.extend(Stage::ALL.iter().map(|stage| (stage.name(), measured.seconds(*stage))));
+        let known: f64 = seconds.iter().map(|(_, seconds)| seconds).sum();
+        seconds.push(("other", (measured.wall.as_secs_f64() - known).max(0.0)));
+    }
     Part {
         linear_flops: measured.linear_flops,
         linear_mfu: share(measured.linear_flops, Stage::Linears),
@@ -172,12 +206,12 @@ fn part(measured: &Measured, ceiling: f64) -> Part {
 }
 
 fn in_words(report: &Report, profile: bool) -> String {
-    let Report { branches, gen_tokens, ceilings, prefill, decode, .. } = report;
+    let Report { branches, gen_tokens, prefill, decode, .. } = report;
     let peak = report.peak_memory_bytes.map(|bytes| format!("{} at most: ", DecimalBytes(bytes))).unwrap_or_default();
     let (weights, cache) = (DecimalBytes(report.weight_bytes), DecimalBytes(report.kv_cache_bytes));
     let mut rows = vec![
         row("model", report.model.clone()),
-        row("computes in", format!("{}, {}, {} threads", report.arithmetic, report.instruction_set, report.threads)),
+        row("computes in", format!("{}, {}, {} threads", report.arithmetic, report.device, report.threads)),
         row(
             "prefill",
             format!(
@@ -196,15 +230,13 @@ fn in_words(report: &Report, profile: bool) -> String {
             ),
         ),
         row("memory", format!("{peak}weights {weights}, keys and values {cache}")),
-        row(
-            "prefill MFU",
-            format!(
-                "linears {:.0} %, attention {:.0} % of the ceiling",
-                100.0 * prefill.linear_mfu,
-                100.0 * prefill.attention_mfu
-            ),
-        ),
-        row(
+    ];
+    if let (Some(linears), Some(attention)) = (prefill.linear_mfu, prefill.attention_mfu) {
+        let [linears, attention] = [linears, attention].map(|share| 100.0 * share);
+        rows.push(row("prefill MFU", format!("linears {linears:.0} %, attention {attention:.0} % of the ceiling")));
+    }
+    if let Some(ceilings) = &report.ceilings {
+        rows.push(row(
             "ceilings",
             format!(
                 "int8 {:.0} Gop/s, f32 {:.0} GFLOP/s, reading memory {:.1} GB/s",
@@ -212,8 +244,9 @@ fn in_words(report: &Report, profile: bool) -> String {
                 ceilings.f32_flops_per_second / 1e9,
                 ceilings.read_bytes_per_second / 1e9
             ),
-        ),
-    ];
+        ));
+    }
+    rows.extend(report.gpu.iter().flat_map(OnGpu::rows));
     if profile {
         rows.push(row("", String::new()));
         rows.push(row("seconds in", format!("{:>8}  {:>8}", "prefill", "decode")));

@@ -1,0 +1,186 @@
+//! A model's layers as parts, each of which computes in one place.
+
+use super::{
+    Gpu, Place, failed,
+    split::{Demand, GpuLayers, split},
+};
+use crate::{Error, Kind, Result};
+use indicatif::DecimalBytes;
+use std::{ops::Range, sync::Arc};
+
+/// Layers that compute in one place.
+#[derive(Debug, Clone)]
+pub struct Part {
+    pub place: Place,
+    pub layers: Range<usize>,
+    /// Bytes of weights there.
+    pub weights: u64,
+    /// Bytes that were free there before; on a GPU only.
+    free: u64,
+}
+
+/// What there is to compute on beside the CPU, and how much of a model is to go there.
+#[derive(Debug, Clone, Default)]
+pub struct Devices {
+    first: Option<Arc<Gpu>>,
+    layers: GpuLayers,
+}
+
+impl Devices {
+    /// NVIDIA's GPUs. Fails where this build has no kernels for one, or none can be used.
+    pub fn cuda(layers: GpuLayers) -> Result<Devices> {
+        Ok(Devices { first: Some(open(0)?), layers })
+    }
+
+    /// The first GPU, if GPUs are to be used.
+    pub fn gpu(&self) -> Option<&Arc<Gpu>> {
+        self.first.as_ref()
+    }
+
+    /// Where each layer of a model computes. GPUs after the first are opened where that has no room for all.
+    pub fn parts(&self, demand: &Demand) -> Result<Vec<Part>> {
+        let Some(first) = &self.first else { return Ok(vec![Part::cpu(0..demand.layers)]) };
+        let wanted = match self.layers {
+            GpuLayers::Auto => demand.layers,
+            GpuLayers::Exactly(layers) => layers.min(demand.layers),
+        };
+        let mut gpus = vec![first.clone()];
+        let mut free = vec![first.memory().map_err(failed)?.0];
+        let mut shares = split(demand, self.layers, &free);
+        if !shares.as_ref().is_ok_and(|shares| shares.iter().sum::<usize>() == wanted) {
+            for number in 1..Gpu::count() {
+                let gpu = open(number)?;
+                free.push(gpu.memory().map_err(failed)?.0);
+                gpus.push(gpu);
+            }
+            shares = split(demand, self.layers, &free);
+        }
+        let shares = shares.map_err(|most| too_many(wanted, most, demand, &free))?;
+        let places = gpus.into_iter().map(Place::Gpu).zip(free).collect();
+        Ok(lay_out(demand, places, &shares))
+    }
+}
+
+fn open(number: usize) -> Result<Arc<Gpu>> {
+    let hint = "`ronbun doctor` tells what is missing; --device cpu computes without a GPU";
+    let gpu = Gpu::open(number).map_err(|error| Error::new(Kind::Unavailable, "--device cuda", error).hint(hint))?;
+    Ok(Arc::new(gpu))
+}
+
+fn too_many(wanted: usize, most: usize, demand: &Demand, free: &[u64]) -> Error {
+    let [layer, free] = [demand.layer, free.iter().sum()].map(DecimalBytes);
+    let problem = format!("{wanted} layers of {layer} each do not fit the {free} that are free on the GPU");
+    Error::new(Kind::Memory, "--gpu-layers", problem).hint(format!("--gpu-layers {most}, or auto"))
+}
+
+/// Parts of the places' shares of the last layers, behind one of the CPU for those that nobody has taken.
+fn lay_out(demand: &Demand, places: Vec<(Place, u64)>, shares: &[usize]) -> Vec<Part> {
+    let mut next = demand.layers - shares.iter().sum::<usize>();
+    let mut parts = vec![Part::cpu(0..next)];
+    for ((place, free), share) in places.into_iter().zip(shares) {
+        let layers = next..next + share;
+        next = layers.end;
+        let head = if next == demand.layers { demand.head } else { 0 };
+        parts.push(Part { place, weights: demand.layer * *share as u64 + head, layers, free });
+    }
+    parts.retain(|part| !part.layers.is_empty());
+    parts
+}
+
+impl Part {
+    pub fn cpu(layers: Range<usize>) -> Part {
+        Part { place: Place::Cpu, layers, weights: 0, free: 0 }
+    }
+
+    /// Refuses tokens whose keys and values, of `cache` bytes altogether, have no room beside the weights on a GPU.
+    pub fn check_room(&self, demand: &Demand, cache: u64, tokens: usize) -> Result<()> {
+        if self.weights + cache + demand.working <= self.free {
+            return Ok(());
+        }
+        let [kept, weights, working, free] = [cache, self.weights, demand.working, self.free].map(DecimalBytes);
+        let problem = format!(
+            "keys and values of {tokens} tokens take {kept} of the GPU's memory, beside {weights} of weights and \
+             {working} to compute with; {free} are free"
+        );
+        // As many tokens as this cache is of, in each layer.
+        let held = cache / (demand.token * self.layers.len() as u64).max(1);
+        let hint = match demand.fits(self.free, held) {
+            0 => "--device cpu; a shorter text; or fewer questions at a time".to_string(),
+            layers => format!("--gpu-layers {layers} keeps the others, with their keys and values, in main memory"),
+        };
+        Err(Error::new(Kind::Memory, self.place.describe(), problem).hint(hint))
+    }
+}
+
+/// What a report calls the parts' places.
+pub fn describe(parts: &[Part]) -> String {
+    if let [only] = parts {
+        return only.place.describe();
+    }
+    let words = |part: &Part| {
+        let Range { start, end } = part.layers;
+        let weights = match part.place {
+            Place::Cpu => String::new(),
+            Place::Gpu(_) => format!(" with {} of weights", DecimalBytes(part.weights)),
+        };
+        format!("layers {start}-{} on {}{weights}", end - 1, part.place.describe())
+    };
+    parts.iter().map(words).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DEMAND: Demand = Demand { layers: 6, layer: 10, head: 7, token: 1, tokens: 4, working: 100 };
+
+    #[test]
+    fn the_cpu_takes_the_layers_before_those_of_gpus() {
+        let places = || vec![(Place::Cpu, 0), (Place::Cpu, 0)];
+        let of = |shares: &[usize]| {
+            let parts = lay_out(&DEMAND, places(), shares);
+            parts.into_iter().map(|part| (part.layers, part.weights)).collect::<Vec<_>>()
+        };
+        assert_eq!(of(&[2, 1]), [(0..3, 0), (3..5, 20), (5..6, 17)]);
+        assert_eq!(of(&[6, 0]), [(0..6, 67)]);
+        assert_eq!(of(&[0, 0]), [(0..6, 0)]);
+    }
+
+    #[test]
+    fn nothing_but_the_cpu_where_no_gpu_is_to_be_used() {
+        let parts = Devices::default().parts(&DEMAND).expect("no GPU is asked");
+        assert!(parts.len() == 1 && parts[0].layers == (0..6) && parts[0].place.gpu().is_none());
+        assert!(describe(&parts).starts_with("cpu ("));
+    }
+
+    #[test]
+    fn the_places_of_several_parts_are_told_with_their_layers() {
+        let words = describe(&[Part::cpu(0..2), Part::cpu(2..6)]);
+        assert!(words.starts_with("layers 0-1 on cpu (") && words.contains(", layers 2-5 on cpu ("), "{words}");
+    }
+
+    #[test]
+    fn more_layers_than_fit_are_refused_with_how_many_would() {
+        let error = too_many(6, 4, &DEMAND, &[3_000_000_000]);
+        assert!(error.kind == Kind::Memory && error.problem.contains("3.00 GB"), "{error}");
+        assert!(error.hint.is_some_and(|hint| hint.contains("--gpu-layers 4")));
+    }
+
+    #[test]
+    fn keys_and_values_that_do_not_fit_are_refused_with_what_would() {
+        let part = Part { place: Place::Cpu, layers: 0..6, weights: 67, free: 200 };
+        assert_eq!(part.check_room(&DEMAND, 33, 5), Ok(()));
+        let error = part.check_room(&DEMAND, 60, 10).expect_err("too much");
+        // Each layer takes 10 bytes, and 10 more of keys and values; 93 are left of 200.
+        assert!(error.kind == Kind::Memory && error.hint.as_ref().is_some_and(|hint| hint.contains("--gpu-layers 4")));
+        let error = part.check_room(&DEMAND, 6000, 1000).expect_err("far too much");
+        assert!(error.hint.is_some_and(|hint| hint.contains("--device cpu")));
+    }
+
+    #[test]
+    #[cfg(not(feature = "cuda"))]
+    fn a_build_without_kernels_says_so() {
+        let error = Devices::cuda(GpuLayers::Auto).expect_err("no kernels");
+        assert!(error.kind == Kind::Unavailable && error.problem.contains("this build"), "{error}");
+    }
+}

@@ -1,0 +1,155 @@
+//! What a model takes of a GPU, from its shape and its files, and what a decoder's caches take of each device.
+
+use super::{Checkpoint, Decoder, TensorView};
+use crate::{
+    Result,
+    attention::{KvCache, KvType, Memory},
+    device::{Demand, Part},
+};
+use ronbun_kernels::blocks::BlockType;
+
+/// Tokens of a prompt that a GPU computes at a time.
+pub const GPU_CHUNK: usize = 4096;
+/// Tokens whose keys and values there is to be room for on a GPU, however many of its layers that leaves to the CPU: more
+/// than most papers have.
+const ROOM: usize = 16_384;
+/// Bytes that CUDA, cuBLAS and small things take.
+const LIBRARIES: u64 = 512 << 20;
+
+impl Checkpoint {
+    /// What splits the layers between GPUs and the CPU.
+    pub fn demand(&self) -> Demand {
+        let config = &self.config;
+        let sum = |wanted: &dyn Fn(&str) -> bool| {
+            self.tensors.iter().filter(|(name, _)| wanted(name)).map(|(_, view)| bytes_on_gpu(view)).sum::<u64>()
+        };
+        let head = match sum(&|name| name == "lm_head.weight") {
+            // The embedding's other use.
+            0 => sum(&|name| name == "model.embed_tokens.weight"),
+            own => own,
+        };
+        let layers = config.num_hidden_layers;
+        let inner = 2 * config.intermediate_size + 3 * config.hidden_size;
+        let attention = (2 * config.num_attention_heads + 2 * config.num_key_value_heads) * config.head_dim;
+        Demand {
+            layers,
+            layer: sum(&|name| name.starts_with("model.layers.")).div_ceil(layers.max(1) as u64),
+            head,
+            // A key and a value for each head, in 16 bits.
+            token: (2 * 2 * config.num_key_value_heads * config.head_dim) as u64,
+            tokens: ROOM.min(config.context_length) as u64,
+            // In 16 bits, and twice that for what a quantised product turns its operands into.
+            working: LIBRARIES + (3 * 2 * GPU_CHUNK * (inner + attention)) as u64,
+        }
+    }
+}
+
+/// Quantised matrices stay as they are, all others are kept in 16 bits.
+fn bytes_on_gpu(view: &TensorView) -> u64 {
+    let elements: usize = view.shape.iter().product();
+    match view.kind {
+        BlockType::F32 | BlockType::F16 | BlockType::BF16 => 2 * elements as u64,
+        _ => view.range.len() as u64,
+    }
+}
+
+impl Decoder {
+    /// A cache for one sequence.
+    pub fn new_cache(&self, kind: KvType) -> KvCache {
+        let parts = self.parts.iter().map(|part| (&part.place, self.attending(part)));
+        let keys = KvCache::new(parts, kind, self.config.num_key_value_heads, self.config.head_dim);
+        let memories = self.convolutions().map(|length| Memory::new(length, self.config.hidden_size)).collect();
+        keys.with_convolutions(memories)
+    }
+
+    /// Bytes of a cache for `tokens` tokens, on all devices.
+    pub fn cache_bytes(&self, kind: KvType, tokens: usize) -> u64 {
+        let keys: u64 = self.parts.iter().map(|part| self.part_bytes(part, kind, tokens)).sum();
+        keys + self.convolutions().map(|length| Memory::bytes_for(length, self.config.hidden_size, tokens)).sum::<u64>()
+    }
+
+    fn part_bytes(&self, part: &Part, kind: KvType, tokens: usize) -> u64 {
+        let layers = self.attending(part);
+        KvCache::bytes_for(&part.place, kind, layers, self.config.num_key_value_heads, self.config.head_dim, tokens)
+    }
+
+    /// Layers of a part that attend.
+    fn attending(&self, part: &Part) -> usize {
+        self.config.layers[part.layers.clone()].iter().filter(|layer| layer.convolution.is_none()).count()
+    }
+
+    /// The lengths of the layers' convolutions.
+    fn convolutions(&self) -> impl Iterator<Item = usize> {
+        self.config.layers.iter().filter_map(|layer| layer.convolution)
+    }
+
+    fn on_gpus(&self) -> impl Iterator<Item = &Part> {
+        self.parts.iter().filter(|part| part.place.gpu().is_some())
+    }
+
+    /// Whether a GPU computes a part of it.
+    pub fn uses_gpu(&self) -> bool {
+        self.on_gpus().next().is_some()
+    }
+
+    /// Bytes on GPUs of weights and of caches, one for each number of tokens. Caches that have no room there are refused.
+    pub fn gpu_bytes(&self, kind: KvType, caches: &[usize]) -> Result<u64> {
+        let mut all = 0;
+        for part in self.on_gpus() {
+            let cache: u64 = caches.iter().map(|tokens| self.part_bytes(part, kind, *tokens)).sum();
+            part.check_room(&self.demand, cache, caches.iter().sum())?;
+            all += part.weights + cache;
+        }
+        Ok(all)
+    }
+
+    /// Waits until what was begun on any device is done, so that it can be timed.
+    pub fn finish(&self) -> Result<()> {
+        self.parts.iter().try_for_each(|part| part.place.finish())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{device::Devices, model::Sequence};
+    use std::path::Path;
+
+    fn open(name: &str) -> Checkpoint {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models").join(name);
+        Checkpoint::open(&folder).expect("a checkpoint")
+    }
+
+    #[test]
+    fn a_gpu_is_asked_for_what_it_would_hold() {
+        let checkpoint = open("llama-sharded-bf16");
+        let demand = checkpoint.demand();
+        // Norms too, all of bf16; embedding and head are not the layers'.
+        let ends: usize = [2 * 320 * 64, 64].into_iter().sum();
+        assert_eq!(2 * demand.layer, checkpoint.weight_bytes() - 2 * ends as u64);
+        assert_eq!((demand.layers, demand.head, demand.token), (2, 2 * 320 * 64, 2 * 2 * 2 * 16));
+        assert_eq!(open("llama-tied-f32").demand(), demand, "f32 is rounded, and a tied embedding is a head too");
+    }
+
+    #[test]
+    fn a_decoder_in_parts_computes_the_same() {
+        for name in ["llama-tied-f32", "qwen2-untied-f32"] {
+            let checkpoint = open(name);
+            let layers = checkpoint.config.num_hidden_layers;
+            let whole = Decoder::on(&Devices::default(), &checkpoint, Path::new(name), None).expect("loads").0;
+            let parts = vec![Part::cpu(0..1), Part::cpu(1..layers)];
+            let split = Decoder::at(parts, &checkpoint, None).expect("loads");
+            let [expected, got] = [&whole, &split].map(|decoder| {
+                let [mut prefix, mut tail] = [(); 2].map(|()| decoder.new_cache(KvType::F32));
+                decoder.extend(&[5, 6, 7, 8], &mut prefix).expect("reads");
+                let sequence = Sequence { ids: &[9, 10], cache: &mut tail };
+                let hidden = decoder.forward(Some(&prefix), &mut [sequence]).expect("computes");
+                assert_eq!((prefix.len(), tail.len(), prefix.truncate(2)), (4, 2, 2));
+                decoder.logits(&hidden, &[1]).expect("logits")
+            });
+            assert_eq!(got, expected);
+            assert_eq!(split.cache_bytes(KvType::I8, 100), whole.cache_bytes(KvType::I8, 100));
+            assert_eq!((split.uses_gpu(), split.gpu_bytes(KvType::I8, &[100])), (false, Ok(0)));
+        }
+    }
+}
