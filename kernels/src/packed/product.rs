@@ -266,8 +266,8 @@ const WIDE: u8 = 0;
 /// Vectors of a tile's width on the narrowest instruction set.
 const VECTORS: usize = 2;
 
-/// Adds (or puts, if `group` is 0) the products of a panel, which begins with row `first` and has ROWS rows, with these groups, of which `group` is the
-/// first, to `out`.
+/// Adds (or puts, if `group` is 0) to `out` the products of a panel, which begins with row `first` and has ROWS rows, with
+/// these groups, of which `group` is the first.
 #[inline(always)]
 unsafe fn panel<S: Simd, const ROWS: usize, const T: usize>(
     x: Input,
