@@ -1,5 +1,8 @@
 //! One test body for every instruction set, held to the naive f64 reference.
 
+mod common;
+
+use common::{Random, assert_close};
 use ronbun_kernels::{
     Isa,
     attention::{self, KvBlocks, KvType, Shape, Visible},
@@ -9,34 +12,6 @@ use ronbun_kernels::{
     packed::{self, Activations, Packed},
     reference,
 };
-
-/// Pseudo-random numbers in (-1, 1); xorshift64*.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> f32 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        let bits = self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 40;
-        bits as f32 / (1u64 << 23) as f32 - 1.0
-    }
-
-    fn vec(&mut self, len: usize) -> Vec<f32> {
-        (0..len).map(|_| self.next()).collect()
-    }
-}
-
-#[track_caller]
-fn assert_close(got: &[f32], expected: &[f64], tolerance: f64, what: &str) {
-    assert_eq!(got.len(), expected.len(), "{what}: length");
-    let scale = expected.iter().filter(|x| x.is_finite()).fold(1e-30, |a: f64, b| a.max(b.abs()));
-    for (i, (&got, &expected)) in got.iter().zip(expected).enumerate() {
-        let error = (f64::from(got) - expected).abs();
-        let same = f64::from(got) == expected;
-        assert!(same || error <= tolerance * scale, "{what}: element {i} is {got}, expected {expected}");
-    }
-}
 
 fn candle_type(kind: BlockType) -> candle_core::quantized::GgmlDType {
     use candle_core::quantized::GgmlDType as G;

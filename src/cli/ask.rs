@@ -13,8 +13,8 @@ use crate::{Error, Kind, Result, interrupt};
 use std::io::{BufRead, IsTerminal, Write};
 
 pub fn run(context: &Context, mut args: Ask) -> Result<()> {
-    check_device(args.generation.computing)?;
-    policy(&args.generation.positions, None)?;
+    check_device(args.generation.local.computing)?;
+    policy(&args.generation.local.positions, None)?;
     let template = template::find(None, args.generation.lang.as_deref())?;
     let input = inputs::expand_one_paper(&args.input)?;
     let mut destination = Destination::new(args.output.out.as_deref(), args.output.format, false)?;

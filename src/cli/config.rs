@@ -1,8 +1,8 @@
 //! The configuration file, and how it yields to the environment and to the command line.
 
 use super::args::{
-    self, Ask, AskMode, Common, Computing, Device, Extract, Format, Generation, LeaveOut, Output, Positions, Reading,
-    Summarize, Weights, When, check_max_tokens, check_temperature,
+    self, Ask, AskMode, Common, Computing, Device, Extract, Format, Generation, LeaveOut, Local, Output, Positions,
+    Reading, Summarize, Weights, When, check_max_tokens, check_temperature,
 };
 use crate::device::GpuLayers;
 use crate::document::Pages;
@@ -145,11 +145,19 @@ impl Over for Generation {
         Generation {
             model: self.model.or_else(|| config.model.clone()),
             lang: self.lang.or_else(|| config.lang.clone()),
-            computing: self.computing.over(config),
-            threads: self.threads.or(config.threads),
             temperature: self.temperature.or(config.temperature),
             seed: self.seed.or(config.seed),
             max_tokens: self.max_tokens.or(config.max_tokens),
+            local: self.local.over(config),
+        }
+    }
+}
+
+impl Over for Local {
+    fn over(self, config: &Config) -> Self {
+        Local {
+            computing: self.computing.over(config),
+            threads: self.threads.or(config.threads),
             weights: Weights { quantize: self.weights.quantize.or(config.quantize) },
             positions: self.positions.over(config),
         }

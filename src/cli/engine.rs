@@ -1,6 +1,6 @@
 //! The one place of the command line that knows which engine runs a model.
 
-use super::args::{Computing, Device, Generation, Positions};
+use super::args::{Computing, Device, Local, Positions};
 use super::context::usage;
 use crate::device::{self, Devices, GpuLayers};
 use crate::generator::local::{LocalGenerator, ModelSource};
@@ -12,14 +12,9 @@ use crate::{Error, Kind, Result};
 use indicatif::{DecimalBytes, HumanCount};
 use std::path::Path;
 
-fn load_local(
-    model: LocalModel,
-    packed: PackedCache,
-    generation: &Generation,
-    devices: Devices,
-) -> Result<Box<dyn Generator>> {
-    limit_threads(generation.threads)?;
-    let extension = policy(&generation.positions, Some(&model))?;
+fn load_local(model: LocalModel, packed: PackedCache, local: &Local, devices: Devices) -> Result<Box<dyn Generator>> {
+    limit_threads(local.threads)?;
+    let extension = policy(&local.positions, Some(&model))?;
     let path = match model.weights {
         Weights::Gguf(file) => file,
         Weights::Safetensors { config, .. } => config.parent().unwrap_or(Path::new(".")).to_path_buf(),
@@ -28,7 +23,7 @@ fn load_local(
     let chat_template = model.chat_template_override;
     let packed = Some(packed);
     let (id, tokenizer) = (model.id, model.tokenizer);
-    let quantize = generation.weights.quantize;
+    let quantize = local.weights.quantize;
     let source = ModelSource { id, path, tokenizer, chat_template, files, packed, quantize, extension, devices };
     Ok(Box::new(LocalGenerator::load(source)?))
 }
@@ -99,7 +94,7 @@ pub fn devices(computing: Computing) -> Result<Devices> {
     let layers = gpu_layers.unwrap_or_default();
     let found = match device {
         Some(Device::Cuda) => Devices::cuda(layers)?,
-        None | Some(Device::Auto) => Devices::cuda(layers).unwrap_or_default(),
+        None | Some(Device::Auto) => Devices::auto(layers),
         Some(Device::Cpu | Device::Metal) => Devices::default(),
     };
     if wants_gpu(gpu_layers) && found.gpu().is_none() {
@@ -111,14 +106,14 @@ pub fn devices(computing: Computing) -> Result<Devices> {
 /// Loads `model`. `available` is the main memory that was free before, in bytes; GPUs tell their own. A model whose files
 /// exceed it is refused before loading, where no GPU takes a part of it, and a paper whose cache does not fit beside the
 /// model before prefill.
-pub fn load(hub: &Hub, model: LocalModel, generation: &Generation, available: u64) -> Result<Box<dyn Generator>> {
-    let devices = devices(generation.computing)?;
+pub fn load(hub: &Hub, model: LocalModel, local: &Local, available: u64) -> Result<Box<dyn Generator>> {
+    let devices = devices(local.computing)?;
     let files = model.files.iter().map(|(_, bytes, _)| bytes).sum();
-    let needed = generation.weights.quantize.map_or(files, |quantize| quantize.bytes_of(files));
+    let needed = local.weights.quantize.map_or(files, |quantize| quantize.bytes_of(files));
     if devices.gpu().is_none() {
         check_memory(&model.id, needed, "its files", available)?;
     }
-    let inner = load_local(model, packed_cache(hub), generation, devices)?;
+    let inner = load_local(model, packed_cache(hub), local, devices)?;
     Ok(Box::new(WithinMemory { inner, available }))
 }
 

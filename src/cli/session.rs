@@ -37,7 +37,7 @@ impl<'a> Session<'a> {
         let available = hub.available_memory();
         let model = hub.model(generation.model())?;
         let start = Instant::now();
-        let generator = engine::load(hub, model, generation, available)?;
+        let generator = engine::load(hub, model, &generation.local, available)?;
         let mut options = Options { selection, ..options(generation, &template) };
         options.load_seconds = start.elapsed().as_secs_f64();
         context.progress.line(loaded(generator.facts(), options.load_seconds));

@@ -23,8 +23,8 @@ struct Row {
 /// Answers every paper that can be read. The error is the paper's own where there is one paper, else what stopped the
 /// work, else `Partial` if some papers failed.
 pub fn run(context: &Context, args: Summarize) -> Result<()> {
-    check_device(args.generation.computing)?;
-    policy(&args.generation.positions, None)?;
+    check_device(args.generation.local.computing)?;
+    policy(&args.generation.local.positions, None)?;
     let template = template::find(args.template.as_deref(), args.generation.lang.as_deref())?;
     let inputs = inputs::expand(&args.inputs);
     let several = inputs.len() > 1;

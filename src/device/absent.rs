@@ -1,9 +1,8 @@
 //! The GPU of a build that has no kernels for one: a value of these types cannot be made.
 
-use candle_core::{Device, Error, Result, Tensor};
+use candle_core::{Device, Error, Result, Tensor, quantized::GgmlDType};
 use ronbun_kernels::{
     attention::Shape,
-    blocks::BlockType,
     elementwise::{Activation, Pairing},
 };
 use std::sync::Arc;
@@ -64,7 +63,7 @@ impl Gpu {
 pub enum Linear {}
 
 impl Linear {
-    pub fn new(gpu: Arc<Gpu>, _: BlockType, _: &[u8], _: (usize, usize), _: Option<&[f32]>) -> Result<Linear> {
+    pub fn new(gpu: Arc<Gpu>, _: GgmlDType, _: &[u8], _: (usize, usize), _: Option<&[f32]>) -> Result<Linear> {
         match *gpu {}
     }
 

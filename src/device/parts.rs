@@ -24,12 +24,28 @@ pub struct Part {
 pub struct Devices {
     first: Option<Arc<Gpu>>,
     layers: GpuLayers,
+    /// Whether a GPU was asked for, rather than taken where there is one.
+    asked: bool,
 }
 
 impl Devices {
     /// NVIDIA's GPUs. Fails where this build has no kernels for one, or none can be used.
     pub fn cuda(layers: GpuLayers) -> Result<Devices> {
-        Ok(Devices { first: Some(open(0)?), layers })
+        Ok(Devices { first: Some(open(0)?), layers, asked: true })
+    }
+
+    /// A GPU where this build and this machine have one. Asking for so many layers is asking for one.
+    pub fn auto(layers: GpuLayers) -> Devices {
+        let asked = matches!(layers, GpuLayers::Exactly(1..));
+        Devices::cuda(layers).map(|devices| Devices { asked, ..devices }).unwrap_or_default()
+    }
+
+    /// For a model that no GPU computes here, and why. Fails where one was asked for.
+    pub fn without_gpu(&self, model: &str, why: &str) -> Result<Devices> {
+        match self.asked {
+            true => Err(Error::new(Kind::Unavailable, model, why).hint("--device cpu computes it")),
+            false => Ok(Devices::default()),
+        }
     }
 
     /// The first GPU, if GPUs are to be used.
@@ -151,6 +167,13 @@ mod tests {
         let parts = Devices::default().parts(&DEMAND).expect("no GPU is asked");
         assert!(parts.len() == 1 && parts[0].layers == (0..6) && parts[0].place.gpu().is_none());
         assert!(describe(&parts).starts_with("cpu ("));
+    }
+
+    #[test]
+    fn a_model_for_the_cpu_alone_is_refused_only_where_a_gpu_was_asked_for() {
+        let of = |asked| Devices { asked, ..Devices::default() }.without_gpu("m", "convolves");
+        assert!(of(false).is_ok_and(|devices| devices.gpu().is_none()));
+        assert_eq!(of(true).expect_err("was asked for").kind, Kind::Unavailable);
     }
 
     #[test]

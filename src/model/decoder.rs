@@ -77,6 +77,10 @@ impl Decoder {
         source: &Path,
         cache: Option<&PackedCache>,
     ) -> Result<(Decoder, u64)> {
+        let devices = match checkpoint.config.attending() == checkpoint.config.num_hidden_layers {
+            true => devices.clone(),
+            false => devices.without_gpu(&checkpoint.name, "has layers that convolve, which no GPU computes here")?,
+        };
         let parts = devices.parts(&checkpoint.demand())?;
         let packs = parts.iter().any(|part| part.place.gpu().is_none());
         let packed = match cache.filter(|_| packs) {
@@ -92,10 +96,6 @@ impl Decoder {
         let config = checkpoint.config.clone();
         let on = |place| Tensors { checkpoint, packed, place };
         let place = parts.last().map(|part| part.place.clone()).unwrap_or_default();
-        if place.gpu().is_some() && config.attending() < config.num_hidden_layers {
-            let problem = "has layers that convolve, which no GPU computes here";
-            return Err(Error::new(Kind::Unavailable, &checkpoint.name, problem).hint("--device cpu computes them"));
-        }
         let hidden = config.hidden_size;
         // Rows of the embedding are looked up by the CPU, wherever the rest is computed.
         let embed_tokens = on(&Place::Cpu).linear("model.embed_tokens", config.vocab_size, hidden)?;

@@ -1,6 +1,6 @@
 //! The decoder's operations on tensors: each hands plain slices to a kernel.
 
-use super::internal;
+use super::{gguf, internal};
 use crate::{
     Result,
     device::{self, Place},
@@ -57,8 +57,8 @@ impl Linear {
     pub fn place(mut self, place: &Place) -> Result<Linear> {
         if let Some(gpu) = place.gpu() {
             let shape = (self.view.shape[0], self.view.shape[1]);
-            let (bytes, bias) = (self.view.bytes(), self.bias.as_deref());
-            let sent = device::Linear::new(gpu.clone(), self.view.kind, bytes, shape, bias).map_err(device::failed)?;
+            let (kind, bytes, bias) = (gguf::ggml_type(self.view.kind), self.view.bytes(), self.bias.as_deref());
+            let sent = device::Linear::new(gpu.clone(), kind, bytes, shape, bias).map_err(device::failed)?;
             self.on_gpu = Some(Arc::new(sent));
             // What was read of the file for that is of no more use.
             self.view.file.let_go(self.view.range.clone());

@@ -1,12 +1,10 @@
 //! A weight matrix on the device.
 
 use super::gpu::{DTYPE, Gpu};
-use crate::{Isa, blocks, blocks::BlockType};
 use candle_core::{
-    DType, Module, Result, Tensor, bail,
+    DType, Device, Module, Result, Tensor, bail,
     quantized::{GgmlDType, QMatMul, QStorage, QTensor},
 };
-use half::bf16;
 use std::{borrow::Cow, sync::Arc};
 
 /// y = x · wᵀ + bias. Quantised weights stay as they are in the file and are multiplied by candle's kernels; others are in
@@ -27,25 +25,23 @@ impl Linear {
     /// Sends a matrix (rows, columns) of a file to the device.
     pub fn new(
         gpu: Arc<Gpu>,
-        kind: BlockType,
+        kind: GgmlDType,
         bytes: &[u8],
         (rows, columns): (usize, usize),
         bias: Option<&[f32]>,
     ) -> Result<Linear> {
         let device = gpu.device();
-        let weights = match ggml_type(kind) {
-            Some(ggml) => {
-                let storage = QStorage::from_data(Cow::Borrowed(bytes), &device, ggml)?;
+        let plain = |dtype| {
+            let matrix = Tensor::from_raw_buffer(bytes, dtype, &[rows, columns], &Device::Cpu)?;
+            matrix.to_dtype(DTYPE)?.to_device(&device).map(Weights::Plain)
+        };
+        let weights = match kind {
+            GgmlDType::F32 => plain(DType::F32)?,
+            GgmlDType::F16 => plain(DType::F16)?,
+            GgmlDType::BF16 => plain(DType::BF16)?,
+            quantised => {
+                let storage = QStorage::from_data(Cow::Borrowed(bytes), &device, quantised)?;
                 Weights::Quantised(QMatMul::from_arc(Arc::new(QTensor::new(storage, (rows, columns))?))?)
-            }
-            None if kind == BlockType::BF16 => {
-                Weights::Plain(Tensor::from_raw_buffer(bytes, DTYPE, &[rows, columns], &device)?)
-            }
-            None => {
-                let mut values = vec![0f32; rows * columns];
-                blocks::dequantize(Isa::current(), kind, bytes, &mut values);
-                let values: Vec<bf16> = values.into_iter().map(bf16::from_f32).collect();
-                Weights::Plain(Tensor::from_vec(values, (rows, columns), &device)?)
             }
         };
         let bias = bias.map(|bias| Tensor::from_slice(bias, bias.len(), &device)).transpose()?;
@@ -85,21 +81,4 @@ impl Linear {
         y.copy_from_slice(&values);
         Ok(())
     }
-}
-
-/// candle's name of a quantised type; `None` of one that is not quantised.
-fn ggml_type(kind: BlockType) -> Option<GgmlDType> {
-    Some(match kind {
-        BlockType::F32 | BlockType::F16 | BlockType::BF16 => return None,
-        BlockType::Q4_0 => GgmlDType::Q4_0,
-        BlockType::Q4_1 => GgmlDType::Q4_1,
-        BlockType::Q5_0 => GgmlDType::Q5_0,
-        BlockType::Q5_1 => GgmlDType::Q5_1,
-        BlockType::Q8_0 => GgmlDType::Q8_0,
-        BlockType::Q2K => GgmlDType::Q2K,
-        BlockType::Q3K => GgmlDType::Q3K,
-        BlockType::Q4K => GgmlDType::Q4K,
-        BlockType::Q5K => GgmlDType::Q5K,
-        BlockType::Q6K => GgmlDType::Q6K,
-    })
 }

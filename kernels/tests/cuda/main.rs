@@ -6,34 +6,22 @@
 
 mod attention;
 mod cache;
+#[path = "../common/mod.rs"]
+mod common;
 #[cfg(feature = "cuda")]
 mod device;
 mod elementwise;
 mod memory;
 mod program;
 
+use common::{Random, assert_close};
 use half::{bf16, f16};
 use memory::Memory;
 use program::kernels;
 use ronbun_kernels::cuda::{Float, Launch, Tile, arguments, launch};
 use std::mem::size_of;
 
-/// Pseudo-random numbers in (-1, 1); xorshift64*.
-struct Random(u64);
-
 impl Random {
-    fn next(&mut self) -> f32 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        let bits = self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 40;
-        bits as f32 / (1u64 << 23) as f32 - 1.0
-    }
-
-    fn vec(&mut self, len: usize) -> Vec<f32> {
-        (0..len).map(|_| self.next()).collect()
-    }
-
     /// Numbers that the type holds exactly.
     fn exact(&mut self, float: Float, len: usize) -> Vec<f32> {
         wide(float, &bits(float, &self.vec(len)))
@@ -66,18 +54,6 @@ fn rounding(float: Float) -> f64 {
 }
 
 const FLOATS: [Float; 2] = [Float::Bf16, Float::F16];
-
-/// Errors against the largest magnitude of what is expected.
-#[track_caller]
-fn assert_close(got: &[f32], expected: &[f64], tolerance: f64, what: &str) {
-    assert_eq!(got.len(), expected.len(), "{what}: length");
-    let scale = expected.iter().filter(|x| x.is_finite()).fold(1e-30, |a: f64, b| a.max(b.abs()));
-    for (i, (&got, &expected)) in got.iter().zip(expected).enumerate() {
-        let error = (f64::from(got) - expected).abs();
-        let same = f64::from(got) == expected;
-        assert!(same || error <= tolerance * scale, "{what}: element {i} is {got}, expected {expected}");
-    }
-}
 
 #[test]
 fn index_functions_hold_over_all_of_their_arguments() {

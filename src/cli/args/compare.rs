@@ -1,7 +1,7 @@
 //! Options of `compare`.
 
 use super::papers::{LeaveOut, Reading};
-use super::values::{AskMode, JudgedThing, Positions, Weights, max_tokens, positive, temperature};
+use super::values::{AskMode, JudgedThing, Local, max_tokens, temperature};
 use crate::compare::run::Shard;
 use clap::{Args, Subcommand, ValueHint};
 use std::path::PathBuf;
@@ -116,13 +116,8 @@ pub struct Judge {
     /// Take the judge's description ([[model]]) from this TOML file
     #[arg(long, short, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub experiment: Option<PathBuf>,
-    /// CPU threads of a local judge [default: all cores]
-    #[arg(long, env = "RONBUN_THREADS", value_name = "N", value_parser = positive)]
-    pub threads: Option<usize>,
     #[command(flatten)]
-    pub weights: Weights,
-    #[command(flatten)]
-    pub positions: Positions,
+    pub local: Local,
     #[command(flatten)]
     pub findings: Findings,
 }
@@ -165,13 +160,8 @@ pub struct Experiment {
     /// Only this share of the pairs of model and paper, such as 2/8: for job arrays; `compare merge` joins them
     #[arg(long, value_name = "I/N", value_parser = Shard::from_str)]
     pub shard: Option<Shard>,
-    /// CPU threads of local models [default: all cores]
-    #[arg(long, env = "RONBUN_THREADS", value_name = "N", value_parser = positive)]
-    pub threads: Option<usize>,
     #[command(flatten)]
-    pub weights: Weights,
-    #[command(flatten)]
-    pub positions: Positions,
+    pub local: Local,
     #[command(flatten)]
     pub findings: Findings,
     #[command(flatten)]

@@ -1,7 +1,7 @@
 //! Commands about models, templates and the machine.
 
 use super::evals::{LongPpl, Nll, Passkey, Qa, Ruler};
-use super::values::{Computing, Device, Kv, PlainFormat, Positions, Weights, max_tokens, positive};
+use super::values::{Device, Kv, Local, PlainFormat, Positions, Weights, max_tokens, positive};
 use crate::device::GpuLayers;
 use clap::{Args, Subcommand, ValueHint};
 use std::path::PathBuf;
@@ -101,17 +101,10 @@ pub struct Bench {
     #[arg(long, value_name = "G", default_value_t = 64, value_parser = positive)]
     pub gen_tokens: usize,
     #[command(flatten)]
-    pub computing: Computing,
-    /// CPU threads to compute with [default: all cores]
-    #[arg(long, env = "RONBUN_THREADS", value_name = "N", value_parser = positive)]
-    pub threads: Option<usize>,
-    #[command(flatten)]
-    pub weights: Weights,
+    pub local: Local,
     /// Compute in f32 from dequantised weights, as `eval` does, where the CPU computes
     #[arg(long)]
     pub exact: bool,
-    #[command(flatten)]
-    pub positions: Positions,
     /// Also tell where the time went; on a GPU each stage then waits until it is done, which makes the whole slower
     #[arg(long)]
     pub profile: bool,

@@ -1,6 +1,6 @@
 //! Commands about papers: `summarize`, `ask`, `extract`, and the options that they share.
 
-use super::values::{AskMode, Computing, Format, Only, Positions, Weights, When, max_tokens, positive, temperature};
+use super::values::{AskMode, Format, Local, Only, When, max_tokens, temperature};
 use crate::document::{Pages, Selection};
 use clap::builder::BoolishValueParser;
 use clap::{ArgAction, Args, ValueHint};
@@ -69,11 +69,6 @@ pub struct Generation {
     /// Language of the answers, such as en or ja [default: the locale's, ja or en]
     #[arg(long, short, env = "RONBUN_LANG", value_name = "LANG")]
     pub lang: Option<String>,
-    #[command(flatten)]
-    pub computing: Computing,
-    /// CPU threads [default: all cores]
-    #[arg(long, env = "RONBUN_THREADS", value_name = "N", value_parser = positive)]
-    pub threads: Option<usize>,
     /// 0 always takes the likeliest token [default: the template's]
     #[arg(long, env = "RONBUN_TEMPERATURE", value_name = "T", value_parser = temperature,
         allow_negative_numbers = true)]
@@ -85,9 +80,7 @@ pub struct Generation {
     #[arg(long, env = "RONBUN_MAX_TOKENS", value_name = "N", value_parser = max_tokens)]
     pub max_tokens: Option<usize>,
     #[command(flatten)]
-    pub weights: Weights,
-    #[command(flatten)]
-    pub positions: Positions,
+    pub local: Local,
 }
 
 impl Generation {

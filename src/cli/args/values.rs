@@ -35,6 +35,20 @@ pub struct Computing {
     pub gpu_layers: Option<GpuLayers>,
 }
 
+/// How a model of this machine runs.
+#[derive(Debug, Clone, Default, Args)]
+pub struct Local {
+    #[command(flatten)]
+    pub computing: Computing,
+    /// CPU threads [default: all cores]
+    #[arg(long, env = "RONBUN_THREADS", value_name = "N", value_parser = positive)]
+    pub threads: Option<usize>,
+    #[command(flatten)]
+    pub weights: Weights,
+    #[command(flatten)]
+    pub positions: Positions,
+}
+
 /// In what a model's matrices are kept.
 #[derive(Debug, Clone, Copy, Default, Args)]
 pub struct Weights {

@@ -2,7 +2,7 @@
 
 mod gpu;
 
-use super::args::Bench as Args;
+use super::args::{Bench as Args, Positions};
 use super::context::Context;
 use super::watch::extended;
 use super::{engine, eval, output};
@@ -86,7 +86,7 @@ impl Ceilings {
 }
 
 pub fn run(context: &Context, args: Args) -> Result<()> {
-    engine::limit_threads(args.threads)?;
+    engine::limit_threads(args.local.threads)?;
     let hub = context.hub()?;
     let name = args.model.as_deref().unwrap_or("auto");
     let path = eval::locate(context, name)?;
@@ -96,9 +96,10 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
     let prompt = prompt(&args, &path, engine.decoder.config.vocab_size)?;
     let context_length = engine.decoder.config.context_length;
     let longest = prompt.len() + args.gen_tokens;
-    let asked = args.positions.context.is_some() || args.positions.rope.is_some();
+    let Positions { context: reach, rope } = &args.local.positions;
+    let asked = reach.is_some() || rope.is_some();
     if asked {
-        let policy = engine::policy(&args.positions, None)?;
+        let policy = engine::policy(&args.local.positions, None)?;
         let chosen = policy.choose(engine.decoder.config.extendable(), context_length, longest);
         let chosen = chosen.map_err(|refusal| refusal.error(name, longest))?;
         engine.plan_extended(longest, chosen.scaling.as_ref())?;
@@ -164,8 +165,8 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
 
 fn load(hub: &Hub, path: &Path, args: &Args) -> Result<(Engine, u64)> {
     let cache = engine::packed_cache(hub);
-    let (checkpoint, weights) = Checkpoint::open_as(path, args.weights.quantize, &cache)?;
-    let devices = engine::devices(args.computing)?;
+    let (checkpoint, weights) = Checkpoint::open_as(path, args.local.weights.quantize, &cache)?;
+    let devices = engine::devices(args.local.computing)?;
     let (decoder, bytes) = Decoder::on(&devices, &checkpoint, &weights, (!args.exact).then_some(&cache))?;
     Ok((Engine::new(decoder, if args.exact { KvType::F32 } else { local::KV_TYPE }), bytes))
 }

@@ -27,8 +27,8 @@ pub fn run(context: &Context, config: &Config, args: Args) -> Result<()> {
     models::refuse_servers(context, &named)?;
     let folder = args.out.clone().or(file.out.clone());
     let folder = folder.ok_or_else(|| usage("compare", "has no folder to keep answers in", "--out DIR"))?;
-    engine::policy(&args.positions, None)?;
-    engine::limit_threads(args.threads)?;
+    engine::policy(&args.local.positions, None)?;
+    engine::limit_threads(args.local.threads)?;
     let lang = args.lang.clone().or(file.lang.clone()).or(config.lang.clone());
     let name = args.template.clone().or(file.template.clone()).or(config.template.clone());
     let template = template::find(name.as_deref(), lang.as_deref())?;
@@ -72,7 +72,7 @@ fn experiment<'a>(args: &Args, file: &File, template: &'a Template) -> Result<Ex
         sampling,
         max_tokens: args.max_tokens.or(file.max_tokens),
         selection: leave_out.selection(),
-        engine: format!("{:?} {:?}", args.positions, args.weights),
+        engine: format!("{:?} {:?}", args.local.positions, args.local.weights),
         trials: args.trials.or(file.trials).unwrap_or(3),
         shard: args.shard.unwrap_or(Shard::WHOLE),
     })
@@ -165,8 +165,7 @@ impl Asking<'_> {
         if self.run.missing(&model, number)? == 0 {
             return Ok(self.nothing(name));
         }
-        let Loaded { model, mut generator, machine } =
-            models::load(self.context, self.hub, model, self.args.weights, &self.args.positions)?;
+        let Loaded { model, mut generator, machine } = models::load(self.context, self.hub, model, &self.args.local)?;
         self.run.store.put_model(&model)?;
         let mut watch = Watch::new(self.context, name);
         self.run.local(&model, number, generator.as_mut(), machine, &mut |step| watch.see(step))

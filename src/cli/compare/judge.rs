@@ -22,8 +22,8 @@ pub fn run(context: &Context, args: &Args) -> Result<()> {
     let Some(named) = named.into_iter().next() else {
         return Err(usage("compare judge", "no judge was named", "--judge MODEL"));
     };
-    engine::policy(&args.positions, None)?;
-    engine::limit_threads(args.threads)?;
+    engine::policy(&args.local.positions, None)?;
+    engine::limit_threads(args.local.threads)?;
     if let Named::Local(name) = &named {
         context.hub()?.check_name(name)?;
     }
@@ -87,7 +87,7 @@ fn ask(
     match named {
         Named::Local(_) => {
             let Loaded { model, mut generator, machine } =
-                models::load(context, &context.hub()?, model.clone(), args.weights, &args.positions)?;
+                models::load(context, &context.hub()?, model.clone(), &args.local)?;
             store.put_judge(&model)?;
             desk.local(generator.as_mut(), machine, &mut |step| watch.see(step))
         }

@@ -1,6 +1,6 @@
 //! Models that are named for a comparison or as a judge, made ready to be asked.
 
-use crate::cli::args::{Generation, Positions, Weights};
+use crate::cli::args::Local;
 use crate::cli::context::Context;
 use crate::cli::engine;
 use crate::compare::asking::Machine;
@@ -40,13 +40,12 @@ pub fn remote(server: &Server) -> Model {
 }
 
 /// Loads `model`; threads are limited before.
-pub fn load(context: &Context, hub: &Hub, model: Model, weights: Weights, positions: &Positions) -> Result<Loaded> {
+pub fn load(context: &Context, hub: &Hub, model: Model, local: &Local) -> Result<Loaded> {
     forget_peak_memory();
     let available = hub.available_memory();
     let found = hub.model(&model.id)?;
     let start = Instant::now();
-    let generation = Generation { weights, positions: positions.clone(), ..Generation::default() };
-    let generator = engine::load(hub, found, &generation, available)?;
+    let generator = engine::load(hub, found, local, available)?;
     let seconds = start.elapsed().as_secs_f64();
     context.progress.line(format!("{}: loaded in {seconds:.1} s", model.id));
     let machine = Machine { meter: Meter::of_this_machine(&generator.facts().device), load_seconds: seconds };
