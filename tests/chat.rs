@@ -60,6 +60,18 @@ fn sentence_piece_vocabularies() {
 }
 
 #[test]
+fn prompts_begin_with_the_token_that_the_models_files_ask_for() {
+    let tokenizer = ronbun::generator::local::tokenizer(&fixture("tokenizer-spm/vocabulary.gguf")).unwrap();
+    let (plain, prompt) = (tokenizer.encode("a paper").unwrap(), tokenizer.encode_prompt("a paper").unwrap());
+    assert_eq!((prompt[0], &prompt[1..]), (1, plain.as_slice()));
+    let brought = format!("{}a paper", tokenizer.token(1).unwrap());
+    assert_eq!(tokenizer.encode_prompt(&brought).unwrap().iter().filter(|id| **id == 1).count(), 1);
+    let without = load("gguf-qwen2-bf16");
+    let without = without.tokenizer();
+    assert_eq!(without.encode_prompt("a paper").unwrap(), without.encode("a paper").unwrap());
+}
+
+#[test]
 fn chat_templates_render_as_transformers_does() {
     for folder in ["llama-tied-f32", "qwen2-tied-bf16"] {
         let chat = &json(fixture(folder).join("tokens.json"))["chat"];

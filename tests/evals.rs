@@ -37,6 +37,21 @@ fn last_loss(checkpoint: &Checkpoint, ids: &[u32]) -> f64 {
 }
 
 #[test]
+fn ids_come_from_a_file_too() {
+    let machine = Machine::new();
+    let model = model("gguf-llama-f32");
+    fs::write(machine.path("ids"), "5, 6,7\n8\n").expect("a file");
+    let greedy = |from: [&str; 2]| machine.json(&["eval", "greedy", &model, from[0], from[1], "--tokens", "2"]);
+    assert_eq!(greedy(["--ids-file", "ids"]), greedy(["--ids", "5,6,7,8"]));
+    for (content, problem) in [("5,x", "'x' is no token id"), (" \n", "holds no token ids")] {
+        fs::write(machine.path("ids"), content).expect("a file");
+        let refused = machine.run(&["eval", "logits", &model, "--ids-file", "ids"]);
+        let said = String::from_utf8_lossy(&refused.stderr);
+        assert!(refused.status.code() == Some(3) && said.contains(&format!("ids: {problem}")), "{said}");
+    }
+}
+
+#[test]
 fn key_tokens_are_those_that_the_whole_text_foretells() {
     let machine = Machine::new();
     let model = model("gguf-llama-f32");

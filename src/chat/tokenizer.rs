@@ -11,6 +11,8 @@ pub struct Tokenizer {
     inner: tokenizers::Tokenizer,
     /// The texts of the tokens that steer a model, longest first.
     special: Vec<String>,
+    /// The token that every prompt begins with.
+    bos: Option<u32>,
 }
 
 impl Tokenizer {
@@ -43,7 +45,26 @@ impl Tokenizer {
         let steers = |token: &&tokenizers::AddedToken| token.special || token.content.starts_with("<|");
         let mut special: Vec<String> = added.values().filter(steers).map(|token| token.content.clone()).collect();
         special.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
-        Tokenizer { inner, special }
+        Tokenizer { inner, special, bos: None }
+    }
+
+    /// With the token that every prompt begins with, for models that have one.
+    pub fn begin_with(self, bos: Option<u32>) -> Tokenizer {
+        Tokenizer { bos, ..self }
+    }
+
+    /// The token that every prompt begins with.
+    pub fn bos(&self) -> Option<u32> {
+        self.bos
+    }
+
+    /// Ids of a whole prompt, behind the token that it begins with where it does not bring that itself.
+    pub fn encode_prompt(&self, text: &str) -> Result<Vec<u32>> {
+        let mut ids = self.encode(text)?;
+        if let Some(bos) = self.bos.filter(|bos| ids.first() != Some(bos)) {
+            ids.insert(0, bos);
+        }
+        Ok(ids)
     }
 
     /// Ids of `text`; special tokens inside it are taken as such, and none are added.

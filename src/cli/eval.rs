@@ -20,10 +20,12 @@ use std::path::{Path, PathBuf};
 pub fn run(context: &Context, command: Eval) -> Result<()> {
     match command {
         Eval::Logits(input) => {
+            let input = with_ids(input)?;
             let logits = eval::logits(open(context, &input, 0)?, &input.ids, input.chunk)?;
             print(&input, "logits", json!(logits))
         }
         Eval::Greedy { input, tokens } => {
+            let input = with_ids(input)?;
             let steps = eval::greedy(open(context, &input, tokens)?, &input.ids, tokens, input.chunk)?;
             let step = |step: &GreedyStep| {
                 let top = step.top.iter().map(|(id, logit)| json!({ "id": id, "logit": logit }));
@@ -47,6 +49,20 @@ pub fn run(context: &Context, command: Eval) -> Result<()> {
             let ids = ids(&locate(context, &model)?, &text)?;
             output::finish(&format!("{}\n", json!({ "model": model, "ids": ids })))
         }
+    }
+}
+
+/// With the ids of the file, where one is named.
+fn with_ids(input: EvalInput) -> Result<EvalInput> {
+    let Some(file) = &input.ids_file else { return Ok(input) };
+    let wrong = |problem: String| Error::new(Kind::Input, file.display(), problem);
+    let text = fs::read_to_string(file).map_err(|error| wrong(error.to_string()))?;
+    let words = text.split(|between: char| between == ',' || between.is_whitespace()).filter(|word| !word.is_empty());
+    let id = |word: &str| word.parse::<u32>().map_err(|_| wrong(format!("'{word}' is no token id")));
+    let ids = words.map(id).collect::<Result<Vec<u32>>>()?;
+    match ids.is_empty() {
+        true => Err(wrong("holds no token ids".into())),
+        false => Ok(EvalInput { ids, ..input }),
     }
 }
 
@@ -114,10 +130,10 @@ fn in_words(rows: &[Divergence]) -> String {
     output::table(&rows)
 }
 
-/// The token ids of a text file.
+/// The token ids of a text file, read as a prompt.
 pub fn ids(model: &Path, text: &Path) -> Result<Vec<u32>> {
     let read = fs::read_to_string(text).map_err(|error| Error::new(Kind::Input, text.display(), error))?;
-    local::tokenizer(model)?.encode(&read)
+    local::tokenizer(model)?.encode_prompt(&read)
 }
 
 /// A path as it is; any other name through the hub.

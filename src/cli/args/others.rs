@@ -156,8 +156,11 @@ pub struct EvalInput {
     #[arg(value_name = "MODEL")]
     pub model: String,
     /// Token ids
-    #[arg(long, required = true, value_delimiter = ',', value_name = "1,2,3")]
+    #[arg(long, required_unless_present = "ids_file", value_delimiter = ',', value_name = "1,2,3")]
     pub ids: Vec<u32>,
+    /// Take the token ids from this file, where a comma or a space stands between them
+    #[arg(long, conflicts_with = "ids", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub ids_file: Option<PathBuf>,
     /// Prefill in chunks of this many tokens [default: the engine's]
     #[arg(long, value_name = "N", value_parser = positive)]
     pub chunk: Option<usize>,

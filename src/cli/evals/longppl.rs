@@ -129,7 +129,7 @@ pub fn run(context: &Context, args: LongPpl) -> Result<()> {
 /// At most so many ids, the token that begins a text among them.
 fn tokens_of(side: &TextSide, text: &str, most: usize) -> Result<Tokens> {
     let (more, more_places) = side.tokenizer.encode_with_places(text)?;
-    let mut ids: Vec<u32> = side.bos.into_iter().collect();
+    let mut ids: Vec<u32> = side.tokenizer.bos().into_iter().collect();
     let mut places = vec![0..0; ids.len()];
     ids.extend(more);
     places.extend(more_places);

@@ -97,11 +97,10 @@ pub fn run(context: &Context, args: Nll) -> Result<()> {
 
 /// Ids of each text, with the token that begins a text where the model has one.
 fn texts(subject: &Subject, args: &Nll, tokens: usize) -> Result<Vec<Vec<u32>>> {
-    let TextSide { tokenizer, bos, .. } = subject.text_side()?;
+    let TextSide { tokenizer, .. } = subject.text_side()?;
     let ids = |path: &std::path::PathBuf| {
         let text = fs::read_to_string(path).map_err(|error| Error::new(Kind::Input, path.display(), error))?;
-        let mut ids: Vec<u32> = bos.into_iter().collect();
-        ids.extend(tokenizer.encode(&tokenizer.defuse(&text))?);
+        let mut ids = tokenizer.encode_prompt(&tokenizer.defuse(&text))?;
         ids.truncate(tokens);
         Ok(ids)
     };

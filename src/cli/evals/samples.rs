@@ -171,11 +171,7 @@ pub fn prompt_ids(text: &TextSide, chat: bool, question: &str, prefix: &str) -> 
         Ok(template) if chat => template.render(&[Message::new("user", question)])? + prefix.trim_start(),
         _ => format!("{question}{prefix}"),
     };
-    let mut ids = text.tokenizer.encode(&prompt)?;
-    if let Some(bos) = text.bos.filter(|bos| ids.first() != Some(bos)) {
-        ids.insert(0, bos);
-    }
-    Ok(ids)
+    text.tokenizer.encode_prompt(&prompt)
 }
 
 fn answer(engine: &mut Engine, text: &TextSide, item: &Item) -> Result<String> {

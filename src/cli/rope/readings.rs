@@ -87,7 +87,7 @@ pub fn readings(
 }
 
 fn reading(text: &Text, tokens: usize, objective: Objective, seed: u64, side: &TextSide) -> Result<Reading> {
-    let mut ids: Vec<u32> = side.bos.into_iter().collect();
+    let mut ids: Vec<u32> = side.tokenizer.bos().into_iter().collect();
     let (mut behind, mut answer) = (Vec::new(), Vec::new());
     if objective != Objective::Perplexity {
         let needle = Needle::new(&mut Random::new(seed, &text.name));

@@ -46,8 +46,6 @@ pub struct LocalGenerator {
     tokenizer: Tokenizer,
     template: ChatTemplate,
     stop: Vec<u32>,
-    /// Put before every prompt that does not begin with it.
-    bos: Option<u32>,
     weight_bytes: u64,
     extension: Policy,
     /// Tokens that positions are planned for.
@@ -64,7 +62,7 @@ impl LocalGenerator {
             Some(cache) => Checkpoint::open_as(&source.path, source.quantize, cache)?,
             None => (Checkpoint::open(&source.path)?, source.path.clone()),
         };
-        let TextSide { tokenizer, template, stop, bos } = TextSide::of(&source, &checkpoint)?;
+        let TextSide { tokenizer, template, stop } = TextSide::of(&source, &checkpoint)?;
         let template = template?;
         let (decoder, weight_bytes) = Decoder::on(&source.devices, &checkpoint, &weights, source.packed.as_ref())?;
         let facts = ModelFacts {
@@ -81,7 +79,7 @@ impl LocalGenerator {
         };
         let engine = Engine::new(decoder, KV_TYPE).limit_vocabulary(tokenizer.len());
         let extension = source.extension;
-        Ok(LocalGenerator { facts, engine, tokenizer, template, stop, bos, weight_bytes, extension, planned: 0 })
+        Ok(LocalGenerator { facts, engine, tokenizer, template, stop, weight_bytes, extension, planned: 0 })
     }
 
     pub fn tokenizer(&self) -> &Tokenizer {
@@ -154,10 +152,7 @@ impl LocalGenerator {
         let conversation = |question: &Question| {
             let user = format!("{paper}{}", self.tokenizer.defuse(&question.text));
             let text = self.template.render(&[Message::new("system", system.clone()), Message::new("user", user)])?;
-            let mut ids = self.tokenizer.encode(&text)?;
-            if let Some(bos) = self.bos.filter(|bos| ids.first() != Some(bos)) {
-                ids.insert(0, bos);
-            }
+            let ids = self.tokenizer.encode_prompt(&text)?;
             self.check_ids(&ids)?;
             Ok(ids)
         };

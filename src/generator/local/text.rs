@@ -15,8 +15,6 @@ pub struct TextSide {
     pub template: Result<ChatTemplate>,
     /// Tokens that end an answer.
     pub stop: Vec<u32>,
-    /// Put before every prompt that does not begin with it.
-    pub bos: Option<u32>,
 }
 
 /// Tokens that end a turn in one family or another; those that the model's vocabulary has as special tokens stop it.
@@ -25,20 +23,33 @@ const TURN_ENDS: [&str; 8] =
 
 impl TextSide {
     pub fn of(source: &ModelSource, checkpoint: &Checkpoint) -> Result<TextSide> {
-        let tokenizer = load_tokenizer(&source.path, source.tokenizer.as_deref(), checkpoint.metadata.as_ref())?;
-        let chat = chat_settings(source, checkpoint, &tokenizer)?;
+        let metadata = checkpoint.metadata.as_ref();
+        let (tokenizer, mut chat) = begun(&source.path, source.tokenizer.as_deref(), metadata)?;
+        if source.chat_template.is_some() {
+            chat.template = source.chat_template.clone();
+        }
+        if chat.template.is_none() && tokenizer.id("<|im_start|>").is_some() {
+            chat.template = Some(CHATML.to_string());
+        }
         let template = load_template(&chat, &checkpoint.name);
-        let bos = chat.bos_token.as_ref().filter(|_| chat.add_bos_token).and_then(|text| tokenizer.id(text));
         let mut stop = checkpoint.config.eos_token_ids.clone();
         stop.extend(TURN_ENDS.iter().filter_map(|text| tokenizer.id(text)).filter(|&id| tokenizer.is_special(id)));
-        Ok(TextSide { tokenizer, template, stop, bos })
+        Ok(TextSide { tokenizer, template, stop })
     }
 }
 
 /// The tokenizer of a GGUF file or of a folder.
 pub fn tokenizer(path: &Path) -> Result<Tokenizer> {
     let metadata = if path.is_dir() { None } else { Some(Metadata::of_file(path)?) };
-    load_tokenizer(path, None, metadata.as_ref())
+    Ok(begun(path, None, metadata.as_ref())?.0)
+}
+
+/// With the token that the model's prompts begin with.
+fn begun(path: &Path, given: Option<&Path>, metadata: Option<&Metadata>) -> Result<(Tokenizer, ChatSettings)> {
+    let tokenizer = load_tokenizer(path, given, metadata)?;
+    let chat = chat_settings(path, metadata, &tokenizer)?;
+    let bos = chat.bos_token.as_ref().filter(|_| chat.add_bos_token).and_then(|text| tokenizer.id(text));
+    Ok((tokenizer.begin_with(bos), chat))
 }
 
 /// The one given; else the GGUF file's own, or the tokenizer.json beside it where that cannot be used and the two agree.
@@ -77,32 +88,25 @@ fn vocabulary(metadata: &Metadata) -> Vocabulary {
     }
 }
 
-/// Template and BOS as the card, then the GGUF file, then a folder's own files give them. What lies beside a GGUF file may
-/// belong to another model and is not looked at.
-fn chat_settings(source: &ModelSource, checkpoint: &Checkpoint, tokenizer: &Tokenizer) -> Result<ChatSettings> {
-    let mut settings = match &checkpoint.metadata {
+/// Template and BOS as the GGUF file or a folder's own files give them. What lies beside a GGUF file may belong to another
+/// model and is not looked at.
+fn chat_settings(path: &Path, metadata: Option<&Metadata>, tokenizer: &Tokenizer) -> Result<ChatSettings> {
+    match metadata {
         Some(metadata) => {
             let token = |name: &str| {
                 let id = metadata.integer(&format!("tokenizer.ggml.{name}_token_id"))?;
                 tokenizer.token(id as u32)
             };
             let sentence_piece = metadata.string("tokenizer.ggml.model") == Some("llama");
-            ChatSettings {
+            Ok(ChatSettings {
                 template: metadata.string("tokenizer.chat_template").map(str::to_string),
                 bos_token: token("bos"),
                 eos_token: token("eos"),
                 add_bos_token: metadata.boolean("tokenizer.ggml.add_bos_token").unwrap_or(sentence_piece),
-            }
+            })
         }
-        None => ChatSettings::of_folder(&source.path)?,
-    };
-    if source.chat_template.is_some() {
-        settings.template = source.chat_template.clone();
+        None => ChatSettings::of_folder(path),
     }
-    if settings.template.is_none() && tokenizer.id("<|im_start|>").is_some() {
-        settings.template = Some(CHATML.to_string());
-    }
-    Ok(settings)
 }
 
 fn load_template(chat: &ChatSettings, name: &str) -> Result<ChatTemplate> {
