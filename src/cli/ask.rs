@@ -3,7 +3,7 @@
 use super::args::Ask;
 use super::context::Context;
 use super::destination::Destination;
-use super::engine::{check_device, policy};
+use super::engine;
 use super::output::{self, Reader};
 use super::reading::{Paper, read_one};
 use super::session::Session;
@@ -13,8 +13,7 @@ use crate::{Error, Kind, Result, interrupt};
 use std::io::{BufRead, IsTerminal, Write};
 
 pub fn run(context: &Context, mut args: Ask) -> Result<()> {
-    check_device(args.generation.local.computing)?;
-    policy(&args.generation.local.positions, None)?;
+    engine::prepare(&args.generation.local)?;
     let template = template::find(None, args.generation.lang.as_deref())?;
     let input = inputs::expand_one_paper(&args.input)?;
     let mut destination = Destination::new(args.output.out.as_deref(), args.output.format, false)?;

@@ -13,7 +13,6 @@ use indicatif::{DecimalBytes, HumanCount};
 use std::path::Path;
 
 fn load_local(model: LocalModel, packed: PackedCache, local: &Local, devices: Devices) -> Result<Box<dyn Generator>> {
-    limit_threads(local.threads)?;
     let extension = policy(&local.positions, Some(&model))?;
     let path = match model.weights {
         Weights::Gguf(file) => file,
@@ -53,6 +52,13 @@ fn bad_factors(file: impl std::fmt::Display, problem: String) -> Error {
         .hint("the README shows the form of a file of factors; `ronbun rope show` tells a model's pairs and base")
 }
 
+/// Before anything is read or fetched: refuses what the options cannot have, and limits the kernels' threads.
+pub fn prepare(local: &Local) -> Result<()> {
+    check_device(local.computing)?;
+    policy(&local.positions, None)?;
+    limit_threads(local.threads)
+}
+
 /// The kernels' threads; all cores where the user named no number.
 pub fn limit_threads(threads: Option<usize>) -> Result<()> {
     let Some(threads) = threads else { return Ok(()) };
@@ -63,7 +69,7 @@ pub fn limit_threads(threads: Option<usize>) -> Result<()> {
 }
 
 /// Asking for a device that this build knows nothing of is an error rather than a slow surprise.
-pub fn check_device(computing: Computing) -> Result<()> {
+fn check_device(computing: Computing) -> Result<()> {
     let Computing { device, gpu_layers } = computing;
     let problem = match device::CUDA {
         true => "this build of ronbun computes on the CPU and on NVIDIA's GPUs",
@@ -103,7 +109,7 @@ pub fn devices(computing: Computing) -> Result<Devices> {
     Ok(found)
 }
 
-/// Loads `model`. `available` is the main memory that was free before, in bytes; GPUs tell their own. A model whose files
+/// Loads `model`, as was prepared for. `available` is the main memory that was free before, in bytes; GPUs tell their own. A model whose files
 /// exceed it is refused before loading, where no GPU takes a part of it, and a paper whose cache does not fit beside the
 /// model before prefill.
 pub fn load(hub: &Hub, model: LocalModel, local: &Local, available: u64) -> Result<Box<dyn Generator>> {

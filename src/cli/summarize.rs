@@ -3,7 +3,7 @@
 use super::args::{AskMode, Summarize};
 use super::context::Context;
 use super::destination::Destination;
-use super::engine::{check_device, policy};
+use super::engine;
 use super::output::{self, Reader};
 use super::reading::{Paper, read_all};
 use super::session::Session;
@@ -23,8 +23,7 @@ struct Row {
 /// Answers every paper that can be read. The error is the paper's own where there is one paper, else what stopped the
 /// work, else `Partial` if some papers failed.
 pub fn run(context: &Context, args: Summarize) -> Result<()> {
-    check_device(args.generation.local.computing)?;
-    policy(&args.generation.local.positions, None)?;
+    engine::prepare(&args.generation.local)?;
     let template = template::find(args.template.as_deref(), args.generation.lang.as_deref())?;
     let inputs = inputs::expand(&args.inputs);
     let several = inputs.len() > 1;

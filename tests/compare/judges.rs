@@ -207,8 +207,8 @@ fn a_judge_of_this_machine_sends_nothing() {
     let (one, other) = (fixture("qwen2-tied-bf16"), fixture("llama-tied-f32"));
     let models = format!("{one},{other}");
     let args = ["compare", "one.md", "--models", &models, "--trials", "2", "--max-tokens", "4", "--out", "cmp"];
-    machine.works(&[&args[..], &["--lang", "en", "--offline"]].concat());
-    machine.works(&["compare", "judge", "cmp", "--judge", &other, "--max-tokens", "6", "--offline"]);
+    machine.works(&[&args[..], &["--lang", "en", "--threads", "1", "--offline"]].concat());
+    machine.works(&["compare", "judge", "cmp", "--judge", &other, "--max-tokens", "6", "--threads", "1", "--offline"]);
     let (json, markdown) = machine.report();
     let judged = &json["judged"][0];
     // A model of a few thousand random weights says nothing that could be a verdict.

@@ -138,6 +138,18 @@ fn offline_asks_no_server() {
 }
 
 #[test]
+fn a_device_that_is_not_there_is_refused_before_anything_else() {
+    let machine = Machine::new();
+    let models = ["--models", "some-model", "--out", "cmp"];
+    machine.fails(&[&["compare", "one.md", "--device", "metal"], &models[..]].concat(), 2, "--device metal");
+    fs::create_dir(machine.path("config")).expect("a folder");
+    machine.file("config/config.toml", "device = \"metal\"\n");
+    machine.fails(&[&["compare", "one.md"], &models[..]].concat(), 2, "--device metal");
+    machine.fails(&["compare", "judge", "cmp", "--judge", "some-model"], 2, "--device metal");
+    assert!(!machine.path("cmp").exists());
+}
+
+#[test]
 fn a_vendors_key_goes_to_no_other_server() {
     let machine = Machine::new();
     let server = Server::start(|_, _| says("Yes."));

@@ -18,7 +18,8 @@ use crate::template::{Ask, Template};
 use crate::{Error, Kind, Result, interrupt};
 
 pub fn run(context: &Context, config: &Config, args: Args) -> Result<()> {
-    let args = Args { reading: args.reading.over(config), leave_out: args.leave_out.over(config), ..args };
+    let (reading, leave_out, local) = (args.reading.over(config), args.leave_out.over(config), args.local.over(config));
+    let args = Args { reading, leave_out, local, ..args };
     let file = args.experiment.as_deref().map(File::read).transpose()?.unwrap_or_default();
     let named = file.models(&args.models)?;
     if named.is_empty() {
@@ -27,8 +28,7 @@ pub fn run(context: &Context, config: &Config, args: Args) -> Result<()> {
     models::refuse_servers(context, &named)?;
     let folder = args.out.clone().or(file.out.clone());
     let folder = folder.ok_or_else(|| usage("compare", "has no folder to keep answers in", "--out DIR"))?;
-    engine::policy(&args.local.positions, None)?;
-    engine::limit_threads(args.local.threads)?;
+    engine::prepare(&args.local)?;
     let lang = args.lang.clone().or(file.lang.clone()).or(config.lang.clone());
     let name = args.template.clone().or(file.template.clone()).or(config.template.clone());
     let template = template::find(name.as_deref(), lang.as_deref())?;

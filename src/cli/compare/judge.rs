@@ -4,6 +4,7 @@ use super::models::{self, Loaded};
 use super::watch::Watch;
 use super::{answers_in, finish};
 use crate::cli::args::{Judge as Args, JudgedThing};
+use crate::cli::config::{Config, Over};
 use crate::cli::context::{Context, usage};
 use crate::cli::engine;
 use crate::compare::asking::Outcome;
@@ -15,15 +16,15 @@ use crate::compare::store::Store;
 use crate::compare::types::Model;
 use crate::{Error, Kind, Result};
 
-pub fn run(context: &Context, args: &Args) -> Result<()> {
+pub fn run(context: &Context, config: &Config, args: Args) -> Result<()> {
+    let args = &Args { local: args.local.over(config), ..args };
     let file = args.experiment.as_deref().map(File::read).transpose()?.unwrap_or_default();
     let named = file.models(std::slice::from_ref(&args.judge))?;
     models::refuse_servers(context, &named)?;
     let Some(named) = named.into_iter().next() else {
         return Err(usage("compare judge", "no judge was named", "--judge MODEL"));
     };
-    engine::policy(&args.local.positions, None)?;
-    engine::limit_threads(args.local.threads)?;
+    engine::prepare(&args.local)?;
     if let Named::Local(name) = &named {
         context.hub()?.check_name(name)?;
     }

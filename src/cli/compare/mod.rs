@@ -26,7 +26,7 @@ pub fn run(context: &Context, config: &Config, args: Compare) -> Result<()> {
         Some(CompareCommand::Report { dir, findings }) => {
             finish::report(context, &Store::existing(&answers_in(&dir, ""))?, &dir, &findings)
         }
-        Some(CompareCommand::Judge(args)) => judge::run(context, &args),
+        Some(CompareCommand::Judge(args)) => judge::run(context, config, *args),
         Some(CompareCommand::Merge { dir, others, findings }) => merge(context, &dir, others, &findings),
         Some(CompareCommand::Prices { costs, source }) => lists::prices(&costs, source),
         Some(CompareCommand::Published) => lists::published(),
