@@ -8,6 +8,8 @@ use ronbun::generator::remote::{Embeddings, RemoteGenerator, Server as Named};
 use ronbun::generator::{Event, FinishReason, Generator, Prompt, Question, Reply, Sampling, Usage};
 use ronbun::{Error, Kind};
 use serde_json::json;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// Written by a program instead of a variable: tests run at once and share their environment.
@@ -162,6 +164,42 @@ fn a_cut_connection_is_tried_again_and_half_an_answer_is_none() {
     assert_eq!(ask(named("openai", &server)).expect("answers").0.text, "Whole.");
     let server = Server::start(move |_, _| half());
     fails(Named { attempts: 2, ..named("openai", &server) }, Kind::Unavailable, "cut");
+}
+
+#[test]
+fn a_server_that_cuts_answers_when_another_is_asked_for_is_asked_one_at_a_time() {
+    let (busy, crowded) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (inside, late) = (busy.clone(), crowded.clone());
+    let server = Server::start(move |_, number| {
+        let others = inside.fetch_add(1, Ordering::SeqCst);
+        // The first is cut while another is under way; what begins before that is known may still meet others.
+        while number == 0 && inside.load(Ordering::SeqCst) < 2 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        std::thread::sleep(Duration::from_millis(if number == 0 { 0 } else { 200 }));
+        inside.fetch_sub(1, Ordering::SeqCst);
+        late.fetch_add(usize::from(number > 2 && others > 0), Ordering::SeqCst);
+        match number {
+            0 => Act::Cut(openai(&["Half "], "stop").into_iter().take(1).collect()),
+            _ => says("Whole."),
+        }
+    });
+    let generator = RemoteGenerator::new(named("openai", &server)).expect("one");
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            let mut generator = generator.clone();
+            scope.spawn(move || {
+                let question = Question { id: "a".into(), text: "?".into(), max_tokens: 9 };
+                for _ in 0..2 {
+                    let asked = [question.clone()];
+                    let (replies, _) =
+                        generator.answer(&prompt(), &asked, &Sampling::default(), &mut |_| {}).expect("answers");
+                    assert_eq!(replies[0].text, "Whole.");
+                }
+            });
+        }
+    });
+    assert_eq!((server.asked().len(), crowded.load(Ordering::SeqCst)), (7, 0));
 }
 
 #[test]

@@ -4,6 +4,7 @@
 mod common;
 mod figures;
 mod judges;
+mod llama_cpp;
 
 use assert_cmd::Command;
 use common::server::{Act, Server, openai, refuse, says};

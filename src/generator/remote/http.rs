@@ -8,7 +8,8 @@ use reqwest::header::{CONTENT_TYPE, HeaderMap, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Read};
-use std::sync::{Mutex, mpsc};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, RwLock, TryLockError, mpsc};
 use std::time::{Duration, Instant};
 
 /// No answer is longer, in bytes.
@@ -34,8 +35,10 @@ pub struct Request {
 pub enum Trouble {
     /// The server refused it, with its own words.
     Status { code: u16, wait: Option<Duration>, words: String },
-    /// No connection, or one that was cut.
+    /// No connection.
     Broken(String),
+    /// A connection that ended within the answer.
+    Cut(String),
     /// Silence for too long.
     Silent(Duration),
     /// An answer that is none in this protocol.
@@ -49,7 +52,7 @@ impl Trouble {
     fn passes(&self) -> bool {
         match self {
             Trouble::Status { code, .. } => matches!(code, 408 | 409 | 425 | 429 | 500..=599),
-            Trouble::Broken(_) | Trouble::Silent(_) => true,
+            Trouble::Broken(_) | Trouble::Cut(_) | Trouble::Silent(_) => true,
             Trouble::Wrong(_) | Trouble::Stopped(_) => false,
         }
     }
@@ -60,6 +63,7 @@ enum Piece {
     Head { code: u16, wait: Option<Duration>, streams: bool },
     Line(String),
     Broken(String),
+    Cut(String),
 }
 
 pub struct Http {
@@ -71,6 +75,39 @@ pub struct Http {
     interval: Duration,
     /// When the next one may begin.
     next: Mutex<Instant>,
+    lane: Lane,
+}
+
+/// How many conversations a server of one's own is in at a time. Some cut an answer when another conversation begins
+/// (llama-cpp-python's does): such a server is in one at a time from then on. A vendor's is in as many as are asked for.
+struct Lane {
+    /// Held by everyone in a conversation: by several as readers, by one alone as the writer.
+    held: RwLock<()>,
+    alone: AtomicBool,
+    vendors: bool,
+}
+
+impl Lane {
+    fn new(server: &Server) -> Lane {
+        Lane { held: RwLock::new(()), alone: AtomicBool::new(false), vendors: server.base_url.is_none() }
+    }
+
+    /// Has `conversation` as soon as there is a place for it.
+    fn enter<T>(&self, conversation: impl FnOnce() -> Result<T, Trouble>) -> Result<T, Trouble> {
+        if self.alone.load(Ordering::Relaxed) {
+            let _alone = self.held.write();
+            return conversation();
+        }
+        let done = {
+            let _shared = self.held.read();
+            conversation()
+        };
+        let others = || matches!(self.held.try_write(), Err(TryLockError::WouldBlock));
+        if !self.vendors && matches!(done, Err(Trouble::Cut(_))) && others() {
+            self.alone.store(true, Ordering::Relaxed);
+        }
+        done
+    }
 }
 
 impl Http {
@@ -87,16 +124,19 @@ impl Http {
             rate => Duration::from_secs(60) / rate,
         };
         let next = Mutex::new(Instant::now());
-        let (timeout, attempts) = (server.timeout(), server.attempts);
-        Ok(Http { client, key, timeout, attempts, interval, next })
+        let (timeout, attempts, lane) = (server.timeout(), server.attempts, Lane::new(server));
+        Ok(Http { client, key, timeout, attempts, interval, next, lane })
     }
 
     /// Does `work` until it goes well, what went wrong will not pass, or there were attempts enough.
     pub fn patiently<T>(&self, mut work: impl FnMut() -> Result<T, Trouble>) -> Result<T, Trouble> {
         let mut wait = FIRST_WAIT;
         for attempt in 1.. {
-            self.turn()?;
-            match work() {
+            let done = self.lane.enter(|| {
+                self.turn()?;
+                work()
+            });
+            match done {
                 Err(trouble) if trouble.passes() && attempt < self.attempts => {
                     let told = match &trouble {
                         Trouble::Status { wait, .. } => *wait,
@@ -154,6 +194,7 @@ impl Http {
                     refused = (!(200..300).contains(&code)).then_some((code, wait));
                 }
                 Piece::Broken(problem) => return Err(Trouble::Broken(problem)),
+                Piece::Cut(problem) => return Err(Trouble::Cut(problem)),
                 Piece::Line(line) if refused.is_some() || !streams => whole += &(line + "\n"),
                 Piece::Line(line) => {
                     // `event:` and `id:` repeat what the data says, lines that begin with a colon are comments.
@@ -224,7 +265,7 @@ impl Http {
                 error(Kind::Unavailable, format!("{place} was silent for {} s", time.as_secs_f64()))
                     .hint("give it longer with `timeout-seconds`; what is missing is asked for by the same command")
             }
-            Trouble::Broken(problem) => error(Kind::Unavailable, format!("{place}: {problem}"))
+            Trouble::Broken(problem) | Trouble::Cut(problem) => error(Kind::Unavailable, format!("{place}: {problem}"))
                 .hint("the same command goes on with what is missing"),
             Trouble::Wrong(problem) => {
                 error(Kind::Unavailable, format!("{place} does not answer as {} does: {problem}", server.vendor.name()))
@@ -261,7 +302,7 @@ fn read(answer: Response, to_caller: &mpsc::Sender<Piece>) -> Result<(), mpsc::S
         match lines.read_until(b'\n', &mut line) {
             Ok(0) => return Ok(()),
             Ok(_) => to_caller.send(Piece::Line(String::from_utf8_lossy(&line).trim_end().to_string()))?,
-            Err(error) => return to_caller.send(Piece::Broken(format!("the connection was cut: {error}"))),
+            Err(error) => return to_caller.send(Piece::Cut(format!("the connection was cut: {error}"))),
         }
     }
 }

@@ -76,7 +76,7 @@ impl RemoteGenerator {
             })?;
             // A stream that ends without saying why it ends was cut.
             if heard.finish_reason.is_none() {
-                return Err(Trouble::Broken("the connection was cut within the answer".into()));
+                return Err(Trouble::Cut("the connection was cut within the answer".into()));
             }
             Ok(heard)
         });
