@@ -1,7 +1,7 @@
 //! Tokenizers and chat templates against Hugging Face's own, on the fixtures and on real models where they are.
 
 use ronbun::{
-    chat::{ChatSettings, ChatTemplate, Message, Tokenizer},
+    chat::{ChatSettings, ChatTemplate, Message, Tokenizer, Vocabulary},
     generator::{
         Generator, Prompt, Question, Sampling,
         local::{LocalGenerator, ModelSource},
@@ -69,6 +69,32 @@ fn prompts_begin_with_the_token_that_the_models_files_ask_for() {
     let without = load("gguf-qwen2-bf16");
     let without = without.tokenizer();
     assert_eq!(without.encode_prompt("a paper").unwrap(), without.encode("a paper").unwrap());
+}
+
+#[test]
+fn where_settings_do_not_say_so_the_tokenizer_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut tokenizer = json(fixture("llama-tied-f32/tokenizer.json"));
+    let bos = Tokenizer::from_file(&fixture("llama-tied-f32/tokenizer.json")).unwrap().id("<|im_start|>").unwrap();
+    let parts = serde_json::json!([
+        { "SpecialToken": { "id": "<|im_start|>", "type_id": 0 } },
+        { "Sequence": { "id": "A", "type_id": 0 } },
+    ]);
+    let special = serde_json::json!({ "id": "<|im_start|>", "ids": [bos], "tokens": ["<|im_start|>"] });
+    tokenizer["post_processor"] = serde_json::json!({
+        "type": "TemplateProcessing",
+        "single": parts,
+        "pair": parts,
+        "special_tokens": { "<|im_start|>": special },
+    });
+    fs::write(folder.path().join("tokenizer.json"), tokenizer.to_string()).unwrap();
+    for (more, first) in [("", Some(bos)), (r#", "add_bos_token": false"#, None)] {
+        let settings = format!(r#"{{ "bos_token": "<|im_start|>"{more} }}"#);
+        fs::write(folder.path().join("tokenizer_config.json"), settings).unwrap();
+        assert_eq!(ronbun::generator::local::tokenizer(folder.path()).unwrap().bos(), first, "{more}");
+    }
+    let begins = ["llama-bpe", "tekken", "qwen2"].map(|pre| Vocabulary::begins_prompts("gpt2", pre));
+    assert_eq!((begins, Vocabulary::begins_prompts("llama", "default")), ([true, true, false], true));
 }
 
 #[test]

@@ -176,7 +176,11 @@ fn a_server_that_cuts_answers_when_another_is_asked_for_is_asked_one_at_a_time()
         while number == 0 && inside.load(Ordering::SeqCst) < 2 {
             std::thread::sleep(Duration::from_millis(1));
         }
-        std::thread::sleep(Duration::from_millis(if number == 0 { 0 } else { 200 }));
+        std::thread::sleep(Duration::from_millis(match number {
+            0 => 0,
+            1 | 2 => 2_000,
+            _ => 50,
+        }));
         inside.fetch_sub(1, Ordering::SeqCst);
         late.fetch_add(usize::from(number > 2 && others > 0), Ordering::SeqCst);
         match number {
@@ -185,21 +189,25 @@ fn a_server_that_cuts_answers_when_another_is_asked_for_is_asked_one_at_a_time()
         }
     });
     let generator = RemoteGenerator::new(named("openai", &server)).expect("one");
+    let told = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for _ in 0..3 {
-            let mut generator = generator.clone();
+            let (mut generator, told) = (generator.clone(), &told);
             scope.spawn(move || {
                 let question = Question { id: "a".into(), text: "?".into(), max_tokens: 9 };
                 for _ in 0..2 {
                     let asked = [question.clone()];
+                    let mut hear = |event: Event| {
+                        told.fetch_add(usize::from(event == Event::OneAtATime), Ordering::SeqCst);
+                    };
                     let (replies, _) =
-                        generator.answer(&prompt(), &asked, &Sampling::default(), &mut |_| {}).expect("answers");
+                        generator.answer(&prompt(), &asked, &Sampling::default(), &mut hear).expect("answers");
                     assert_eq!(replies[0].text, "Whole.");
                 }
             });
         }
     });
-    assert_eq!((server.asked().len(), crowded.load(Ordering::SeqCst)), (7, 0));
+    assert_eq!((server.asked().len(), crowded.load(Ordering::SeqCst), told.into_inner()), (7, 0, 1));
 }
 
 #[test]

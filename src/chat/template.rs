@@ -33,8 +33,8 @@ pub struct ChatSettings {
     pub template: Option<String>,
     pub bos_token: Option<String>,
     pub eos_token: Option<String>,
-    /// Whether a prompt begins with the BOS token even where the template does not write it.
-    pub add_bos_token: bool,
+    /// Whether a prompt begins with the BOS token even where the template does not write it; none where nothing says so.
+    pub add_bos_token: Option<bool>,
 }
 
 impl ChatSettings {
@@ -59,7 +59,7 @@ impl ChatSettings {
             template,
             bos_token: token_text(json.get("bos_token")),
             eos_token: token_text(json.get("eos_token")),
-            add_bos_token: json.get("add_bos_token").is_some_and(|add| *add == true),
+            add_bos_token: json.get("add_bos_token").and_then(Value::as_bool),
         })
     }
 }

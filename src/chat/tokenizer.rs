@@ -53,6 +53,11 @@ impl Tokenizer {
         Tokenizer { bos, ..self }
     }
 
+    /// The token that a tokenizer.json itself puts first, where it puts one.
+    pub fn puts_first(&self) -> Option<u32> {
+        self.inner.encode("", true).ok()?.get_ids().first().copied()
+    }
+
     /// The token that every prompt begins with.
     pub fn bos(&self) -> Option<u32> {
         self.bos

@@ -146,6 +146,14 @@ fn words_by_case(suffix: &str, digits: &str) -> String {
     )
 }
 
+impl Vocabulary {
+    /// Whether prompts begin with BOS where a file does not say: of SentencePiece's vocabularies and of Llama 3's kin, as
+    /// llama.cpp has it.
+    pub fn begins_prompts(model: &str, pre: &str) -> bool {
+        model == "llama" || WHOLE_WORDS.contains(&pre)
+    }
+}
+
 /// The names whose rule takes a word as it is where it is a token, whatever its merges.
 const WHOLE_WORDS: [&str; 5] = ["llama-bpe", "llama3", "llama-v3", "lfm2", "tekken"];
 

@@ -1,8 +1,8 @@
 //! The configuration file, and how it yields to the environment and to the command line.
 
 use super::args::{
-    self, Ask, AskMode, Common, Computing, Device, Extract, Format, Generation, LeaveOut, Local, Output, Positions,
-    Reading, Summarize, Weights, When, check_max_tokens, check_temperature,
+    self, Ask, AskMode, Bench, Common, Computing, Device, Extract, Format, Generation, LeaveOut, Local, Output,
+    Positions, Reading, Summarize, Weights, When, check_max_tokens, check_temperature,
 };
 use crate::device::GpuLayers;
 use crate::document::Pages;
@@ -161,6 +161,13 @@ impl Over for Local {
             weights: Weights { quantize: self.weights.quantize.or(config.quantize) },
             positions: self.positions.over(config),
         }
+    }
+}
+
+impl Over for Bench {
+    fn over(self, config: &Config) -> Self {
+        let model = self.model.or_else(|| config.model.clone());
+        Bench { model, local: self.local.over(config), ..self }
     }
 }
 

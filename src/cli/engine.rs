@@ -86,7 +86,7 @@ fn check_device(computing: Computing) -> Result<()> {
 }
 
 fn wants_gpu(layers: Option<GpuLayers>) -> bool {
-    matches!(layers, Some(GpuLayers::Exactly(1..)))
+    layers.is_some_and(GpuLayers::need_gpu)
 }
 
 fn no_gpu(problem: &str) -> Error {
@@ -109,9 +109,9 @@ pub fn devices(computing: Computing) -> Result<Devices> {
     Ok(found)
 }
 
-/// Loads `model`, as was prepared for. `available` is the main memory that was free before, in bytes; GPUs tell their own. A model whose files
-/// exceed it is refused before loading, where no GPU takes a part of it, and a paper whose cache does not fit beside the
-/// model before prefill.
+/// Loads `model`, as was prepared for. `available` is the main memory that was free before, in bytes; GPUs tell their own.
+/// A model whose files exceed it is refused before loading, where no GPU takes a part of it, and a paper whose cache does
+/// not fit beside the model before prefill.
 pub fn load(hub: &Hub, model: LocalModel, local: &Local, available: u64) -> Result<Box<dyn Generator>> {
     let devices = devices(local.computing)?;
     let files = model.files.iter().map(|(_, bytes, _)| bytes).sum();

@@ -133,6 +133,9 @@ fn in_words(rows: &[Divergence]) -> String {
 /// The token ids of a text file, read as a prompt.
 pub fn ids(model: &Path, text: &Path) -> Result<Vec<u32>> {
     let read = fs::read_to_string(text).map_err(|error| Error::new(Kind::Input, text.display(), error))?;
+    if read.trim().is_empty() {
+        return Err(Error::new(Kind::Input, text.display(), "holds no text").hint("give a text of some pages"));
+    }
     local::tokenizer(model)?.encode_prompt(&read)
 }
 

@@ -86,7 +86,7 @@ fn dispatch(cli: Cli) -> Result<()> {
         Command::Extract(args) => extract::run(&context, args.over(&config)),
         Command::Models(command) => models::run(&context, command),
         Command::Template(command) => template::run(command),
-        Command::Bench(args) => bench::run(&context, args),
+        Command::Bench(args) => bench::run(&context, args.over(&config)),
         Command::Eval(command) => eval::run(&context, command),
         Command::Compare(args) => compare::run(&context, &config, *args),
         Command::Rope(command) => rope::run(&context, command),

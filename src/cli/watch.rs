@@ -56,6 +56,8 @@ impl<'a> Watch<'a> {
             }
             Event::Generator(generator::Event::Prefill { done, total }) => self.prefilled(done, total),
             Event::Generator(generator::Event::Text { index, piece }) => self.wrote(index, piece),
+            // Only servers do that, and here a model of this machine answers.
+            Event::Generator(generator::Event::OneAtATime) => {}
             Event::Generator(generator::Event::End { index, .. }) => {
                 if let Some(answer) = self.answers.get_mut(index) {
                     answer.ended = true;

@@ -215,6 +215,8 @@ fn batched<T>(
 enum Message<'a, T> {
     /// A worker asks for leave to begin.
     Sending(Job<'a, T>, mpsc::Sender<Job<'a, T>>),
+    /// The server is in one conversation at a time from now on.
+    Alone,
     Done(Job<'a, T>, Box<Result<(Vec<Reply>, Measured)>>),
 }
 
@@ -240,7 +242,11 @@ pub fn remote<T: Send>(
                         return;
                     }
                     let Ok(job) = may_go.recv() else { return };
-                    let answered = put(&job, generator.as_mut());
+                    let mut alone = false;
+                    let answered = put(&job, generator.as_mut(), &mut alone);
+                    if alone {
+                        let _ = to_main.send(Message::Alone);
+                    }
                     if to_main.send(Message::Done(job, Box::new(answered))).is_err() {
                         return;
                     }
@@ -253,6 +259,10 @@ pub fn remote<T: Send>(
                 interrupt::check()?;
                 tally.keeper.sending(&job)?;
                 let _ = go.send(job);
+                Ok(())
+            }
+            Message::Alone => {
+                tally.keeper.hear(Event::OneAtATime);
                 Ok(())
             }
             Message::Done(job, answered) => match *answered {
@@ -273,12 +283,12 @@ pub fn remote<T: Send>(
     Ok(tally.outcome)
 }
 
-fn put<T>(job: &Job<T>, generator: &mut dyn Generator) -> Result<(Vec<Reply>, Measured)> {
+fn put<T>(job: &Job<T>, generator: &mut dyn Generator, alone: &mut bool) -> Result<(Vec<Reply>, Measured)> {
     let Trial { questions, sampling } = &job.trial;
-    let start = Instant::now();
     generator.plan(job.prompt, questions)?;
-    let (replies, usage) = generator.answer(job.prompt, questions, sampling, &mut |_| {})?;
-    let measured = job.measured(&replies, &usage, start.elapsed().as_secs_f64());
+    let mut hear = |event: Event| *alone |= event == Event::OneAtATime;
+    let (replies, usage) = generator.answer(job.prompt, questions, sampling, &mut hear)?;
+    let measured = job.measured(&replies, &usage, usage.prefill_seconds + usage.decode_seconds);
     Ok((replies, measured))
 }
 

@@ -31,13 +31,13 @@ pub struct Devices {
 impl Devices {
     /// NVIDIA's GPUs. Fails where this build has no kernels for one, or none can be used.
     pub fn cuda(layers: GpuLayers) -> Result<Devices> {
-        Ok(Devices { first: Some(open(0)?), layers, asked: true })
+        let asked = layers != GpuLayers::Exactly(0);
+        Ok(Devices { first: Some(open(0)?), layers, asked })
     }
 
     /// A GPU where this build and this machine have one. Asking for so many layers is asking for one.
     pub fn auto(layers: GpuLayers) -> Devices {
-        let asked = matches!(layers, GpuLayers::Exactly(1..));
-        Devices::cuda(layers).map(|devices| Devices { asked, ..devices }).unwrap_or_default()
+        Devices::cuda(layers).map(|devices| Devices { asked: layers.need_gpu(), ..devices }).unwrap_or_default()
     }
 
     /// For a model that no GPU computes here, and why. Fails where one was asked for.

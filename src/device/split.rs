@@ -13,6 +13,13 @@ pub enum GpuLayers {
     Exactly(usize),
 }
 
+impl GpuLayers {
+    /// Whether some are wanted there for certain.
+    pub fn need_gpu(self) -> bool {
+        matches!(self, GpuLayers::Exactly(1..))
+    }
+}
+
 impl FromStr for GpuLayers {
     type Err = String;
 

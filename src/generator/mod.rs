@@ -165,6 +165,8 @@ pub enum Event<'a> {
     Text { index: usize, piece: &'a str },
     /// The answer to question `index` ended.
     End { index: usize, reason: FinishReason },
+    /// A server that cut an answer while others were under way is in one conversation at a time from now on.
+    OneAtATime,
 }
 
 pub trait Generator {
@@ -208,7 +210,7 @@ impl Event<'_> {
     /// The same of a question that stands `by` places further behind.
     fn moved(self, by: usize) -> Self {
         match self {
-            Event::Prefill { .. } => self,
+            Event::Prefill { .. } | Event::OneAtATime => self,
             Event::Text { index, piece } => Event::Text { index: index + by, piece },
             Event::End { index, reason } => Event::End { index: index + by, reason },
         }

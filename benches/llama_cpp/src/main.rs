@@ -75,11 +75,10 @@ impl Input {
     fn ids(&self) -> Result<Vec<u32>> {
         let text =
             std::fs::read_to_string(&self.text).map_err(|error| Error::new(Kind::Input, self.text.display(), error))?;
-        let ids = local::tokenizer(&self.model)?.encode_prompt(&text)?;
-        if ids.is_empty() {
+        if text.trim().is_empty() {
             return Err(Error::new(Kind::Input, self.text.display(), "holds no text"));
         }
-        Ok(ids)
+        local::tokenizer(&self.model)?.encode_prompt(&text)
     }
 
     /// The decoder that answers are computed with: packed weights, integer products.

@@ -139,7 +139,8 @@ pub enum Eval {
     Ruler(Ruler),
     // Brings its own words.
     Qa(Qa),
-    /// The token ids of a text, special tokens inside it taken as such, as JSON
+    /// The token ids of a text as a prompt, as JSON: behind the token that the model begins with, special tokens inside
+    /// the text taken as such
     Tokens {
         /// A GGUF file, a folder of safetensors, or an installed model's id
         #[arg(value_name = "MODEL")]

@@ -13,7 +13,7 @@ use crate::generator::local;
 use crate::hub::Hub;
 use crate::model::{Checkpoint, Decoder, Stage};
 use crate::progress::Unit;
-use crate::{Error, Kind, Result, pipeline};
+use crate::{Result, pipeline};
 use gpu::OnGpu;
 use indicatif::{DecimalBytes, HumanCount};
 use ronbun_kernels::{Isa, ceiling, pool};
@@ -86,7 +86,7 @@ impl Ceilings {
 }
 
 pub fn run(context: &Context, args: Args) -> Result<()> {
-    engine::limit_threads(args.local.threads)?;
+    engine::prepare(&args.local)?;
     let hub = context.hub()?;
     let name = args.model.as_deref().unwrap_or("auto");
     let path = eval::locate(context, name)?;
@@ -178,9 +178,6 @@ fn prompt(args: &Args, model: &Path, vocabulary: usize) -> Result<Vec<u32>> {
         return Ok((0..tokens as u64).map(|i| (i * 7919 % vocabulary as u64) as u32).collect());
     };
     let ids = eval::ids(model, text)?;
-    if ids.is_empty() {
-        return Err(Error::new(Kind::Input, text.display(), "holds no text").hint("give a text of some pages"));
-    }
     let tokens = args.prompt_tokens.unwrap_or(ids.len());
     Ok(ids.into_iter().cycle().take(tokens).collect())
 }

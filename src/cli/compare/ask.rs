@@ -6,7 +6,7 @@ use super::{answers_in, finish, make};
 use crate::cli::args::{AskMode, Experiment as Args};
 use crate::cli::config::{Config, Over};
 use crate::cli::context::{Context, usage};
-use crate::cli::{engine, inputs, output, reading, template};
+use crate::cli::{inputs, output, reading, template};
 use crate::compare::asking::Outcome;
 use crate::compare::experiment::{File, Named, paper_key};
 use crate::compare::run::{Experiment, Run, Shard};
@@ -28,7 +28,7 @@ pub fn run(context: &Context, config: &Config, args: Args) -> Result<()> {
     models::refuse_servers(context, &named)?;
     let folder = args.out.clone().or(file.out.clone());
     let folder = folder.ok_or_else(|| usage("compare", "has no folder to keep answers in", "--out DIR"))?;
-    engine::prepare(&args.local)?;
+    models::prepare(&named, &args.local)?;
     let lang = args.lang.clone().or(file.lang.clone()).or(config.lang.clone());
     let name = args.template.clone().or(file.template.clone()).or(config.template.clone());
     let template = template::find(name.as_deref(), lang.as_deref())?;

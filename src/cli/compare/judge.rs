@@ -6,7 +6,6 @@ use super::{answers_in, finish};
 use crate::cli::args::{Judge as Args, JudgedThing};
 use crate::cli::config::{Config, Over};
 use crate::cli::context::{Context, usage};
-use crate::cli::engine;
 use crate::compare::asking::Outcome;
 use crate::compare::experiment::{File, Named};
 use crate::compare::judge::Matter;
@@ -24,7 +23,7 @@ pub fn run(context: &Context, config: &Config, args: Args) -> Result<()> {
     let Some(named) = named.into_iter().next() else {
         return Err(usage("compare judge", "no judge was named", "--judge MODEL"));
     };
-    engine::prepare(&args.local)?;
+    models::prepare(std::slice::from_ref(&named), &args.local)?;
     if let Named::Local(name) = &named {
         context.hub()?.check_name(name)?;
     }

@@ -29,6 +29,14 @@ pub fn refuse_servers(context: &Context, models: &[Named]) -> Result<()> {
     })
 }
 
+/// What is for models of this machine is looked at only where there are some; encoders compute here too.
+pub fn prepare(models: &[Named], local: &Local) -> Result<()> {
+    match models.iter().any(|model| matches!(model, Named::Local(_))) {
+        true => engine::prepare(local),
+        false => engine::limit_threads(local.threads),
+    }
+}
+
 pub fn local(name: &str) -> Model {
     Model { id: name.into(), origin: Origin::Local, price: None, destination: None, facts: None }
 }

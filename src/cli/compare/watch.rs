@@ -27,7 +27,11 @@ impl<'a> Watch<'a> {
                 self.label(&format!("reads {} %", 100 * done / total.max(1)));
             }
             Step::Generator(generator::Event::Text { .. }) => self.label("writes"),
-            Step::Generator(_) => {}
+            Step::Generator(generator::Event::OneAtATime) => self.context.progress.line(format!(
+                "{}: asked one at a time from here on, since it cuts answers while it is asked for others",
+                self.model
+            )),
+            Step::Generator(generator::Event::End { .. }) => {}
             Step::Answered { paper, trial } => {
                 self.context.progress.detail(format!("{}: {paper}, trial {trial}", self.model));
                 self.advance();

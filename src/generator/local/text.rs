@@ -48,8 +48,9 @@ pub fn tokenizer(path: &Path) -> Result<Tokenizer> {
 fn begun(path: &Path, given: Option<&Path>, metadata: Option<&Metadata>) -> Result<(Tokenizer, ChatSettings)> {
     let tokenizer = load_tokenizer(path, given, metadata)?;
     let chat = chat_settings(path, metadata, &tokenizer)?;
-    let bos = chat.bos_token.as_ref().filter(|_| chat.add_bos_token).and_then(|text| tokenizer.id(text));
-    Ok((tokenizer.begin_with(bos), chat))
+    let bos = chat.bos_token.as_ref().and_then(|text| tokenizer.id(text));
+    let begins = chat.add_bos_token.unwrap_or_else(|| tokenizer.puts_first() == bos);
+    Ok((tokenizer.begin_with(bos.filter(|_| begins)), chat))
 }
 
 /// The one given; else the GGUF file's own, or the tokenizer.json beside it where that cannot be used and the two agree.
@@ -97,12 +98,13 @@ fn chat_settings(path: &Path, metadata: Option<&Metadata>, tokenizer: &Tokenizer
                 let id = metadata.integer(&format!("tokenizer.ggml.{name}_token_id"))?;
                 tokenizer.token(id as u32)
             };
-            let sentence_piece = metadata.string("tokenizer.ggml.model") == Some("llama");
+            let [model, pre] = ["model", "pre"].map(|name| metadata.string(&format!("tokenizer.ggml.{name}")));
+            let begins = Vocabulary::begins_prompts(model.unwrap_or_default(), pre.unwrap_or_default());
             Ok(ChatSettings {
                 template: metadata.string("tokenizer.chat_template").map(str::to_string),
                 bos_token: token("bos"),
                 eos_token: token("eos"),
-                add_bos_token: metadata.boolean("tokenizer.ggml.add_bos_token").unwrap_or(sentence_piece),
+                add_bos_token: metadata.boolean("tokenizer.ggml.add_bos_token").or(Some(begins)),
             })
         }
         None => ChatSettings::of_folder(path),

@@ -35,7 +35,7 @@ pub struct Request {
 pub enum Trouble {
     /// The server refused it, with its own words.
     Status { code: u16, wait: Option<Duration>, words: String },
-    /// No connection.
+    /// No connection, or no answer on it.
     Broken(String),
     /// A connection that ended within the answer.
     Cut(String),
@@ -84,12 +84,15 @@ struct Lane {
     /// Held by everyone in a conversation: by several as readers, by one alone as the writer.
     held: RwLock<()>,
     alone: AtomicBool,
+    /// Whether anyone was told of that.
+    told: AtomicBool,
     vendors: bool,
 }
 
 impl Lane {
     fn new(server: &Server) -> Lane {
-        Lane { held: RwLock::new(()), alone: AtomicBool::new(false), vendors: server.base_url.is_none() }
+        let [alone, told] = [(); 2].map(|()| AtomicBool::new(false));
+        Lane { held: RwLock::new(()), alone, told, vendors: server.is_vendors_own() }
     }
 
     /// Has `conversation` as soon as there is a place for it.
@@ -132,8 +135,9 @@ impl Http {
     pub fn patiently<T>(&self, mut work: impl FnMut() -> Result<T, Trouble>) -> Result<T, Trouble> {
         let mut wait = FIRST_WAIT;
         for attempt in 1.. {
+            self.turn()?;
             let done = self.lane.enter(|| {
-                self.turn()?;
+                interrupt::check().map_err(Trouble::Stopped)?;
                 work()
             });
             match done {
@@ -150,6 +154,11 @@ impl Http {
             }
         }
         Err(Trouble::Broken("no attempt was made".into()))
+    }
+
+    /// Whether conversations have been one at a time since this was last asked.
+    pub fn went_alone(&self) -> bool {
+        self.lane.alone.load(Ordering::Relaxed) && !self.lane.told.swap(true, Ordering::Relaxed)
     }
 
     /// Waits until the next conversation may begin, and takes that place.

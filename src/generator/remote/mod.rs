@@ -61,9 +61,10 @@ impl RemoteGenerator {
     ) -> Result<(Reply, Usage)> {
         let dialect = self.server.vendor.dialect();
         let request = dialect.request(&self.server, prompt, question, sampling);
-        let start = Instant::now();
-        let mut first = None;
+        let (mut start, mut first) = (Instant::now(), None);
         let heard = self.http.patiently(|| {
+            // Neither waits nor earlier attempts are the server's time.
+            (start, first) = (Instant::now(), None);
             let mut heard = Heard::default();
             self.http.events(&request, &mut |event| {
                 let before = heard.text.len();
@@ -132,7 +133,11 @@ impl Generator for RemoteGenerator {
         let mut total = Usage::default();
         for (index, question) in questions.iter().enumerate() {
             let mut tell = |piece: &str| watch(Event::Text { index, piece });
-            let (reply, usage) = self.converse(prompt, question, sampling, &mut tell)?;
+            let answered = self.converse(prompt, question, sampling, &mut tell);
+            if self.http.went_alone() {
+                watch(Event::OneAtATime);
+            }
+            let (reply, usage) = answered?;
             watch(Event::End { index, reason: reply.finish_reason });
             if index == 0 {
                 total.time_to_first_token_seconds = usage.time_to_first_token_seconds;
