@@ -156,7 +156,7 @@ impl Http {
         Err(Trouble::Broken("no attempt was made".into()))
     }
 
-    /// Whether conversations have been one at a time since this was last asked.
+    /// True once, when conversations have become one at a time.
     pub fn went_alone(&self) -> bool {
         self.lane.alone.load(Ordering::Relaxed) && !self.lane.told.swap(true, Ordering::Relaxed)
     }
