@@ -242,11 +242,11 @@ pub fn remote<T: Send>(
                         return;
                     }
                     let Ok(job) = may_go.recv() else { return };
-                    let mut alone = false;
-                    let answered = put(&job, generator.as_mut(), &mut alone);
-                    if alone {
-                        let _ = to_main.send(Message::Alone);
-                    }
+                    let answered = put(&job, generator.as_mut(), &mut |event| {
+                        if event == Event::OneAtATime {
+                            let _ = to_main.send(Message::Alone);
+                        }
+                    });
                     if to_main.send(Message::Done(job, Box::new(answered))).is_err() {
                         return;
                     }
@@ -283,11 +283,10 @@ pub fn remote<T: Send>(
     Ok(tally.outcome)
 }
 
-fn put<T>(job: &Job<T>, generator: &mut dyn Generator, alone: &mut bool) -> Result<(Vec<Reply>, Measured)> {
+fn put<T>(job: &Job<T>, generator: &mut dyn Generator, hear: &mut dyn FnMut(Event)) -> Result<(Vec<Reply>, Measured)> {
     let Trial { questions, sampling } = &job.trial;
     generator.plan(job.prompt, questions)?;
-    let mut hear = |event: Event| *alone |= event == Event::OneAtATime;
-    let (replies, usage) = generator.answer(job.prompt, questions, sampling, &mut hear)?;
+    let (replies, usage) = generator.answer(job.prompt, questions, sampling, hear)?;
     let measured = job.measured(&replies, &usage, usage.prefill_seconds + usage.decode_seconds);
     Ok((replies, measured))
 }

@@ -2,7 +2,7 @@
 
 mod gpu;
 
-use super::args::{Bench as Args, Positions};
+use super::args::Bench as Args;
 use super::context::Context;
 use super::watch::extended;
 use super::{engine, eval, output};
@@ -96,10 +96,9 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
     let prompt = prompt(&args, &path, engine.decoder.config.vocab_size)?;
     let context_length = engine.decoder.config.context_length;
     let longest = prompt.len() + args.gen_tokens;
-    let Positions { context: reach, rope } = &args.local.positions;
-    let asked = reach.is_some() || rope.is_some();
-    if asked {
-        let policy = engine::policy(&args.local.positions, None)?;
+    let positions = &args.local.positions;
+    if positions.context.is_some() || positions.rope.is_some() {
+        let policy = engine::policy(positions, None)?;
         let chosen = policy.choose(engine.decoder.config.extendable(), context_length, longest);
         let chosen = chosen.map_err(|refusal| refusal.error(name, longest))?;
         engine.plan_extended(longest, chosen.scaling.as_ref())?;

@@ -5,7 +5,6 @@ use crate::cli::args::Nll;
 use crate::cli::context::Context;
 use crate::cli::output;
 use crate::eval::score::{Estimate, mean, mean_of_few};
-use crate::generator::local::TextSide;
 use crate::plot::{self, Axes, Curve};
 use crate::rope::Extension;
 use crate::{Error, Kind, Result};
@@ -97,7 +96,7 @@ pub fn run(context: &Context, args: Nll) -> Result<()> {
 
 /// Ids of each text, with the token that begins a text where the model has one.
 fn texts(subject: &Subject, args: &Nll, tokens: usize) -> Result<Vec<Vec<u32>>> {
-    let TextSide { tokenizer, .. } = subject.text_side()?;
+    let tokenizer = subject.text_side()?.tokenizer;
     let ids = |path: &std::path::PathBuf| {
         let text = fs::read_to_string(path).map_err(|error| Error::new(Kind::Input, path.display(), error))?;
         let mut ids = tokenizer.encode_prompt(&tokenizer.defuse(&text))?;
