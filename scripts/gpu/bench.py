@@ -36,10 +36,10 @@ def used():
         return None
 
 
-def ronbun(setup, model, prompt, branches, tokens):
+def ronbun(setup, model, prompt, branches, tokens, *options):
     command = [setup.ronbun, "-q", "bench", "--json", "--model", str(model), "--device", setup.device]
-    command += ["--prompt-tokens", prompt, "--branches", branches, "--gen-tokens", tokens]
-    print(f"bench: ronbun, {prompt} tokens, {branches} branches", file=sys.stderr, flush=True)
+    command += ["--prompt-tokens", prompt, "--branches", branches, "--gen-tokens", tokens, *options]
+    print(f"bench: ronbun, {prompt} tokens, {branches} branches", *options, file=sys.stderr, flush=True)
     held = Held()
     held.start()
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=setup.env)
@@ -124,13 +124,18 @@ def rows(setup, shape, lengths):
     longest = lengths[-1]
     reports = {length: ronbun(setup, model, length, 1, 33) for length in lengths}
     together = ronbun(setup, model, longest, BRANCHES, ANSWER)
+    rounded = ronbun(setup, model, longest, BRANCHES, ANSWER, "--gpu-kv", "i8") if setup.device != "cpu" else None
     others = peers(setup, model, lengths, 16)
-    setup.keep("bench", {"ronbun": reports | {"together": together}, "transformers": others})
+    setup.keep("bench", {"ronbun": reports | {"together": together, "rounded": rounded}, "transformers": others})
     yield row("the machine", together["device"], "", None)
     yield from prefill_rows(reports, others)
     yield from decode_rows(reports[longest], together, others)
     job = together["ttft_seconds"] + together["decode_seconds"]
     yield row(f"whole job: {longest} tokens, {BRANCHES} answers of {ANSWER}", f"{job:.1f} s", "< 20 s", job < 20)
+    if rounded:
+        gain = step_seconds(together) / step_seconds(rounded)
+        what = f"decode, {BRANCHES} branches, keys and values as bytes"
+        yield row(what, f"{gain:.2f}× as fast as in bf16", "none", None)
     if together.get("gpu"):
         yield memory_row(together)
     print(f"bench: {time.time() - start:.0f} s in all", file=sys.stderr)

@@ -126,7 +126,7 @@ mod tests {
     }
 
     fn cache() -> KvCache {
-        let keys = KvCache::new([(&Place::Cpu, 1)], KvType::F32, 1, 16);
+        let keys = KvCache::new([(&Place::Cpu, KvType::F32, 1)], 1, 16);
         keys.with_convolutions(vec![Memory::new(LENGTH, CHANNELS)])
     }
 

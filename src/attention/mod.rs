@@ -34,21 +34,21 @@ struct Kept {
 
 enum Layers {
     Cpu(Vec<KvBlocks>),
-    /// In 16 bits, whatever was asked for.
+    /// In 16 bits, or as bytes.
     Gpu(device::Cache),
 }
 
 impl KvCache {
-    /// Of layers that attend, so many in each place, one after the other.
+    /// Of layers that attend, so many in each place, one after the other, and how each place keeps them.
     pub fn new<'a>(
-        parts: impl IntoIterator<Item = (&'a Place, usize)>,
-        kind: KvType,
+        parts: impl IntoIterator<Item = (&'a Place, KvType, usize)>,
         kv_heads: usize,
         head_dim: usize,
     ) -> Self {
         let mut first = 0;
-        let mut kept = |(place, count): (&Place, usize)| {
-            let on_gpu = place.gpu().map(|gpu| device::Cache::new(gpu.clone(), count, kv_heads, head_dim));
+        let mut kept = |(place, kind, count): (&Place, KvType, usize)| {
+            let as_bytes = kind == KvType::I8;
+            let on_gpu = place.gpu().map(|gpu| device::Cache::new(gpu.clone(), count, kv_heads, head_dim, as_bytes));
             let on_cpu = || Layers::Cpu(vec![KvBlocks::new(kind, kv_heads, head_dim); count]);
             let kept = Kept { first, layers: on_gpu.map_or_else(on_cpu, Layers::Gpu) };
             first += count;
@@ -102,7 +102,7 @@ impl KvCache {
     ) -> u64 {
         match place {
             Place::Cpu => layers as u64 * KvBlocks::bytes_for(kind, kv_heads, head_dim, tokens) as u64,
-            Place::Gpu(_) => device::Cache::bytes_for(layers, kv_heads, head_dim, tokens),
+            Place::Gpu(_) => device::Cache::bytes_for(layers, kv_heads, head_dim, tokens, kind == KvType::I8),
         }
     }
 
@@ -295,7 +295,7 @@ mod tests {
     use super::*;
 
     fn filled(parts: &[usize], lengths: [usize; 3]) -> KvCache {
-        let mut cache = KvCache::new(parts.iter().map(|count| (&Place::Cpu, *count)), KvType::I8, 1, 16);
+        let mut cache = KvCache::new(parts.iter().map(|count| (&Place::Cpu, KvType::I8, *count)), 1, 16);
         for (layer, tokens) in lengths.into_iter().enumerate() {
             cache.blocks_mut(layer).append(Isa::current(), &vec![1.0; tokens * 16], &vec![2.0; tokens * 16]);
         }
@@ -321,7 +321,7 @@ mod tests {
     #[test]
     fn what_convolutions_remember_is_cut_with_keys_and_values() {
         let memories = vec![Memory::new(3, 4); 2];
-        let mut cache = KvCache::new([(&Place::Cpu, 1)], KvType::F32, 1, 16).with_convolutions(memories);
+        let mut cache = KvCache::new([(&Place::Cpu, KvType::F32, 1)], 1, 16).with_convolutions(memories);
         let kernel = Kernel { channels: 4, weights: vec![1.0; 12], bias: None };
         // The work was stopped before the second convolution.
         cache.blocks_mut(0).append(Isa::current(), &vec![1.0; 600 * 16], &vec![2.0; 600 * 16]);

@@ -1,7 +1,7 @@
 //! The configuration file, and how it yields to the environment and to the command line.
 
 use super::args::{
-    self, Ask, AskMode, Bench, Common, Computing, Device, Extract, Format, Generation, LeaveOut, Local, Output,
+    self, Ask, AskMode, Bench, Common, Computing, Device, Extract, Format, Generation, GpuKv, LeaveOut, Local, Output,
     Positions, Reading, Summarize, Weights, When, check_max_tokens, check_temperature,
 };
 use crate::device::GpuLayers;
@@ -26,6 +26,7 @@ pub struct Config {
     pub device: Option<Device>,
     #[serde(deserialize_with = "args::gpu_layers")]
     pub gpu_layers: Option<GpuLayers>,
+    pub gpu_kv: Option<GpuKv>,
     pub threads: Option<usize>,
     pub temperature: Option<f32>,
     pub seed: Option<u64>,
@@ -173,7 +174,11 @@ impl Over for Bench {
 
 impl Over for Computing {
     fn over(self, config: &Config) -> Self {
-        Computing { device: self.device.or(config.device), gpu_layers: self.gpu_layers.or(config.gpu_layers) }
+        Computing {
+            device: self.device.or(config.device),
+            gpu_layers: self.gpu_layers.or(config.gpu_layers),
+            gpu_kv: self.gpu_kv.or(config.gpu_kv),
+        }
     }
 }
 
@@ -246,7 +251,7 @@ mod tests {
     #[test]
     fn every_key_is_read() {
         let text = "model = 'm'\ntemplate = 't'\nlang = 'ja'\nformat = 'html'\nout = 'o'\noffline = true\n\
-            device = 'cpu'\ngpu-layers = 12\nthreads = 2\ntemperature = 0\nseed = 7\nmax-tokens = 9\ncontext = 40000\nrope = 'yarn:2'\nask = 'together'\n\
+            device = 'cpu'\ngpu-layers = 12\ngpu-kv = 'i8'\nthreads = 2\ntemperature = 0\nseed = 7\nmax-tokens = 9\ncontext = 40000\nrope = 'yarn:2'\nask = 'together'\n\
             quantize = 'q4_k'\npassword = 'p'\npassword-file = 'w'\nocr = 'never'\nocr-lang = 'eng'\npdfium = 'f'\npages = '1-3,7'\nno-references = true\nno-appendix = true\n\
             no-appendix-tables = true\nquiet = true\nverbose = false\n";
         let config = Config::parse(text).expect("parses");
@@ -254,7 +259,7 @@ mod tests {
         assert_eq!(config.temperature, Some(0.0));
         assert_eq!((config.context, config.rope), (Some(Reach::Tokens(40_000)), Some(Method::Yarn(Some(2.0)))));
         assert_eq!(config.quantize, Some(Quantization::Q4K));
-        assert_eq!(config.gpu_layers, Some(GpuLayers::Exactly(12)));
+        assert_eq!((config.gpu_layers, config.gpu_kv), (Some(GpuLayers::Exactly(12)), Some(GpuKv::I8)));
         assert_eq!(Config::parse("context = 'native'").expect("parses").context, Some(Reach::Native));
         assert_eq!(config.ask, Some(AskMode::Together));
         assert_eq!(config.format, Some(Format::Html));

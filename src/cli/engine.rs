@@ -1,6 +1,6 @@
 //! The one place of the command line that knows which engine runs a model.
 
-use super::args::{Computing, Device, Local, Positions};
+use super::args::{Computing, Device, GpuKv, Local, Positions};
 use super::context::usage;
 use crate::device::{self, Devices, GpuLayers};
 use crate::generator::local::{LocalGenerator, ModelSource};
@@ -70,7 +70,7 @@ pub fn limit_threads(threads: Option<usize>) -> Result<()> {
 
 /// Asking for a device that this build knows nothing of is an error rather than a slow surprise.
 fn check_device(computing: Computing) -> Result<()> {
-    let Computing { device, gpu_layers } = computing;
+    let Computing { device, gpu_layers, gpu_kv } = computing;
     let problem = match device::CUDA {
         true => "this build of ronbun computes on the CPU and on NVIDIA's GPUs",
         false => "this build of ronbun computes on the CPU only",
@@ -81,6 +81,7 @@ fn check_device(computing: Computing) -> Result<()> {
         Some(Device::Cuda) if !device::CUDA => refuse("--device cuda"),
         Some(Device::Cpu) if wants_gpu(gpu_layers) => Err(no_gpu("--device cpu computes without a GPU")),
         _ if wants_gpu(gpu_layers) && !device::CUDA => Err(no_gpu(problem)),
+        _ if gpu_kv == Some(GpuKv::I8) && !device::CUDA => Err(usage("--gpu-kv i8", problem, "leave it out")),
         _ => Ok(()),
     }
 }
@@ -95,7 +96,7 @@ fn no_gpu(problem: &str) -> Error {
 
 /// What a model is to compute on beside the CPU: without being asked a GPU, where this build and this machine have one.
 pub fn devices(computing: Computing) -> Result<Devices> {
-    let Computing { device, gpu_layers } = computing;
+    let Computing { device, gpu_layers, gpu_kv } = computing;
     check_device(computing)?;
     let layers = gpu_layers.unwrap_or_default();
     let found = match device {
@@ -106,7 +107,7 @@ pub fn devices(computing: Computing) -> Result<Devices> {
     if wants_gpu(gpu_layers) && found.gpu().is_none() {
         return Err(no_gpu("no GPU can be used here"));
     }
-    Ok(found)
+    Ok(found.with_kv_as_bytes(gpu_kv == Some(GpuKv::I8)))
 }
 
 /// Loads `model`, as was prepared for. `available` is the main memory that was free before, in bytes; GPUs tell their own.
@@ -182,7 +183,7 @@ mod tests {
 
     #[test]
     fn a_device_that_this_build_knows_nothing_of_is_refused() {
-        let check = |device| check_device(Computing { device, gpu_layers: None });
+        let check = |device| check_device(Computing { device, ..Computing::default() });
         for device in [None, Some(Device::Auto), Some(Device::Cpu)] {
             assert_eq!(check(device), Ok(()));
         }
@@ -192,7 +193,7 @@ mod tests {
 
     #[test]
     fn layers_for_a_gpu_need_one() {
-        let on_cpu = |gpu_layers| devices(Computing { device: Some(Device::Cpu), gpu_layers });
+        let on_cpu = |gpu_layers| devices(Computing { device: Some(Device::Cpu), gpu_layers, gpu_kv: None });
         assert!(on_cpu(None).expect("is there").gpu().is_none());
         assert!(on_cpu(Some(GpuLayers::Exactly(0))).is_ok() && on_cpu(Some(GpuLayers::Auto)).is_ok());
         assert_eq!(on_cpu(Some(GpuLayers::Exactly(3))).expect_err("no GPU").kind, Kind::Usage);

@@ -72,7 +72,8 @@ fn open(context: &Context, input: &EvalInput, more: usize) -> Result<Decoder> {
     let path = locate(context, &input.model)?;
     let (mut checkpoint, weights) = Checkpoint::open_as(&path, input.weights.quantize, &cache)?;
     asked_positions(context, &input.positions, &mut checkpoint, input.ids.len() + more)?;
-    let computing = Computing { device: Some(input.device), gpu_layers: Some(input.gpu_layers) };
+    let computing =
+        Computing { device: Some(input.device), gpu_layers: Some(input.gpu_layers), gpu_kv: Some(input.gpu_kv) };
     Ok(Decoder::on(&engine::devices(computing)?, &checkpoint, &weights, None)?.0)
 }
 

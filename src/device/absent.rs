@@ -79,7 +79,7 @@ impl Linear {
 pub enum Cache {}
 
 impl Cache {
-    pub fn new(gpu: Arc<Gpu>, _: usize, _: usize, _: usize) -> Cache {
+    pub fn new(gpu: Arc<Gpu>, _: usize, _: usize, _: usize, _: bool) -> Cache {
         match *gpu {}
     }
 
@@ -99,7 +99,7 @@ impl Cache {
         match *self {}
     }
 
-    pub fn bytes_for(_: usize, _: usize, _: usize, _: usize) -> u64 {
+    pub fn bytes_for(_: usize, _: usize, _: usize, _: usize, _: bool) -> u64 {
         0
     }
 }

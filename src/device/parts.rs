@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{Error, Kind, Result};
 use indicatif::DecimalBytes;
+use ronbun_kernels::attention::KvType;
 use std::{ops::Range, sync::Arc};
 
 /// Layers that compute in one place.
@@ -17,6 +18,8 @@ pub struct Part {
     pub weights: u64,
     /// Bytes that were free there before; on a GPU only.
     free: u64,
+    /// Whether a GPU keeps keys and values as bytes.
+    kv_bytes: bool,
 }
 
 /// What there is to compute on beside the CPU, and how much of a model is to go there.
@@ -26,18 +29,24 @@ pub struct Devices {
     layers: GpuLayers,
     /// Whether a GPU was asked for, rather than taken where there is one.
     asked: bool,
+    /// Whether GPUs keep keys and values as bytes, rather than in 16 bits.
+    kv_bytes: bool,
 }
 
 impl Devices {
     /// NVIDIA's GPUs. Fails where this build has no kernels for one, or none can be used.
     pub fn cuda(layers: GpuLayers) -> Result<Devices> {
         let asked = layers != GpuLayers::Exactly(0);
-        Ok(Devices { first: Some(open(0)?), layers, asked })
+        Ok(Devices { first: Some(open(0)?), layers, asked, kv_bytes: false })
     }
 
     /// A GPU where this build and this machine have one. Asking for so many layers is asking for one.
     pub fn auto(layers: GpuLayers) -> Devices {
         Devices::cuda(layers).map(|devices| Devices { asked: layers.need_gpu(), ..devices }).unwrap_or_default()
+    }
+
+    pub fn with_kv_as_bytes(self, kv_bytes: bool) -> Devices {
+        Devices { kv_bytes, ..self }
     }
 
     /// For a model that no GPU computes here, and why. Fails where one was asked for.
@@ -73,7 +82,8 @@ impl Devices {
         }
         let shares = shares.map_err(|most| too_many(wanted, most, demand, &free))?;
         let places = gpus.into_iter().map(Place::Gpu).zip(free).collect();
-        Ok(lay_out(demand, places, &shares))
+        let kept = |part: Part| Part { kv_bytes: self.kv_bytes && part.place.gpu().is_some(), ..part };
+        Ok(lay_out(demand, places, &shares).into_iter().map(kept).collect())
     }
 }
 
@@ -97,7 +107,7 @@ fn lay_out(demand: &Demand, places: Vec<(Place, u64)>, shares: &[usize]) -> Vec<
         let layers = next..next + share;
         next = layers.end;
         let head = if next == demand.layers { demand.head } else { 0 };
-        parts.push(Part { place, weights: demand.layer * *share as u64 + head, layers, free });
+        parts.push(Part { place, weights: demand.layer * *share as u64 + head, layers, free, kv_bytes: false });
     }
     parts.retain(|part| !part.layers.is_empty());
     parts
@@ -105,7 +115,21 @@ fn lay_out(demand: &Demand, places: Vec<(Place, u64)>, shares: &[usize]) -> Vec<
 
 impl Part {
     pub fn cpu(layers: Range<usize>) -> Part {
-        Part { place: Place::Cpu, layers, weights: 0, free: 0 }
+        Part { place: Place::Cpu, layers, weights: 0, free: 0, kv_bytes: false }
+    }
+
+    fn describe(&self) -> String {
+        let kept = if self.kv_bytes { ", keys and values as bytes" } else { "" };
+        format!("{}{kept}", self.place.describe())
+    }
+
+    /// How keys and values are kept there: by the CPU as `on_cpu` says.
+    pub fn kept(&self, on_cpu: KvType) -> KvType {
+        match (&self.place, self.kv_bytes) {
+            (Place::Cpu, _) => on_cpu,
+            (Place::Gpu(_), true) => KvType::I8,
+            (Place::Gpu(_), false) => KvType::F16,
+        }
     }
 
     /// Refuses tokens whose keys and values, of `cache` bytes altogether, have no room beside the weights on a GPU.
@@ -124,6 +148,7 @@ impl Part {
             0 => "--device cpu; a shorter text; or fewer questions at a time".to_string(),
             layers => format!("--gpu-layers {layers} keeps the others, with their keys and values, in main memory"),
         };
+        let hint = if self.kv_bytes { hint } else { format!("--gpu-kv i8 halves them; or {hint}") };
         Err(Error::new(Kind::Memory, self.place.describe(), problem).hint(hint))
     }
 }
@@ -131,7 +156,7 @@ impl Part {
 /// What a report calls the parts' places.
 pub fn describe(parts: &[Part]) -> String {
     if let [only] = parts {
-        return only.place.describe();
+        return only.describe();
     }
     let words = |part: &Part| {
         let Range { start, end } = part.layers;
@@ -139,7 +164,7 @@ pub fn describe(parts: &[Part]) -> String {
             Place::Cpu => String::new(),
             Place::Gpu(_) => format!(" with {} of weights", DecimalBytes(part.weights)),
         };
-        format!("layers {start}-{} on {}{weights}", end - 1, part.place.describe())
+        format!("layers {start}-{} on {}{weights}", end - 1, part.describe())
     };
     parts.iter().map(words).collect::<Vec<_>>().join(", ")
 }
@@ -191,13 +216,15 @@ mod tests {
 
     #[test]
     fn keys_and_values_that_do_not_fit_are_refused_with_what_would() {
-        let part = Part { place: Place::Cpu, layers: 0..6, weights: 67, free: 200 };
+        let part = Part { weights: 67, free: 200, ..Part::cpu(0..6) };
         assert_eq!(part.check_room(&DEMAND, 33, 5), Ok(()));
         let error = part.check_room(&DEMAND, 60, 10).expect_err("too much");
         // Each layer takes 10 bytes, and 10 more of keys and values; 93 are left of 200.
         assert!(error.kind == Kind::Memory && error.hint.as_ref().is_some_and(|hint| hint.contains("--gpu-layers 4")));
         let error = part.check_room(&DEMAND, 6000, 1000).expect_err("far too much");
-        assert!(error.hint.is_some_and(|hint| hint.contains("--device cpu")));
+        assert!(error.hint.is_some_and(|hint| hint.contains("--gpu-kv i8") && hint.contains("--device cpu")));
+        let error = Part { kv_bytes: true, ..part }.check_room(&DEMAND, 6000, 1000).expect_err("far too much");
+        assert!(error.hint.is_some_and(|hint| !hint.contains("--gpu-kv")), "they are bytes already");
     }
 
     #[test]

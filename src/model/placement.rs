@@ -54,10 +54,10 @@ fn bytes_on_gpu(view: &TensorView) -> u64 {
 }
 
 impl Decoder {
-    /// A cache for one sequence.
+    /// A cache for one sequence; `kind` is how the CPU keeps keys and values.
     pub fn new_cache(&self, kind: KvType) -> KvCache {
-        let parts = self.parts.iter().map(|part| (&part.place, self.attending(part)));
-        let keys = KvCache::new(parts, kind, self.config.num_key_value_heads, self.config.head_dim);
+        let parts = self.parts.iter().map(|part| (&part.place, part.kept(kind), self.attending(part)));
+        let keys = KvCache::new(parts, self.config.num_key_value_heads, self.config.head_dim);
         let memories = self.convolutions().map(|length| Memory::new(length, self.config.hidden_size)).collect();
         keys.with_convolutions(memories)
     }
@@ -69,7 +69,7 @@ impl Decoder {
     }
 
     fn part_bytes(&self, part: &Part, kind: KvType, tokens: usize) -> u64 {
-        let layers = self.attending(part);
+        let (layers, kind) = (self.attending(part), part.kept(kind));
         KvCache::bytes_for(&part.place, kind, layers, self.config.num_key_value_heads, self.config.head_dim, tokens)
     }
 

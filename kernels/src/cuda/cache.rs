@@ -3,8 +3,11 @@
 use super::{
     Plan, Span,
     arguments::{Append, Attention, Job, Merge, Task},
+    extent::{Extent, Stretch},
     gpu::{DTYPE, FLOAT, Gpu},
     launch,
+    plan::BLOCK,
+    store::{Form, Store, exact_forms, rounded_forms},
 };
 use crate::{attention::Shape, elementwise::Pairing};
 use candle_core::{
@@ -13,94 +16,137 @@ use candle_core::{
 };
 use std::sync::Arc;
 
-/// Room that nobody has told the end of is made for this many tokens at a time, and for an eighth of what is there.
-const STEP: usize = 256;
+/// Tokens that come at a time at most, with a block before them and one that is not full: so many are kept in 16 bits.
+const AT_ONCE: usize = 4096 + 2 * BLOCK;
 
-/// Keys and values of one sequence in all layers, in the 16-bit type of the device.
+/// Keys and values of one sequence in all layers, in the 16-bit type of the device; where they are to be kept as bytes,
+/// all but what its [`Extent`] tells.
 pub struct Cache {
     gpu: Arc<Gpu>,
     kv_heads: usize,
     head_dim: usize,
+    as_bytes: bool,
     layers: Vec<Layer>,
 }
 
+/// Keys and values that queries look at, and whether they are bytes.
+type Kept = (Job, bool);
+
+#[derive(Default)]
 struct Layer {
-    /// (kv_heads, capacity, head_dim), or nothing yet.
-    kv: Option<(Tensor, Tensor)>,
-    capacity: usize,
-    length: usize,
+    extent: Extent,
+    /// Keys and values, 16-bit.
+    exact: Store,
+    /// Keys and values as bytes, and the factors of blocks.
+    rounded: Store,
 }
 
 impl Cache {
-    pub fn new(gpu: Arc<Gpu>, layers: usize, kv_heads: usize, head_dim: usize) -> Cache {
-        let layers = (0..layers).map(|_| Layer { kv: None, capacity: 0, length: 0 }).collect();
-        Cache { gpu, kv_heads, head_dim, layers }
+    pub fn new(gpu: Arc<Gpu>, layers: usize, kv_heads: usize, head_dim: usize, as_bytes: bool) -> Cache {
+        let layers = (0..layers).map(|_| Layer::default()).collect();
+        Cache { gpu, kv_heads, head_dim, as_bytes, layers }
     }
 
     /// Tokens held by all layers.
     pub fn len(&self) -> usize {
-        self.layers.last().map_or(0, |layer| layer.length)
+        self.layers.last().map_or(0, |layer| layer.extent.length)
     }
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Keeps the first `len` tokens at most. Returns how many.
+    /// Keeps the first `len` tokens, or some fewer where they are kept in blocks that cannot be cut. Returns how many.
     pub fn truncate(&mut self, len: usize) -> usize {
-        let kept = self.layers.iter().map(|layer| layer.length).min().unwrap_or(0).min(len);
-        self.layers.iter_mut().for_each(|layer| layer.length = kept);
-        kept
+        let mut kept = len;
+        loop {
+            let shortest = self.layers.iter().map(|layer| layer.extent.cut(kept).length).min().unwrap_or(0);
+            if shortest == kept || self.layers.iter().all(|layer| layer.extent.length == shortest) {
+                break;
+            }
+            kept = shortest;
+        }
+        self.layers.iter_mut().for_each(|layer| layer.extent = layer.extent.cut(kept));
+        self.len()
     }
 
-    /// Bytes that `tokens` tokens take in all layers, without the room that is made ahead.
-    pub fn bytes_for(layers: usize, kv_heads: usize, head_dim: usize, tokens: usize) -> u64 {
-        (layers * 2 * kv_heads * head_dim * DTYPE.size_in_bytes() * tokens) as u64
+    /// Bytes that `tokens` tokens take in all layers, without the room that is made ahead; where they are kept as bytes, with
+    /// as many in 16 bits as there may be.
+    pub fn bytes_for(layers: usize, kv_heads: usize, head_dim: usize, tokens: usize, as_bytes: bool) -> u64 {
+        let row = |forms: &[Form]| {
+            let bytes = forms.iter().map(|(dtype, of, width)| (dtype.size_in_bytes() * width) as f64 / *of as f64);
+            bytes.sum::<f64>()
+        };
+        let exact = if as_bytes { tokens.min(AT_ONCE) } else { tokens };
+        let a_head =
+            row(&exact_forms(head_dim)) * exact as f64 + row(&rounded_forms(head_dim)) * (tokens - exact) as f64;
+        (a_head * (layers * kv_heads) as f64) as u64
     }
 
     /// Makes room for `tokens` tokens altogether, where it is known that so many will come.
     pub fn make_room(&mut self, tokens: usize) -> Result<()> {
-        self.grow(|_| (tokens, 0))
+        match self.as_bytes {
+            true => self.grow(|_| (tokens.min(AT_ONCE), tokens, 0)),
+            false => self.grow(|_| (tokens, 0, 0)),
+        }
     }
 
     /// Makes room for `more` tokens, and some ahead.
     fn reserve(&mut self, more: usize) -> Result<()> {
-        self.grow(|layer| (layer.length + more, layer.length / 8))
+        self.round()?;
+        self.grow(|extent| (extent.exact() + more, 0, extent.exact() / 8))
     }
 
     /// Makes room a layer after the other: two copies are there of one layer only. `wanted` gives how many tokens a layer
-    /// must have room for, and for how many more it is made where it has not.
-    fn grow(&mut self, wanted: impl Fn(&Layer) -> (usize, usize)) -> Result<()> {
-        let (gpu, heads, dim) = (self.gpu.clone(), self.kv_heads, self.head_dim);
+    /// must have room for in 16 bits and as bytes, and for how many more it is made where it has not.
+    fn grow(&mut self, wanted: impl Fn(&Extent) -> (usize, usize, usize)) -> Result<()> {
         for layer in &mut self.layers {
-            let (wanted, ahead) = wanted(layer);
-            if wanted <= layer.capacity {
-                continue;
-            }
-            let capacity = (wanted + ahead).next_multiple_of(STEP);
-            let grown = |old: Option<&Tensor>| {
-                let new = Tensor::zeros((heads, capacity, dim), DTYPE, &gpu.device())?;
-                if let Some(old) = old {
-                    new.slice_set(old, 1, 0)?;
-                }
-                Ok::<_, candle_core::Error>(new)
-            };
-            let (keys, values) = layer.kv.as_ref().map(|(keys, values)| (Some(keys), Some(values))).unwrap_or_default();
-            layer.kv = Some((grown(keys)?, grown(values)?));
-            layer.capacity = capacity;
+            let (exact, rounded, ahead) = wanted(&layer.extent);
+            layer.exact.grow(exact, ahead, self.kv_heads, &exact_forms(self.head_dim), &self.gpu)?;
+            layer.rounded.grow(rounded, ahead, self.kv_heads, &rounded_forms(self.head_dim), &self.gpu)?;
         }
         Ok(())
     }
 
-    fn job(&self, layer: usize) -> Result<Job> {
-        let Some((keys, values)) = &self.layers[layer].kv else { return Ok(Job::default()) };
-        Ok(Job {
-            keys: self.gpu.address(keys, DTYPE)?,
-            values: self.gpu.address(values, DTYPE)?,
-            length: self.layers[layer].length as i32,
-            capacity: self.layers[layer].capacity as i32,
-            ..Job::default()
-        })
+    /// Keeps whole blocks as bytes from now on, where all are to be kept so.
+    fn round(&mut self) -> Result<()> {
+        if !self.as_bytes {
+            return Ok(());
+        }
+        self.grow(|extent| match extent.to_round() {
+            0 => (0, 0, 0),
+            blocks => (0, extent.rounded + blocks * BLOCK, extent.rounded / 8),
+        })?;
+        for layer in &mut self.layers {
+            let blocks = layer.extent.to_round();
+            if blocks == 0 {
+                continue;
+            }
+            let (exact, rounded) = (layer.exact.memory(&self.gpu)?, layer.rounded.memory(&self.gpu)?);
+            let round = layer.extent.round(exact, rounded, (self.kv_heads, self.head_dim));
+            self.gpu.run(&launch::round(FLOAT, &round, blocks), &round)?;
+            let (from, extent) = (BLOCK + blocks * BLOCK, layer.extent.with_rounded(blocks));
+            let left = extent.exact() - BLOCK;
+            for tensor in layer.exact.tensors.iter().filter(|_| left > 0) {
+                tensor.slice_set(&tensor.narrow(1, from, left)?.force_contiguous()?, 1, BLOCK)?;
+            }
+            layer.extent = extent;
+        }
+        Ok(())
+    }
+
+    /// A layer's stretches as jobs, without what looks at them; new tokens come behind the last.
+    fn jobs(&self, layer: usize) -> Result<Vec<Kept>> {
+        let Layer { extent, exact, rounded } = &self.layers[layer];
+        if *extent != self.layers[0].extent {
+            bail!("a cache whose layers are filled unevenly");
+        }
+        let (exact, rounded) = (exact.memory(&self.gpu)?, rounded.memory(&self.gpu)?);
+        let job = |stretch: Stretch| {
+            let memory = if stretch.rounded { rounded } else { exact };
+            (stretch.job(memory, self.head_dim), stretch.rounded)
+        };
+        Ok(extent.stretches().into_iter().map(job).collect())
     }
 }
 
@@ -117,6 +163,28 @@ impl Turn {
         let sent = |values: &[f32]| Tensor::from_slice(values, (tokens, values.len() / tokens.max(1)), &gpu.device());
         Ok(Turn { cos: sent(cos)?, sin: sent(sin)?, pairing })
     }
+}
+
+/// A layer's jobs, each with whether its keys are bytes: those of the prefix for all tokens, and each tail's for its own,
+/// with room for these behind the last. With them each token's own job, where its key goes.
+fn jobs_of(layer: usize, prefix: Option<&Cache>, tails: &[(usize, &mut Cache)]) -> Result<(Vec<Kept>, Vec<i32>)> {
+    let tokens: usize = tails.iter().map(|(rows, _)| rows).sum();
+    let behind = prefix.map_or(0, Cache::len) as i32;
+    let mut jobs: Vec<Kept> = prefix.map_or(Ok(Vec::new()), |prefix| prefix.jobs(layer))?;
+    jobs.iter_mut().for_each(|(job, _)| job.tokens = tokens as i32);
+    let mut job_of = Vec::with_capacity(tokens);
+    for (rows, cache) in tails {
+        let first_token = job_of.len() as i32;
+        let own = cache.jobs(layer)?.into_iter();
+        jobs.extend(own.map(|(job, rounded)| {
+            (Job { base: behind + job.base, first_token, tokens: *rows as i32, ..job }, rounded)
+        }));
+        if let Some((last, _)) = jobs.last_mut() {
+            last.length += *rows as i32;
+        }
+        job_of.extend(vec![jobs.len() as i32 - 1; *rows]);
+    }
+    Ok((jobs, job_of))
 }
 
 /// New tokens of some sequences behind a prefix, in tables on the device.
@@ -157,31 +225,19 @@ impl Batch {
         }
         let prefix = prefix.filter(|prefix| !prefix.is_empty());
         let behind = prefix.map_or(0, Cache::len);
-        let (mut jobs, mut job_of, mut positions) = (Vec::new(), Vec::new(), Vec::new());
-        for layer in 0..layers {
-            if let Some(prefix) = prefix {
-                jobs.push(Job { tokens: tokens as i32, ..prefix.job(layer)? });
-            }
-            let mut first_token = 0;
-            for (rows, cache) in tails.iter() {
-                let job = cache.job(layer)?;
-                let (length, base) = (job.length + *rows as i32, behind as i32);
-                if layer == 0 {
-                    job_of.extend(vec![jobs.len() as i32; *rows]);
-                    positions.extend((0..*rows as i32).map(|row| base + job.length + row));
-                }
-                jobs.push(Job { length, base, first_token, tokens: *rows as i32, ..job });
-                first_token += *rows as i32;
-            }
-        }
-        let jobs_of_layer = jobs.len() / layers.max(1);
-        let span = |job: &Job| Span {
-            length: job.length as usize,
-            first_token: job.first_token as usize,
-            tokens: job.tokens as usize,
-            rounded: false,
+        let at = |(rows, cache): &(usize, &mut Cache)| behind + cache.len()..behind + cache.len() + rows;
+        let positions: Vec<i32> = tails.iter().flat_map(at).map(|position| position as i32).collect();
+        let (first_jobs, job_of) = jobs_of(0, prefix, tails)?;
+        let span = |(job, rounded): &Kept| {
+            let [length, first_token, tokens] = [job.length, job.first_token, job.tokens].map(|count| count as usize);
+            Span { length, first_token, tokens, rounded: *rounded }
         };
-        let spans: Vec<Span> = jobs[..jobs_of_layer].iter().map(span).collect();
+        let spans: Vec<Span> = first_jobs.iter().map(span).collect();
+        let jobs_of_layer = spans.len();
+        let mut jobs = Vec::with_capacity(layers * jobs_of_layer);
+        for layer in 0..layers {
+            jobs.extend(jobs_of(layer, prefix, tails)?.0.into_iter().map(|(job, _)| job));
+        }
         let Some(plan) = Plan::new((heads, kv_heads, head_dim), &spans, tokens, gpu.processors) else {
             bail!("no kernel takes heads of {head_dim} elements")
         };
@@ -225,7 +281,7 @@ impl Batch {
         let append = Append { k, v, kv_heads: kv_heads as i32, ..self.turned(layer, head_dim, turn)? };
         self.gpu.run(&launch::append(FLOAT, &append), &append)?;
         for (cache, rows) in tails.iter_mut().zip(&self.rows) {
-            cache.layers[layer].length += rows;
+            cache.layers[layer].extent.length += rows;
         }
         Ok(())
     }

@@ -248,6 +248,7 @@ impl Gpu {
         }
         let stream = self.device.cuda_stream();
         let start = match dtype {
+            DType::U8 => cuda.as_cuda_slice::<u8>()?.device_ptr(&stream).0,
             DType::F32 => cuda.as_cuda_slice::<f32>()?.device_ptr(&stream).0,
             DType::BF16 => cuda.as_cuda_slice::<bf16>()?.device_ptr(&stream).0,
             DType::F16 => cuda.as_cuda_slice::<f16>()?.device_ptr(&stream).0,

@@ -9,6 +9,7 @@ pub mod arguments;
 mod cache;
 #[cfg(feature = "cuda")]
 mod ceiling;
+pub mod extent;
 #[cfg(feature = "cuda")]
 mod gpu;
 pub mod launch;
@@ -17,6 +18,8 @@ mod linear;
 pub mod plan;
 #[cfg(feature = "cuda")]
 mod raw;
+#[cfg(feature = "cuda")]
+mod store;
 
 #[cfg(feature = "cuda")]
 pub use cache::{Batch, Cache, Turn};

@@ -36,8 +36,8 @@ pub struct Plan {
 
 /// Fewest keys worth a block of threads of their own.
 const SPLIT_KEYS: usize = 256;
-/// Keys that all tiles divide.
-const ALIGNED: usize = 64;
+/// Keys of a block that is rounded to bytes (`tiles::BLOCK`), which all tiles divide.
+pub const BLOCK: usize = 64;
 /// Blocks of threads that a processor takes at a time.
 const RESIDENT: usize = 2;
 
@@ -57,7 +57,7 @@ impl Plan {
             let tile = Tile::new(head_dim, rows > Tile::new(head_dim, false)?.rows())?;
             let row_tiles = rows.div_ceil(tile.rows());
             let splits = splits(span.length, row_tiles * kv_heads, processors);
-            let keys = span.length.div_ceil(splits).next_multiple_of(ALIGNED);
+            let keys = span.length.div_ceil(splits).next_multiple_of(BLOCK);
             for first_key in (0..span.length).step_by(keys) {
                 let end_key = (first_key + keys).min(span.length);
                 let partial = plan.partials;
@@ -118,7 +118,7 @@ mod tests {
             let mut seen = vec![vec![0; span.length]; span.tokens * group];
             for part in plan.parts.iter().filter(|part| part.rounded == span.rounded) {
                 for task in part.tasks.iter().filter(|task| task.job == job as i32) {
-                    assert!((task.first_key as usize).is_multiple_of(ALIGNED), "{task:?}");
+                    assert!((task.first_key as usize).is_multiple_of(BLOCK), "{task:?}");
                     for row in seen.iter_mut().skip(task.row as usize).take(part.tile.rows()) {
                         row[task.first_key as usize..task.end_key as usize].iter_mut().for_each(|key| *key += 1);
                     }

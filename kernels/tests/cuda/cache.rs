@@ -1,19 +1,15 @@
-//! The rotary embedding with the append to the cache, and caches of bytes.
+//! The rotary embedding with the append to the cache.
 
 use crate::{FLOATS, Memory, Random, assert_close, bits, rounding, wide};
 use ronbun_kernels::{
     Isa,
-    attention::{Shape, Visible},
     cuda::{
-        Float, Plan, Span,
-        arguments::{Append, Attention, Job, Round},
+        Float,
+        arguments::{Append, Job},
         launch,
     },
     elementwise::{self, Pairing},
-    reference,
 };
-
-const BLOCK: usize = 64;
 
 #[test]
 fn keys_are_turned_and_put_where_they_belong() {
@@ -94,80 +90,4 @@ fn appends(float: Float, pairing: Pairing, half: usize) {
             }
         }
     }
-}
-
-/// Keys with much in common, rounded, against the same attention over what was rounded.
-#[test]
-fn attention_over_bytes() {
-    let shapes = [(4, 2, 64, 1), (6, 2, 96, 9), (3, 1, 128, 40), (2, 1, 256, 2), (2, 1, 256, 35)];
-    for (seed, (heads, kv_heads, dim, tokens)) in (0..).zip(shapes) {
-        let shape = Shape::new(heads, kv_heads, dim);
-        let mut random = Random(dim as u64);
-        let length = 3 * BLOCK;
-        let common = random.vec(kv_heads * dim);
-        let keys: Vec<f32> =
-            random.vec(length * kv_heads * dim).iter().zip(common.iter().cycle()).map(|(x, y)| x + 3.0 * y).collect();
-        let keys = wide(Float::F16, &bits(Float::F16, &keys));
-        let values = random.exact(Float::F16, keys.len());
-        let q = random.exact(Float::F16, tokens * heads * dim);
-        let got = rounded_attention(shape, &q, &keys, &values, seed);
-        let visible = Visible::Causal { first: length - 20 };
-        let (expected, _) = reference::attention(shape, &q, &keys, &values, visible);
-        assert_close(&got, &expected, 1.5e-2, &format!("heads of {dim}"));
-    }
-}
-
-/// Attention of tokens the first of which is at the 21st key from the end, over keys rounded to bytes.
-fn rounded_attention(shape: Shape, q: &[f32], keys: &[f32], values: &[f32], seed: i32) -> Vec<f32> {
-    let Shape { heads, kv_heads, head_dim, scale, .. } = shape;
-    let float = Float::F16;
-    let length = keys.len() / kv_heads / head_dim;
-    let tokens = q.len() / heads / head_dim;
-    let by_head = |rows: &[f32]| -> Vec<u16> {
-        let row = |head: usize, key: usize| &rows[(key * kv_heads + head) * head_dim..][..head_dim];
-        (0..kv_heads).flat_map(|head| (0..length).flat_map(move |key| bits(float, row(head, key)))).collect()
-    };
-    let mut memory = Memory::default();
-    let blocks = length / BLOCK;
-    let round = Round {
-        exact_keys: memory.put(&by_head(keys)),
-        exact_values: memory.put(&by_head(values)),
-        keys: memory.put(&vec![0x55_i8; keys.len()]),
-        values: memory.put(&vec![0x55_i8; keys.len()]),
-        factors: memory.put(&vec![f32::NAN; kv_heads * blocks * (BLOCK + 2 * head_dim)]),
-        exact_first: 0,
-        first: 0,
-        exact_capacity: length as i32,
-        capacity: length as i32,
-        kv_heads: kv_heads as i32,
-        head_dim: head_dim as i32,
-    };
-    memory.run(&launch::round(float, &round, blocks), &round, seed);
-    let job = Job {
-        keys: round.keys,
-        values: round.values,
-        factors: round.factors,
-        length: length as i32,
-        capacity: length as i32,
-        tokens: tokens as i32,
-        ..Job::default()
-    };
-    let span = Span { length, first_token: 0, tokens, rounded: true };
-    let plan = Plan::new((heads, kv_heads, head_dim), &[span], tokens, 1).expect("a plan");
-    assert!(plan.direct());
-    let positions: Vec<i32> = (0..tokens).map(|token| (length - 20 + token) as i32).collect();
-    let attention = Attention {
-        q: memory.put(&bits(float, q)),
-        jobs: memory.put(&[job]),
-        tasks: memory.put(&plan.parts[0].tasks),
-        positions: memory.put(&positions),
-        out: memory.put(&vec![0xffff_u16; q.len()]),
-        heads: heads as i32,
-        kv_heads: kv_heads as i32,
-        head_dim: head_dim as i32,
-        scale,
-        ..Attention::default()
-    };
-    memory.run(&launch::attention(float, &plan.parts[0], kv_heads), &attention, seed);
-    wide(float, &memory.get(attention.out))
 }

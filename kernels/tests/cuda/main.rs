@@ -13,6 +13,7 @@ mod device;
 mod elementwise;
 mod memory;
 mod program;
+mod rounded;
 
 use common::{Random, assert_close};
 use half::{bf16, f16};

@@ -14,7 +14,7 @@ pub use others::{Bench, Divergence, Doctor, Eval, EvalInput, Models, Template};
 pub use papers::{Ask, Extract, Generation, LeaveOut, Output, Reading, Summarize};
 pub use rope::{Objective, Rope, Search, Show};
 pub use values::{
-    AskMode, Computing, Device, Format, JudgedThing, Kv, Local, Only, PlainFormat, Positions, Weights, When,
+    AskMode, Computing, Device, Format, GpuKv, JudgedThing, Kv, Local, Only, PlainFormat, Positions, Weights, When,
     check_max_tokens, check_temperature, gpu_layers, method, quantization, reach,
 };
 

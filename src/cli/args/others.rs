@@ -1,7 +1,7 @@
 //! Commands about models, templates and the machine.
 
 use super::evals::{LongPpl, Nll, Passkey, Qa, Ruler};
-use super::values::{Device, Kv, Local, PlainFormat, Positions, Weights, max_tokens, positive};
+use super::values::{Device, GpuKv, Kv, Local, PlainFormat, Positions, Weights, max_tokens, positive};
 use crate::device::GpuLayers;
 use clap::{Args, Subcommand, ValueHint};
 use std::path::PathBuf;
@@ -171,6 +171,9 @@ pub struct EvalInput {
     /// The model's last N layers compute on the GPU, those before them on the CPU; auto takes as many as there is room for
     #[arg(long, value_name = "auto|N", default_value = "auto", value_parser = GpuLayers::from_str)]
     pub gpu_layers: GpuLayers,
+    /// How a GPU keeps keys and values
+    #[arg(long, value_name = "TYPE", default_value = "bf16")]
+    pub gpu_kv: GpuKv,
     #[command(flatten)]
     pub positions: Positions,
     #[command(flatten)]

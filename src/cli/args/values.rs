@@ -33,6 +33,18 @@ pub struct Computing {
     /// as many as there is room for [default: auto]
     #[arg(long, env = "RONBUN_GPU_LAYERS", value_name = "auto|N", value_parser = GpuLayers::from_str)]
     pub gpu_layers: Option<GpuLayers>,
+    /// How a GPU keeps keys and values; as bytes they take half the room [default: bf16]
+    #[arg(long, env = "RONBUN_GPU_KV", value_name = "bf16|i8", hide_possible_values = true)]
+    pub gpu_kv: Option<GpuKv>,
+}
+
+/// How a GPU keeps keys and values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GpuKv {
+    Bf16,
+    /// All but the first block and the newest tokens as bytes, each block around its mean
+    I8,
 }
 
 /// How a model of this machine runs.
