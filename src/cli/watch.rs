@@ -58,6 +58,7 @@ impl<'a> Watch<'a> {
             Event::Generator(generator::Event::Text { index, piece }) => self.wrote(index, piece),
             // Only servers do that, and here a model of this machine answers.
             Event::Generator(generator::Event::OneAtATime) => {}
+            Event::Generator(generator::Event::Moved(device)) => self.progress.line(moved(device)),
             Event::Generator(generator::Event::End { index, .. }) => {
                 if let Some(answer) = self.answers.get_mut(index) {
                     answer.ended = true;
@@ -107,6 +108,11 @@ impl<'a> Watch<'a> {
         let tail = current.map(|answer| tail(&answer.text)).unwrap_or_default();
         bar.label(&format!("{tail}  {} tokens", HumanCount(self.pieces)));
     }
+}
+
+/// That fewer of a model's layers compute on a GPU than before.
+pub fn moved(device: &str) -> String {
+    format!("this paper's keys and values take the room of some layers on the GPU: {device}")
 }
 
 /// How a text beyond the model's context is read.

@@ -45,6 +45,11 @@ impl Devices {
         Devices::cuda(layers).map(|devices| Devices { asked: layers.need_gpu(), ..devices }).unwrap_or_default()
     }
 
+    /// Whether nobody has said how many layers are to be on GPUs.
+    pub fn layers_may_move(&self) -> bool {
+        self.layers == GpuLayers::Auto
+    }
+
     pub fn with_kv_as_bytes(self, kv_bytes: bool) -> Devices {
         Devices { kv_bytes, ..self }
     }
@@ -130,6 +135,26 @@ impl Part {
             (Place::Gpu(_), true) => KvType::I8,
             (Place::Gpu(_), false) => KvType::F16,
         }
+    }
+
+    /// How many of its layers there is room for with keys and values of `cache` bytes altogether.
+    pub fn has_room_for(&self, demand: &Demand, cache: u64) -> usize {
+        let layers = self.layers.len();
+        match self.place {
+            Place::Cpu => layers,
+            Place::Gpu(_) => {
+                let each = (self.weights + cache).div_ceil(layers.max(1) as u64).max(1);
+                let room = self.free.saturating_sub(demand.working) / each;
+                usize::try_from(room).unwrap_or(usize::MAX).min(layers)
+            }
+        }
+    }
+
+    /// Its last `staying` layers, and behind which of its first ones the CPU has to compute.
+    pub fn cut(self, staying: usize) -> [Part; 2] {
+        let Range { start, end } = self.layers;
+        let weights = self.weights * staying as u64 / (end - start).max(1) as u64;
+        [Part::cpu(start..end - staying), Part { layers: end - staying..end, weights, ..self }]
     }
 
     /// Refuses tokens whose keys and values, of `cache` bytes altogether, have no room beside the weights on a GPU.

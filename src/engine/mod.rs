@@ -18,11 +18,11 @@ use crate::{
     Result,
     attention::KvCache,
     interrupt,
-    model::{Decoder, GPU_CHUNK, Sequence},
+    model::{Checkpoint, Decoder, GPU_CHUNK, PackedCache, Sequence},
     rope::Scaling,
 };
 use rayon::prelude::*;
-use std::time::Instant;
+use std::{path::PathBuf, time::Instant};
 
 /// Tokens of a prompt that are computed at a time; a GPU takes more to be busy.
 pub const PREFILL_CHUNK: usize = 1024;
@@ -109,18 +109,36 @@ impl Engine {
     /// was computed with others is forgotten.
     pub fn plan(&mut self, tokens: usize) {
         if self.decoder.plan(tokens) {
-            self.prefix.clear();
-            self.cache = self.decoder.new_cache(self.kv_type);
+            self.forget();
         }
     }
 
     /// As [`Engine::plan`], with positions scaled in another way than the model's own.
     pub fn plan_extended(&mut self, tokens: usize, scaling: Option<&Scaling>) -> Result<()> {
         if self.decoder.plan_extended(tokens, scaling)? {
-            self.prefix.clear();
-            self.cache = self.decoder.new_cache(self.kv_type);
+            self.forget();
         }
         Ok(())
+    }
+
+    /// Has the CPU compute layers that have no room on a GPU beside caches of so many tokens each: see
+    /// [`Decoder::leave_room`]. A prefix that was computed is forgotten then.
+    pub fn leave_room(
+        &mut self,
+        caches: &[usize],
+        open: impl FnOnce() -> Result<(Checkpoint, PathBuf)>,
+        cache: Option<&PackedCache>,
+    ) -> Result<bool> {
+        let moved = self.decoder.leave_room(self.kv_type, caches, open, cache)?;
+        if moved {
+            self.forget();
+        }
+        Ok(moved)
+    }
+
+    fn forget(&mut self) {
+        self.prefix.clear();
+        self.cache = self.decoder.new_cache(self.kv_type);
     }
 
     /// Tokens of `ids` that need not be computed again.

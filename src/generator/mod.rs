@@ -167,6 +167,9 @@ pub enum Event<'a> {
     End { index: usize, reason: FinishReason },
     /// A server that cut an answer while others were under way is in one conversation at a time from now on.
     OneAtATime,
+    /// Layers that had no room on a GPU beside this paper's keys and values compute on the CPU from now on: what computes
+    /// where.
+    Moved(&'a str),
 }
 
 pub trait Generator {
@@ -210,7 +213,7 @@ impl Event<'_> {
     /// The same of a question that stands `by` places further behind.
     fn moved(self, by: usize) -> Self {
         match self {
-            Event::Prefill { .. } | Event::OneAtATime => self,
+            Event::Prefill { .. } | Event::OneAtATime | Event::Moved(_) => self,
             Event::Text { index, piece } => Event::Text { index: index + by, piece },
             Event::End { index, reason } => Event::End { index: index + by, reason },
         }

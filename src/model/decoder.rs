@@ -29,7 +29,7 @@ pub struct Decoder {
     /// Of each rotary embedding that the layers choose from.
     plans: Vec<RopePlan>,
     embed_tokens: Linear,
-    layers: Vec<Layer>,
+    pub(super) layers: Vec<Layer>,
     norm: RmsNorm,
     /// The embedding itself where the two are tied.
     lm_head: Linear,

@@ -1,12 +1,13 @@
 //! What a model takes of a GPU, from its shape and its files, and what a decoder's caches take of each device.
 
-use super::{Checkpoint, Decoder, TensorView};
+use super::{Checkpoint, Decoder, PackedCache, PackedWeights, TensorView, layer::Tensors};
 use crate::{
     Result,
     attention::{KvCache, KvType, Memory},
-    device::{Demand, Part},
+    device::{Demand, Part, Place},
 };
 use ronbun_kernels::blocks::BlockType;
+use std::path::PathBuf;
 
 /// Tokens of a prompt that a GPU computes at a time.
 pub const GPU_CHUNK: usize = 4096;
@@ -92,21 +93,75 @@ impl Decoder {
         self.on_gpus().next().is_some()
     }
 
-    /// Bytes on GPUs of weights and of caches, one for each number of tokens. Caches that have no room there are refused.
-    pub fn gpu_bytes(&self, kind: KvType, caches: &[usize]) -> Result<u64> {
+    /// Bytes on GPUs of weights and of caches, one for each number of tokens, without those of layers that
+    /// [`Decoder::leave_room`] would take from them. Caches that have no room there even so are refused, and all that have none
+    /// where no layer may leave.
+    pub fn gpu_bytes(&self, kind: KvType, caches: &[usize], may_leave: bool) -> Result<u64> {
         let mut all = 0;
         for part in self.on_gpus() {
-            let cache: u64 = caches.iter().map(|tokens| self.part_bytes(part, kind, *tokens)).sum();
-            part.check_room(&self.demand, cache, caches.iter().sum())?;
-            all += part.weights + cache;
+            let cache = self.bytes_of(part, kind, caches);
+            let (layers, staying) = (part.layers.len(), part.has_room_for(&self.demand, cache));
+            if staying == 0 || (staying < layers && !may_leave) {
+                part.check_room(&self.demand, cache, caches.iter().sum())?;
+            }
+            all += (part.weights + cache) * staying as u64 / layers.max(1) as u64;
         }
         Ok(all)
+    }
+
+    /// Bytes of a part's caches, one for each number of tokens.
+    fn bytes_of(&self, part: &Part, kind: KvType, caches: &[usize]) -> u64 {
+        caches.iter().map(|tokens| self.part_bytes(part, kind, *tokens)).sum()
+    }
+
+    /// Has the CPU compute layers whose weights and caches, one for each number of tokens, have no room on a GPU. `open` opens
+    /// the model again where there are such, and tells its file; matrices are multiplied as [`Decoder::load`] says. Returns
+    /// whether there were: then caches that were made before are of no use.
+    pub fn leave_room(
+        &mut self,
+        kind: KvType,
+        caches: &[usize],
+        open: impl FnOnce() -> Result<(Checkpoint, PathBuf)>,
+        cache: Option<&PackedCache>,
+    ) -> Result<bool> {
+        let staying = |part: &Part| part.has_room_for(&self.demand, self.bytes_of(part, kind, caches)).max(1);
+        let staying: Vec<usize> = self.parts.iter().map(staying).collect();
+        if self.parts.iter().zip(&staying).all(|(part, staying)| part.layers.len() == *staying) {
+            return Ok(false);
+        }
+        let (checkpoint, source) = open()?;
+        let packed = cache.map_or(Ok(None), |cache| PackedWeights::of(&checkpoint, &source, cache))?;
+        let tensors = Tensors { checkpoint: &checkpoint, packed: packed.as_ref(), place: &Place::Cpu };
+        let cut = self.parts.iter().cloned().zip(staying).flat_map(|(part, staying)| part.cut(staying));
+        let parts: Vec<Part> = cut.filter(|part| !part.layers.is_empty()).collect();
+        for part in parts.iter().filter(|part| part.place.gpu().is_none()) {
+            for number in part.layers.clone() {
+                let on_gpu = self.parts.iter().any(|old| old.place.gpu().is_some() && old.layers.contains(&number));
+                if on_gpu {
+                    self.layers[number] = tensors.layer(number)?;
+                }
+            }
+        }
+        self.parts = joined(parts);
+        Ok(true)
     }
 
     /// Waits until what was begun on any device is done, so that it can be timed.
     pub fn finish(&self) -> Result<()> {
         self.parts.iter().try_for_each(|part| part.place.finish())
     }
+}
+
+/// With neighbours on the CPU as one part.
+fn joined(parts: Vec<Part>) -> Vec<Part> {
+    let mut joined: Vec<Part> = Vec::new();
+    for part in parts {
+        match joined.last_mut() {
+            Some(last) if last.place.gpu().is_none() && part.place.gpu().is_none() => last.layers.end = part.layers.end,
+            _ => joined.push(part),
+        }
+    }
+    joined
 }
 
 #[cfg(test)]
@@ -149,7 +204,7 @@ mod tests {
             });
             assert_eq!(got, expected);
             assert_eq!(split.cache_bytes(KvType::I8, 100), whole.cache_bytes(KvType::I8, 100));
-            assert_eq!((split.uses_gpu(), split.gpu_bytes(KvType::I8, &[100])), (false, Ok(0)));
+            assert_eq!((split.uses_gpu(), split.gpu_bytes(KvType::I8, &[100], true)), (false, Ok(0)));
         }
     }
 }

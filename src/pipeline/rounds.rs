@@ -217,7 +217,7 @@ fn insist(mut question: Question, flaw: Flaw, language: &str) -> Question {
 fn at_original_index<'a>(event: generator::Event<'a>, open: &[usize]) -> generator::Event<'a> {
     let original = |index: usize| open.get(index).copied().unwrap_or(index);
     match event {
-        generator::Event::Prefill { .. } | generator::Event::OneAtATime => event,
+        generator::Event::Prefill { .. } | generator::Event::OneAtATime | generator::Event::Moved(_) => event,
         generator::Event::Text { index, piece } => generator::Event::Text { index: original(index), piece },
         generator::Event::End { index, reason } => generator::Event::End { index: original(index), reason },
     }

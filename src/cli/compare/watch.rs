@@ -2,6 +2,7 @@
 
 use crate::cli::context::Context;
 use crate::cli::output;
+use crate::cli::watch::moved;
 use crate::compare::run::Step;
 use crate::generator;
 use crate::progress::{Bar, Unit};
@@ -31,6 +32,9 @@ impl<'a> Watch<'a> {
                 "{}: asked one at a time from here on, since it cuts answers while it is asked for others",
                 self.model
             )),
+            Step::Generator(generator::Event::Moved(device)) => {
+                self.context.progress.line(format!("{}: {}", self.model, moved(device)));
+            }
             Step::Generator(generator::Event::End { .. }) => {}
             Step::Answered { paper, trial } => {
                 self.context.progress.detail(format!("{}: {paper}, trial {trial}", self.model));

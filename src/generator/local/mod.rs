@@ -50,6 +50,26 @@ pub struct LocalGenerator {
     extension: Policy,
     /// Tokens that positions are planned for.
     planned: usize,
+    /// What the model was opened from.
+    files: Files,
+}
+
+struct Files {
+    path: PathBuf,
+    quantize: Option<Quantization>,
+    packed: Option<PackedCache>,
+    /// Whether the paper may choose how many layers GPUs compute.
+    layers_may_move: bool,
+}
+
+impl Files {
+    /// With the file that the weights are in.
+    fn open(&self) -> Result<(Checkpoint, PathBuf)> {
+        match &self.packed {
+            Some(cache) => Checkpoint::open_as(&self.path, self.quantize, cache),
+            None => Ok((Checkpoint::open(&self.path)?, self.path.clone())),
+        }
+    }
 }
 
 /// Keys and values are kept as bytes. What that costs is printed by `ronbun eval divergence`, with `--kv f32` without it.
@@ -58,13 +78,16 @@ pub const KV_TYPE: KvType = KvType::I8;
 impl LocalGenerator {
     /// Opens and checks the model; nothing is computed yet.
     pub fn load(source: ModelSource) -> Result<Self> {
-        let (checkpoint, weights) = match &source.packed {
-            Some(cache) => Checkpoint::open_as(&source.path, source.quantize, cache)?,
-            None => (Checkpoint::open(&source.path)?, source.path.clone()),
+        let files = Files {
+            path: source.path.clone(),
+            quantize: source.quantize,
+            packed: source.packed.clone(),
+            layers_may_move: source.devices.layers_may_move(),
         };
+        let (checkpoint, weights) = files.open()?;
         let TextSide { tokenizer, template, stop } = TextSide::of(&source, &checkpoint)?;
         let template = template?;
-        let (decoder, weight_bytes) = Decoder::on(&source.devices, &checkpoint, &weights, source.packed.as_ref())?;
+        let (decoder, weight_bytes) = Decoder::on(&source.devices, &checkpoint, &weights, files.packed.as_ref())?;
         let facts = ModelFacts {
             id: source.id,
             files: source.files,
@@ -79,7 +102,7 @@ impl LocalGenerator {
         };
         let engine = Engine::new(decoder, KV_TYPE).limit_vocabulary(tokenizer.len());
         let extension = source.extension;
-        Ok(LocalGenerator { facts, engine, tokenizer, template, stop, weight_bytes, extension, planned: 0 })
+        Ok(LocalGenerator { facts, engine, tokenizer, template, stop, weight_bytes, extension, planned: 0, files })
     }
 
     pub fn tokenizer(&self) -> &Tokenizer {
@@ -122,6 +145,15 @@ impl LocalGenerator {
         self.facts.rope = self.engine.decoder.rope();
         self.facts.extension = Some(chosen.extension);
         Ok(())
+    }
+
+    /// Has the CPU compute layers that have no room on a GPU beside these caches.
+    fn leave_room(&mut self, caches: &[usize]) -> Result<bool> {
+        let moved = self.engine.leave_room(caches, || self.files.open(), self.files.packed.as_ref())?;
+        if moved {
+            self.facts.device = device::describe(&self.engine.decoder.parts);
+        }
+        Ok(moved)
     }
 
     fn refused(&self, refusal: Refusal, prompt_tokens: usize, longest: usize) -> Error {
@@ -175,11 +207,7 @@ impl Generator for LocalGenerator {
     fn plan(&self, prompt: &Prompt, questions: &[Question]) -> Result<Plan> {
         let conversations = self.conversations(prompt, questions)?;
         let shared = shared_prefix(&conversations);
-        let with_answers =
-            conversations.iter().zip(questions).map(|(ids, question)| ids.len().saturating_add(question.max_tokens));
-        let longest = with_answers.clone().max().unwrap_or(0);
-        let tails = with_answers.map(|tokens| tokens.saturating_sub(shared));
-        let caches: Vec<usize> = std::iter::once(shared).chain(tails).collect();
+        let (caches, longest) = caches(&conversations, questions, shared);
         let extension = self.choose(longest).map_err(|refusal| {
             let prompt_tokens = conversations.iter().map(Vec::len).max().unwrap_or(0);
             self.refused(refusal, prompt_tokens, longest)
@@ -192,7 +220,7 @@ impl Generator for LocalGenerator {
             context_length,
             weight_bytes: self.weight_bytes,
             cache_bytes: caches.iter().map(|tokens| decoder.cache_bytes(KV_TYPE, *tokens)).sum(),
-            gpu_bytes: decoder.gpu_bytes(KV_TYPE, &caches)?,
+            gpu_bytes: decoder.gpu_bytes(KV_TYPE, &caches, self.files.layers_may_move)?,
             extension: Some(extension.extension),
         })
     }
@@ -229,9 +257,11 @@ impl Generator for LocalGenerator {
         let conversations = self.conversations(prompt, &questions)?;
         let shared = shared_prefix(&conversations);
         let Some(prefix) = conversations.first().map(|ids| &ids[..shared]) else { return Ok(()) };
-        let lengths =
-            conversations.iter().zip(&questions).map(|(ids, asked)| ids.len().saturating_add(asked.max_tokens));
-        self.fix_positions(prefix, lengths.max().unwrap_or(0))?;
+        let (caches, longest) = caches(&conversations, &questions, shared);
+        if self.files.layers_may_move && self.leave_room(&caches)? {
+            watch(Event::Moved(&self.facts.device));
+        }
+        self.fix_positions(prefix, longest)?;
         let computed = shared - self.engine.held(prefix);
         self.engine.prefill(prefix, |done, total| watch(Event::Prefill { done, total }))?;
         let branches: Vec<Branch> = conversations
@@ -264,6 +294,15 @@ impl Generator for LocalGenerator {
         let banned = self.foreign_tokens(prompt, &questions);
         self.engine.decode_each(&branches, TokenRules { stop: &self.stop, banned: &banned }, on_token, on_end)
     }
+}
+
+/// Tokens of each cache that the conversations take with their answers, the shared one first; and of the longest conversation.
+fn caches(conversations: &[Vec<u32>], questions: &[Question], shared: usize) -> (Vec<usize>, usize) {
+    let with_answers =
+        conversations.iter().zip(questions).map(|(ids, question)| ids.len().saturating_add(question.max_tokens));
+    let longest = with_answers.clone().max().unwrap_or(0);
+    let tails = with_answers.map(|tokens| tokens.saturating_sub(shared));
+    (std::iter::once(shared).chain(tails).collect(), longest)
 }
 
 /// What all conversations begin with; each keeps at least one token of its own.
