@@ -62,8 +62,8 @@ pub struct Search {
     /// Text files, or folders of .txt and .md files; what is shorter than the target is joined to the next
     #[arg(long, required = true, num_args = 1.., value_name = "PATH", value_hint = ValueHint::AnyPath)]
     pub text: Vec<PathBuf>,
-    /// Judge by texts of this length, above the model's own context; the best are then read at the target's length
-    /// [default: the target]
+    /// Judge by texts of this length, above the model's own context; pairs that do not turn once within that are then
+    /// divided by the whole extension, and the best candidates are read at the target's length [default: the target]
     #[arg(long, value_name = "N", value_parser = size)]
     pub tokens: Option<usize>,
     /// How many texts at most

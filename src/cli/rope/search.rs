@@ -90,6 +90,7 @@ fn goal(subject: &Subject, args: &Search) -> Result<Goal> {
     }
     let pairs = rope.rotary_dim / 2;
     let space = Space::beyond(rope.theta, pairs, original, args.target as f64);
+    let space = if tokens < args.target { space.judged_by_less() } else { space };
     let mut seeds = space.seeds();
     if let Some(file) = &args.from {
         let bad = |problem: String| usage(&file.display().to_string(), &problem, "give factors of the same model");

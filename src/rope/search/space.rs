@@ -34,6 +34,8 @@ pub struct Space {
     pub(super) attention_factors: Vec<f64>,
     /// LongRoPE2's range of a critical pair's factor, in hundredths; none where nothing is extended.
     pub(super) critical_steps: Option<(u32, u32)>,
+    /// The first of the pairs that are divided by the whole extension at least, if there are such.
+    whole_from: Option<usize>,
 }
 
 impl Space {
@@ -52,7 +54,23 @@ impl Space {
             start_tokens: START_TOKENS.into_iter().filter(|start| (*start as f64) < original_context / 4.0).collect(),
             attention_factors,
             critical_steps: Some((steps(factor), steps(2.0 * factor))),
+            whole_from: None,
         }
+    }
+
+    /// For candidates that are judged by texts shorter than the target. Those tell nothing of pairs that do not turn once
+    /// over the model's own context: angles that it has not seen come up beyond these texts. So such pairs are divided by
+    /// the whole extension at least, as LongRoPE2 finds they must be.
+    pub fn judged_by_less(self) -> Space {
+        Space { whole_from: Some(self.pair_turning(1.0)), ..self }
+    }
+
+    /// The candidate with what must be divided by the whole extension.
+    pub(super) fn held(&self, mut candidate: Candidate) -> Candidate {
+        if let Some(first) = self.whole_from {
+            candidate.steps[first..].iter_mut().for_each(|step| *step = (*step).max(steps(self.factor)));
+        }
+        candidate
     }
 
     /// Of a readjustment for texts that fit the model's own context: small factors and nothing else.
@@ -218,6 +236,17 @@ mod tests {
         assert_eq!(seeds[1], [1.0, 1.89, 4.76, 9.0]);
         // YaRN's ramp over 8192 tokens is [0, 0, 1/3, 2/3]: pair i is divided by 1 / (1 - ramp / 2).
         assert_eq!(seeds[0], [1.0, 1.5, 3.6, 6.75]);
+    }
+
+    #[test]
+    fn pairs_that_short_texts_do_not_judge_are_divided_by_all() {
+        let space = Space::beyond(1e4, 4, 2048.0, 8192.0);
+        let held =
+            |space: &Space| space.seeds().into_iter().map(|(_, seed)| space.held(seed).factors()).collect::<Vec<_>>();
+        assert_eq!(held(&space)[1], [1.0, 1.59, 2.52, 4.0]);
+        let space = Space { whole_from: Some(2), ..space.judged_by_less() };
+        assert_eq!(held(&space)[..2], [[1.0, 1.0, 4.0, 4.0], [1.0, 1.59, 4.0, 4.0]].map(Vec::from));
+        assert_eq!(Space::beyond(1e5, 32, 8192.0, 32_768.0).judged_by_less().whole_from, Some(20));
     }
 
     #[test]
