@@ -154,26 +154,27 @@ impl Finding {
 fn devices() -> Vec<Device> {
     let other = |name: &str, usable, note: &str| Device { name: name.into(), usable, note: note.into(), gpu: None };
     let mut devices = vec![other("cpu", true, "")];
-    match device::CUDA {
-        true => devices.extend((0..Gpu::count().max(1)).map(cuda)),
-        false => devices.push(other("cuda", false, ABSENT)),
+    for (name, there) in [("cuda", device::CUDA), ("metal", device::METAL)] {
+        match there {
+            true => devices.extend((0..Gpu::count().max(1)).map(|number| gpu(name, number))),
+            false => devices.push(other(name, false, ABSENT)),
+        }
     }
-    devices.push(other("metal", false, ABSENT));
     devices
 }
 
 const ABSENT: &str = "not in this build";
 
 /// A GPU of this number, looked at. What no machine has run yet is called unverified.
-fn cuda(number: usize) -> Device {
-    let name = if number == 0 { "cuda".into() } else { format!("cuda {number}") };
+fn gpu(kind: &str, number: usize) -> Device {
+    let name = if number == 0 { kind.into() } else { format!("{kind} {number}") };
     match Gpu::open(number).map_err(device::failed).and_then(|gpu| Facts::of(&gpu)) {
         Ok(gpu) => {
             let [memory, free] = [gpu.memory_bytes, gpu.free_bytes].map(DecimalBytes);
             let (products, copies) = (gpu.matrix_flops_per_second / 1e12, gpu.copy_bytes_per_second / 1e9);
             let note = format!(
                 "{}, {memory}, {free} free; products of 16-bit matrices {products:.0} TFLOP/s, copies {copies:.0} GB/s \
-                 read and written; unverified: no GPU has run these kernels yet",
+                 read and written; unverified: no such GPU has run ronbun yet",
                 gpu.name
             );
             Device { name, usable: true, note, gpu: Some(gpu) }

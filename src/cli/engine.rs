@@ -71,16 +71,17 @@ pub fn limit_threads(threads: Option<usize>) -> Result<()> {
 /// Asking for a device that this build knows nothing of is an error rather than a slow surprise.
 fn check_device(computing: Computing) -> Result<()> {
     let Computing { device, gpu_layers, gpu_kv } = computing;
-    let problem = match device::CUDA {
-        true => "this build of ronbun computes on the CPU and on NVIDIA's GPUs",
-        false => "this build of ronbun computes on the CPU only",
+    let problem = match (device::CUDA, device::METAL) {
+        (true, _) => "this build of ronbun computes on the CPU and on NVIDIA's GPUs",
+        (_, true) => "this build of ronbun computes on the CPU and on a Mac's GPU",
+        _ => "this build of ronbun computes on the CPU only",
     };
     let refuse = |name: &str| Err(usage(name, problem, "leave --device out, or write --device cpu"));
     match device {
-        Some(Device::Metal) => refuse("--device metal"),
+        Some(Device::Metal) if !device::METAL => refuse("--device metal"),
         Some(Device::Cuda) if !device::CUDA => refuse("--device cuda"),
         Some(Device::Cpu) if wants_gpu(gpu_layers) => Err(no_gpu("--device cpu computes without a GPU")),
-        _ if wants_gpu(gpu_layers) && !device::CUDA => Err(no_gpu(problem)),
+        _ if wants_gpu(gpu_layers) && !device::CUDA && !device::METAL => Err(no_gpu(problem)),
         _ if gpu_kv == Some(GpuKv::I8) && !device::CUDA => Err(usage("--gpu-kv i8", problem, "leave it out")),
         _ => Ok(()),
     }
@@ -100,9 +101,9 @@ pub fn devices(computing: Computing) -> Result<Devices> {
     check_device(computing)?;
     let layers = gpu_layers.unwrap_or_default();
     let found = match device {
-        Some(Device::Cuda) => Devices::cuda(layers)?,
+        Some(Device::Cuda | Device::Metal) => Devices::gpus(layers)?,
         None | Some(Device::Auto) => Devices::auto(layers),
-        Some(Device::Cpu | Device::Metal) => Devices::default(),
+        Some(Device::Cpu) => Devices::default(),
     };
     if wants_gpu(gpu_layers) && found.gpu().is_none() {
         return Err(no_gpu("no GPU can be used here"));
@@ -187,8 +188,9 @@ mod tests {
         for device in [None, Some(Device::Auto), Some(Device::Cpu)] {
             assert_eq!(check(device), Ok(()));
         }
-        assert_eq!(check(Some(Device::Cuda)).is_ok(), device::CUDA);
-        assert_eq!(check(Some(Device::Metal)).expect_err("in no build").kind, Kind::Usage);
+        for (device, there) in [(Device::Cuda, device::CUDA), (Device::Metal, device::METAL)] {
+            assert_eq!(check(Some(device)).map_err(|error| error.kind), if there { Ok(()) } else { Err(Kind::Usage) });
+        }
     }
 
     #[test]

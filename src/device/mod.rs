@@ -1,16 +1,19 @@
 //! Where the decoder computes: on the CPU, or on a GPU in builds that have kernels for one.
 //!
-//! Without the feature `cuda` the GPU's types are there and cannot be made, so that the code above is one for all builds.
+//! The GPU's types are there in all builds, so that the code above is one: those of `ronbun_kernels::cuda` with the feature
+//! `cuda`, else [`tensors`], whose GPU can be opened in builds with the feature `metal` on a Mac only.
 
-#[cfg(not(feature = "cuda"))]
-mod absent;
 mod parts;
 mod split;
-
 #[cfg(not(feature = "cuda"))]
-pub use absent::{Batch, Cache, Gpu, Linear, Turn};
+pub mod tensors;
+#[cfg(test)]
+pub mod tests;
+
 #[cfg(feature = "cuda")]
 pub use ronbun_kernels::cuda::{Batch, Cache, Gpu, Linear, Turn};
+#[cfg(not(feature = "cuda"))]
+pub use tensors::{Batch, Cache, Gpu, Linear, Turn};
 
 pub use parts::{Devices, Part, describe};
 pub use split::{Demand, GpuLayers};
@@ -22,6 +25,10 @@ use std::sync::Arc;
 
 /// Whether this build has kernels for NVIDIA's GPUs.
 pub const CUDA: bool = cfg!(feature = "cuda");
+/// Whether it has kernels for a Mac's.
+pub const METAL: bool = cfg!(all(feature = "metal", target_os = "macos", not(feature = "cuda")));
+/// What --device and reports call the GPUs of this build.
+pub const GPUS: &str = if CUDA { "cuda" } else { "metal" };
 
 /// Where tensors of a decoder are, and who computes on them.
 #[derive(Debug, Clone, Default)]
@@ -43,15 +50,15 @@ impl Place {
     pub fn describe(&self) -> String {
         match self {
             Place::Cpu => format!("cpu ({})", ronbun_kernels::Isa::current()),
-            Place::Gpu(gpu) => format!("cuda ({})", gpu.name().unwrap_or_else(|_| "unnamed".into())),
+            Place::Gpu(gpu) => format!("{GPUS} ({})", gpu.name().unwrap_or_else(|_| "unnamed".into())),
         }
     }
 
-    /// Room for what a layer computes: f32 on the CPU, 16 bits on a GPU.
+    /// Room for what a layer computes: f32 on the CPU, the GPU's own type there.
     pub fn empty(&self, rows: usize, width: usize) -> Result<Tensor> {
         let (dtype, device) = match self {
             Place::Cpu => (DType::F32, Device::Cpu),
-            Place::Gpu(gpu) => (DType::BF16, gpu.device()),
+            Place::Gpu(gpu) => (gpu.dtype(), gpu.device()),
         };
         Tensor::zeros((rows, width), dtype, &device).map_err(failed)
     }
@@ -101,31 +108,12 @@ impl Facts {
 
 /// A failure inside candle or on a GPU. Memory that runs out is the user's to change, anything else a defect.
 pub fn failed(error: candle_core::Error) -> Error {
-    let out_of_memory = error.to_string().contains("OUT_OF_MEMORY");
-    match out_of_memory {
+    // As CUDA and Metal say it.
+    let words = ["OUT_OF_MEMORY", "Failed to create metal resource: Buffer"];
+    let text = error.to_string();
+    match words.iter().any(|words| text.contains(words)) {
         true => Error::new(Kind::Memory, "the GPU", "has no memory left for this model and text")
             .hint("take a smaller model or a shorter text, ask fewer questions at a time, or --device cpu"),
         false => Error::new(Kind::Internal, "engine", error),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_cpu_is_there_without_being_asked_for() {
-        let place = Place::default();
-        assert!(place.gpu().is_none() && place.describe().starts_with("cpu ("));
-        let room = place.empty(2, 3).expect("room");
-        assert_eq!((room.dims(), room.dtype()), (&[2, 3][..], DType::F32));
-        assert_eq!(place.finish(), Ok(()));
-    }
-
-    #[test]
-    fn memory_that_runs_out_is_no_defect() {
-        let error = |text: &str| failed(candle_core::Error::Msg(text.into())).kind;
-        assert_eq!(error("CUDA: DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")"), Kind::Memory);
-        assert_eq!(error("shape mismatch"), Kind::Internal);
     }
 }

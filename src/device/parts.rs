@@ -1,7 +1,7 @@
 //! A model's layers as parts, each of which computes in one place.
 
 use super::{
-    Gpu, Place, failed,
+    GPUS, Gpu, METAL, Place, failed,
     split::{Demand, GpuLayers, split},
 };
 use crate::{Error, Kind, Result};
@@ -34,15 +34,19 @@ pub struct Devices {
 }
 
 impl Devices {
-    /// NVIDIA's GPUs. Fails where this build has no kernels for one, or none can be used.
-    pub fn cuda(layers: GpuLayers) -> Result<Devices> {
-        let asked = layers != GpuLayers::Exactly(0);
-        Ok(Devices { first: Some(open(0)?), layers, asked, kv_bytes: false })
+    /// The GPUs that this build has kernels for. Fails where it has none, or none can be used.
+    pub fn gpus(layers: GpuLayers) -> Result<Devices> {
+        Ok(Devices::with(open(0)?, layers))
+    }
+
+    /// This GPU first.
+    pub fn with(first: Arc<Gpu>, layers: GpuLayers) -> Devices {
+        Devices { first: Some(first), layers, asked: layers != GpuLayers::Exactly(0), kv_bytes: false }
     }
 
     /// A GPU where this build and this machine have one. Asking for so many layers is asking for one.
     pub fn auto(layers: GpuLayers) -> Devices {
-        Devices::cuda(layers).map(|devices| Devices { asked: layers.need_gpu(), ..devices }).unwrap_or_default()
+        Devices::gpus(layers).map(|devices| Devices { asked: layers.need_gpu(), ..devices }).unwrap_or_default()
     }
 
     /// Whether nobody has said how many layers are to be on GPUs.
@@ -94,7 +98,8 @@ impl Devices {
 
 fn open(number: usize) -> Result<Arc<Gpu>> {
     let hint = "`ronbun doctor` tells what is missing; --device cpu computes without a GPU";
-    let gpu = Gpu::open(number).map_err(|error| Error::new(Kind::Unavailable, "--device cuda", error).hint(hint))?;
+    let subject = format!("--device {GPUS}");
+    let gpu = Gpu::open(number).map_err(|error| Error::new(Kind::Unavailable, subject, error).hint(hint))?;
     Ok(Arc::new(gpu))
 }
 
@@ -173,7 +178,7 @@ impl Part {
             0 => "--device cpu; a shorter text; or fewer questions at a time".to_string(),
             layers => format!("--gpu-layers {layers} keeps the others, with their keys and values, in main memory"),
         };
-        let hint = if self.kv_bytes { hint } else { format!("--gpu-kv i8 halves them; or {hint}") };
+        let hint = if self.kv_bytes || METAL { hint } else { format!("--gpu-kv i8 halves them; or {hint}") };
         Err(Error::new(Kind::Memory, self.place.describe(), problem).hint(hint))
     }
 }
@@ -253,9 +258,9 @@ mod tests {
     }
 
     #[test]
-    #[cfg(not(feature = "cuda"))]
+    #[cfg(not(any(feature = "cuda", feature = "metal")))]
     fn a_build_without_kernels_says_so() {
-        let error = Devices::cuda(GpuLayers::Auto).expect_err("no kernels");
+        let error = Devices::gpus(GpuLayers::Auto).expect_err("no kernels");
         assert!(error.kind == Kind::Unavailable && error.problem.contains("this build"), "{error}");
     }
 }

@@ -167,8 +167,15 @@ fn joined(parts: Vec<Part>) -> Vec<Part> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{device::Devices, model::Sequence};
-    use std::path::Path;
+    use crate::{
+        device::{self, Devices, GpuLayers},
+        model::Sequence,
+    };
+    use candle_core::DType;
+    use std::{
+        fs,
+        path::{Path, PathBuf},
+    };
 
     fn open(name: &str) -> Checkpoint {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models").join(name);
@@ -205,6 +212,67 @@ mod tests {
             assert_eq!(got, expected);
             assert_eq!(split.cache_bytes(KvType::I8, 100), whole.cache_bytes(KvType::I8, 100));
             assert_eq!((split.uses_gpu(), split.gpu_bytes(KvType::I8, &[100], true)), (false, Ok(0)));
+        }
+    }
+
+    /// Logits behind a prefix, of two branches at two steps.
+    fn logits(decoder: &Decoder) -> Vec<f32> {
+        let [mut prefix, mut first, mut second] = [(); 3].map(|()| decoder.new_cache(KvType::F32));
+        prefix.make_room(9).expect("room");
+        for ids in [&[5, 6, 7, 8, 9][..], &[10, 11]] {
+            decoder.extend(ids, &mut prefix).expect("reads");
+        }
+        let mut all = Vec::new();
+        for (a, b) in [(&[12, 13, 14][..], &[20][..]), (&[15], &[21])] {
+            let mut branches = [Sequence { ids: a, cache: &mut first }, Sequence { ids: b, cache: &mut second }];
+            let hidden = decoder.forward(Some(&prefix), &mut branches).expect("computes");
+            all.extend(decoder.logits(&hidden, &[a.len() - 1, a.len()]).expect("logits").concat());
+        }
+        assert_eq!((prefix.len(), first.len(), second.len(), first.truncate(2)), (7, 4, 2, 2));
+        all
+    }
+
+    /// Tiny models of all types of weights and of all families, those aside that convolve.
+    fn all_that_attend() -> Vec<(PathBuf, Checkpoint)> {
+        let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models");
+        let within = |folder: &Path| {
+            let entries = fs::read_dir(folder).expect("fixtures");
+            entries.map(|entry| entry.expect("an entry").path()).collect::<Vec<_>>()
+        };
+        let folders = [within(&models), within(&models.join("families"))].concat();
+        let folders: Vec<PathBuf> = folders.into_iter().filter(|path| path.is_dir()).collect();
+        let files = folders.iter().flat_map(|folder| within(folder));
+        let files: Vec<PathBuf> = files.filter(|file| file.extension().is_some_and(|end| end == "gguf")).collect();
+        let hub = folders.into_iter().filter(|folder| folder.join("config.json").is_file());
+        // One file is a vocabulary alone.
+        let open = |path: PathBuf| Checkpoint::open(&path).ok().map(|checkpoint| (path, checkpoint));
+        let all = hub.chain(files).filter_map(open);
+        all.filter(|(_, checkpoint)| checkpoint.config.attending() == checkpoint.config.num_hidden_layers).collect()
+    }
+
+    #[test]
+    fn a_gpu_computes_what_the_cpu_does() {
+        let models = all_that_attend();
+        assert_eq!(models.len(), 21);
+        for (path, checkpoint) in models {
+            let expected = logits(&Decoder::new(&checkpoint).expect("loads"));
+            let largest = expected.iter().fold(0f32, |most, logit| most.max(logit.abs()));
+            for gpu in device::tests::gpus() {
+                // Of the largest logit. Tiny models are less even than large ones: 16 bits change some logits by 3 %.
+                let tolerance = if gpu.dtype() == DType::F32 { 2e-5 } else { 6e-2 };
+                for layers in [GpuLayers::Auto, GpuLayers::Exactly(1)] {
+                    let decoder = Decoder::on(&Devices::with(gpu.clone(), layers), &checkpoint, &path, None);
+                    let decoder = decoder.expect("loads").0;
+                    assert!(
+                        decoder.uses_gpu()
+                            && decoder.gpu_bytes(KvType::F32, &[100], false).is_ok_and(|bytes| bytes > 0)
+                    );
+                    let got = logits(&decoder);
+                    let error = got.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
+                    let what = format!("{} with {layers:?} in {:?}", path.display(), gpu.dtype());
+                    assert!(error <= tolerance * largest, "{what}: {error} of {largest}");
+                }
+            }
         }
     }
 }

@@ -94,6 +94,11 @@ impl Gpu {
         Device::Cuda(self.device.clone())
     }
 
+    /// The type of activations, keys and values.
+    pub fn dtype(&self) -> DType {
+        DTYPE
+    }
+
     pub fn name(&self) -> Result<String> {
         self.device.cuda_stream().context().name().map_err(failed)
     }
