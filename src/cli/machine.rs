@@ -62,7 +62,7 @@ fn instruction_sets() -> Vec<&'static str> {
     macro_rules! look_for {
         ($($name:tt)*) => { $(if std::arch::is_aarch64_feature_detected!($name) { found.push($name); })* };
     }
-    look_for!("neon" "fp16" "dotprod" "i8mm" "bf16" "sve" "sve2" "sme");
+    look_for!("neon" "fp16" "dotprod" "i8mm" "bf16" "sve" "sve2");
     found
 }
 

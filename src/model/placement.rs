@@ -14,7 +14,7 @@ pub const GPU_CHUNK: usize = 4096;
 /// Tokens whose keys and values there is to be room for on a GPU, however many of its layers that leaves to the CPU: more
 /// than most papers have.
 const ROOM: usize = 16_384;
-/// Bytes that CUDA, cuBLAS and small things take.
+/// Bytes that CUDA, cuBLAS and small things take, or on a Mac blocks of scores and of widened keys.
 const LIBRARIES: u64 = 512 << 20;
 
 impl Checkpoint {

@@ -182,6 +182,8 @@ pub(crate) fn prefetch<T>(start: *const T, bytes: usize) {
             _mm_prefetch::<_MM_HINT_T0>(start.cast::<i8>().wrapping_add(at));
         }
     }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (start, bytes);
 }
 
 /// Defines `fn $name(isa, args…)`, which runs `$body::<S>(args…)` compiled for the instruction set `isa`.
