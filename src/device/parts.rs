@@ -128,6 +128,12 @@ impl Part {
         Part { place: Place::Cpu, layers, weights: 0, free: 0, kv_bytes: false }
     }
 
+    /// On a GPU that had only so many bytes free.
+    #[cfg(test)]
+    pub fn with_free(self, free: u64) -> Part {
+        Part { free, ..self }
+    }
+
     fn describe(&self) -> String {
         let kept = if self.kv_bytes { ", keys and values as bytes" } else { "" };
         format!("{}{kept}", self.place.describe())

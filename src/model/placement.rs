@@ -171,10 +171,11 @@ mod tests {
         device::{self, Devices, GpuLayers},
         model::Sequence,
     };
-    use candle_core::DType;
+    use candle_core::{DType, Device};
     use std::{
         fs,
         path::{Path, PathBuf},
+        sync::Arc,
     };
 
     fn open(name: &str) -> Checkpoint {
@@ -274,5 +275,39 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    #[cfg(not(feature = "cuda"))]
+    fn a_paper_without_room_on_a_gpu_moves_layers_to_the_cpu() {
+        const CACHES: [usize; 2] = [900, 20];
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models/llama-tied-f32");
+        let checkpoint = open("llama-tied-f32");
+        let gpu = Arc::new(device::Gpu::on(Device::Cpu, DType::F32));
+        let devices = Devices::with(gpu, GpuLayers::Auto);
+        let mut decoder = Decoder::on(&devices, &checkpoint, &path, None).expect("loads").0;
+        let expected = logits(&decoder);
+        let again = || Ok((Checkpoint::open(&path)?, path.clone()));
+        assert_eq!(decoder.leave_room(KvType::F32, &CACHES, || panic!("has room"), None), Ok(false));
+
+        let whole = decoder.gpu_bytes(KvType::F32, &CACHES, false).expect("has room");
+        let tight = decoder.parts.remove(0).with_free(decoder.demand.working + whole * 3 / 4);
+        decoder.parts.push(tight);
+        let refused = decoder.gpu_bytes(KvType::F32, &CACHES, false).expect_err("no layer may leave");
+        assert_eq!(refused.kind, crate::Kind::Memory);
+        assert_eq!(decoder.gpu_bytes(KvType::F32, &CACHES, true), Ok(whole / 2));
+        assert_eq!(decoder.leave_room(KvType::F32, &CACHES, again, None), Ok(true));
+        let layers: Vec<_> =
+            decoder.parts.iter().map(|part| (part.layers.clone(), part.place.gpu().is_some())).collect();
+        assert_eq!(layers, [(0..1, false), (1..2, true)]);
+        assert_eq!(decoder.leave_room(KvType::F32, &CACHES, || panic!("has room now"), None), Ok(false));
+        let largest = expected.iter().fold(0f32, |most, logit| most.max(logit.abs()));
+        let errors = logits(&decoder).into_iter().zip(&expected).map(|(a, b)| (a - b).abs());
+        assert!(errors.fold(0f32, f32::max) <= 2e-5 * largest);
+
+        // Not one layer has room: nothing to be done.
+        let none = decoder.parts.remove(1).with_free(decoder.demand.working);
+        decoder.parts.push(none);
+        assert_eq!(decoder.gpu_bytes(KvType::F32, &CACHES, true).expect_err("no room").kind, crate::Kind::Memory);
     }
 }
