@@ -63,11 +63,12 @@ struct Merge {
 
 /// Turns queries and keys by their positions and puts keys and values at the end of their caches.
 struct Append {
-    /// (tokens, heads, head_dim), turned where it lies.
-    void* q;
-    /// (tokens, kv_heads, head_dim)
+    /// (tokens, heads, head_dim), and (tokens, kv_heads, head_dim) each: `stride` elements from a token to the next.
+    const void* q;
     const void* k;
     const void* v;
+    /// (tokens, heads, head_dim), in one piece: the queries, turned.
+    void* turned;
     /// (tokens, half); null where nothing is turned.
     const float* cos;
     const float* sin;
@@ -78,6 +79,8 @@ struct Append {
     /// Pairs that are turned.
     int half;
     int interleaved;
+    int stride;
+    int unused;
 };
 
 /// Rounds whole blocks of a cache to bytes.
@@ -95,18 +98,26 @@ struct Round {
     int kv_heads, head_dim;
 };
 
-/// y = x / rms(x) · weight, of rows of `width` elements.
+/// y = x / rms(x) · weight, of parts of `width` elements: so many in a row, `stride` elements from a row to the next.
 struct RmsNorm {
     const void* x;
     const float* weight;
     void* y;
     long long rows;
-    int width;
+    int parts, width;
+    int stride;
     float eps;
 };
 
-/// x = f(x, y), element by element.
-struct Elementwise {
+/// x = activation(x) · y, of rows of `width` elements, `stride` elements from a row to the next.
+struct Gate {
+    void* x;
+    const void* y;
+    int rows, width, stride, unused;
+};
+
+/// x = x + y, element by element, where x is in f32.
+struct Add {
     void* x;
     const void* y;
     long long count;

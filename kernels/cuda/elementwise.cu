@@ -12,12 +12,14 @@ DEVICE void for_each(long long count, Each each) {
     for (long long i = first; i < count; i += threads_in_grid()) each(i);
 }
 
-/// One block for each row.
+/// One block for each part of a row. `x` may be `y`: a thread reads an element for the last time as it writes it.
 template <class From, class To>
 DEVICE void rms_norm(const RmsNorm& a) {
     float* sums = reinterpret_cast<float*>(shared_memory());
-    const From* x = static_cast<const From*>(a.x) + static_cast<long long>(block_x()) * a.width;
-    To* y = static_cast<To*>(a.y) + static_cast<long long>(block_x()) * a.width;
+    const int row = block_x() / a.parts, part = block_x() % a.parts;
+    const long long at = static_cast<long long>(row) * a.stride + part * a.width;
+    const From* x = static_cast<const From*>(a.x) + at;
+    To* y = static_cast<To*>(a.y) + at;
     float sum = 0.0f;
     for (int i = thread(); i < a.width; i += THREADS) sum += widen(x[i]) * widen(x[i]);
     sum = warp_sum(sum);
@@ -36,16 +38,19 @@ DEVICE float gelu(float x) {
     return 0.5f * x * (1.0f + tanhf(y));
 }
 
+/// A thread for each element: blocks are numbered by rows, and by stretches of a row.
 template <class T, float (*ACTIVATION)(float)>
-DEVICE void gate(const Elementwise& a) {
-    T* x = static_cast<T*>(a.x);
-    const T* y = static_cast<const T*>(a.y);
-    for_each(a.count, [&](long long i) { x[i] = narrow<T>(ACTIVATION(widen(x[i])) * widen(y[i])); });
+DEVICE void gate(const Gate& a) {
+    const int column = block_y() * THREADS + thread();
+    if (column >= a.width) return;
+    const long long at = static_cast<long long>(block_x()) * a.stride + column;
+    T* x = static_cast<T*>(a.x) + at;
+    *x = narrow<T>(ACTIVATION(widen(*x)) * widen(static_cast<const T*>(a.y)[at]));
 }
 
 /// Adds to the residual stream, which is in f32.
 template <class T>
-DEVICE void add(const Elementwise& a) {
+DEVICE void add(const Add& a) {
     float* x = static_cast<float*>(a.x);
     const T* y = static_cast<const T*>(a.y);
     for_each(a.count, [&](long long i) { x[i] += widen(y[i]); });
@@ -61,7 +66,7 @@ DEVICE void add_bias(const Bias& a) {
 DEVICE float within(bf16, float x) { return x; }
 DEVICE float within(f16, float x) { return x > 65504.0f ? 65504.0f : (x < -65504.0f ? -65504.0f : x); }
 
-/// Two elements of a head of a token, turned where `to` says.
+/// Two elements of a head of a token, turned into `to`.
 template <class T>
 DEVICE void turn(const Append& a, const T* from, T* to, int token, int pair) {
     const int first = tiles::pair_first(pair, a.half, a.interleaved),
@@ -82,12 +87,13 @@ DEVICE void append(const Append& a) {
     const int pairs = a.head_dim / 2, heads = a.heads + 2 * a.kv_heads;
     for_each(static_cast<long long>(a.tokens) * heads * pairs, [&](long long i) {
         const int pair = i % pairs, head = i / pairs % heads, token = i / pairs / heads;
+        const long long row = static_cast<long long>(token) * a.stride;
         if (head < a.heads) {
-            T* q = static_cast<T*>(a.q) + (static_cast<long long>(token) * a.heads + head) * a.head_dim;
-            return turn(a, q, q, token, pair);
+            T* to = static_cast<T*>(a.turned) + (static_cast<long long>(token) * a.heads + head) * a.head_dim;
+            return turn(a, static_cast<const T*>(a.q) + row + head * a.head_dim, to, token, pair);
         }
         const int kv_head = (head - a.heads) % a.kv_heads;
-        const long long from = (static_cast<long long>(token) * a.kv_heads + kv_head) * a.head_dim;
+        const long long from = row + kv_head * a.head_dim;
         const Job& job = a.jobs[a.job_of[token]];
         const int slot = job.length - job.tokens + token - job.first_token;
         const long long to = tiles::kv_at(kv_head, slot, job.capacity, a.head_dim);
@@ -162,9 +168,9 @@ DEVICE void merge(const Merge& a) {
 #define TYPE(T, name)                                                               \
     KERNEL(rms_norm_f32_##name, RmsNorm, THREADS, NORM_SHARED, rms_norm<float, T>)  \
     KERNEL(rms_norm_##name##_##name, RmsNorm, THREADS, NORM_SHARED, rms_norm<T, T>) \
-    KERNEL(silu_##name, Elementwise, THREADS, 0, gate<T, silu>)                     \
-    KERNEL(gelu_##name, Elementwise, THREADS, 0, gate<T, gelu>)                     \
-    KERNEL(add_##name, Elementwise, THREADS, 0, add<T>)                             \
+    KERNEL(silu_##name, Gate, THREADS, 0, gate<T, silu>)                            \
+    KERNEL(gelu_##name, Gate, THREADS, 0, gate<T, gelu>)                            \
+    KERNEL(add_##name, Add, THREADS, 0, add<T>)                                     \
     KERNEL(bias_##name, Bias, THREADS, 0, add_bias<T>)                              \
     KERNEL(append_##name, Append, THREADS, 0, append<T>)                            \
     KERNEL(round_##name, Round, THREADS, 0, round_block<T>)                         \

@@ -20,6 +20,18 @@ pub fn rms_norm(isa: Isa, x: &[f32], weight: &[f32], eps: f64, y: &mut [f32]) {
     });
 }
 
+/// As [`rms_norm`], in place.
+pub fn rms_norm_in_place(isa: Isa, x: &mut [f32], weight: &[f32], eps: f64) {
+    let width = weight.len();
+    pool::chunks_mut(x, ROWS * width, |_, x| {
+        let mut row = vec![0f32; width];
+        for x in x.chunks_exact_mut(width) {
+            row.copy_from_slice(x);
+            rms_norm_row(isa, &row, weight, eps, x);
+        }
+    });
+}
+
 kernel! {
     fn rms_norm_row = rms_norm_body(x: &[f32], weight: &[f32], eps: f64, y: &mut [f32])
 }

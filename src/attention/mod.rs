@@ -200,29 +200,21 @@ impl GpuBatch {
         Ok(Some(GpuBatch { batch, first }))
     }
 
-    /// As [`append`], of tensors on the GPU, whose keys are turned here.
+    /// As [`append`], of queries, keys and values on the GPU; queries and keys are turned here.
     pub fn append(
         &self,
         layer: usize,
-        k: &Tensor,
-        v: &Tensor,
+        qkv: [&Tensor; 3],
         turn: Option<&device::Turn>,
         tails: &mut [Tail],
     ) -> Result<()> {
         let mut caches: Vec<_> = tails.iter_mut().map(|tail| tail.cache.on_gpu_mut(layer)).collect();
-        self.batch.append(layer - self.first, k, v, turn, &mut caches).map_err(device::failed)
+        self.batch.append(layer - self.first, qkv, turn, &mut caches).map_err(device::failed)
     }
 
-    /// As [`attend`], of tensors on the GPU; the queries are turned where they lie.
-    pub fn attend(
-        &self,
-        shape: Shape,
-        layer: usize,
-        q: &Tensor,
-        turn: Option<&device::Turn>,
-        out: &Tensor,
-    ) -> Result<()> {
-        self.batch.attend(layer - self.first, shape, q, turn, out).map_err(device::failed)
+    /// As [`attend`], from the queries that were appended with the layer's keys.
+    pub fn attend(&self, shape: Shape, layer: usize, out: &Tensor) -> Result<()> {
+        self.batch.attend(layer - self.first, shape, out).map_err(device::failed)
     }
 }
 

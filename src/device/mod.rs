@@ -27,6 +27,8 @@ use std::sync::Arc;
 pub const CUDA: bool = cfg!(feature = "cuda");
 /// Whether it has kernels for a Mac's.
 pub const METAL: bool = cfg!(all(feature = "metal", target_os = "macos", not(feature = "cuda")));
+/// Whether a GPU's kernels take rows that lie apart, so that several matrices can be multiplied with as one.
+pub const JOINS: bool = CUDA;
 /// What --device and reports call the GPUs of this build.
 pub const GPUS: &str = if CUDA { "cuda" } else { "metal" };
 

@@ -146,9 +146,9 @@ impl Text {
                 [heads, kv_heads, kv_heads].map(|heads| random.exact(gpu, tokens, heads * head_dim));
             let (q, k) = (turned(&q), turned(&k));
             let mut caches: Vec<&mut Cache> = tails.iter_mut().map(|(cache, _)| cache).collect();
-            batch.append(layer, &k_sent, &v_sent, turn.as_ref(), &mut caches).expect("appends");
+            batch.append(layer, [&q_sent, &k_sent, &v_sent], turn.as_ref(), &mut caches).expect("appends");
             let out = sent(gpu, &vec![f32::NAN; q.len()], heads * head_dim);
-            batch.attend(layer, self.shape, &q_sent, turn.as_ref(), &out).expect("attends");
+            batch.attend(layer, self.shape, &out).expect("attends");
             let mut expected = Vec::new();
             let mut first = 0;
             for ((tail, from), rows) in tails.iter_mut().zip(&starts).zip(rows) {
@@ -264,7 +264,7 @@ fn products_with_weights_of_all_types() {
             let packed = QTensor::quantize(&w, kind).expect("a type of weights");
             let weights = read(&packed.dequantize(&Device::Cpu).expect("numbers"));
             let bytes = packed.data().expect("bytes");
-            let linear = |bias| Linear::new(gpu.clone(), kind, &bytes, SHAPE, bias).expect("sent");
+            let linear = |bias| Linear::new(gpu.clone(), SHAPE.1, &[(kind, &bytes, SHAPE.0)], bias).expect("sent");
             for rows in [1, 5] {
                 let (x, x_sent) = random.exact(&gpu, rows, SHAPE.1);
                 let expected = |bias| reference::linear(&x, &weights, SHAPE.1, bias);
@@ -273,6 +273,10 @@ fn products_with_weights_of_all_types() {
                 let y = sent(&gpu, &vec![f32::NAN; rows * SHAPE.0], SHAPE.0);
                 linear(Some(&bias)).forward(&x_sent, &y).expect("multiplies");
                 assert_close(&read(&y), &expected(Some(&bias)), tolerance, &format!("{kind:?}"));
+                let sum = Tensor::ones((rows, SHAPE.0), DType::F32, &gpu.device()).expect("a stream");
+                linear(Some(&bias)).add(&x_sent, &sum).expect("adds");
+                let sums: Vec<f64> = expected(Some(&bias)).iter().map(|y| y + 1.0).collect();
+                assert_close(&read(&sum), &sums, tolerance, &format!("{kind:?} added"));
                 let mut y = vec![f32::NAN; rows * SHAPE.0];
                 linear(None).forward_to_host(&x_sent, &mut y).expect("multiplies");
                 assert_close(&y, &expected(None), tolerance, &format!("{kind:?} to the host"));

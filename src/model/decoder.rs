@@ -207,7 +207,6 @@ impl Decoder {
         let batch = GpuBatch::new(part, self.config.num_attention_heads, prefix, tails)?;
         let turns = tables.iter().map(|table| self.turn(part, table, rows)).collect::<Result<Vec<_>>>()?;
         let room = Room::new(&part.place, &self.config, rows)?;
-        let elementwise = |work: &dyn Fn() -> Result<()>| self.profile.time(Stage::Elementwise, work);
         for number in part.layers.clone() {
             interrupt::check()?;
             let layer = &self.layers[number];
@@ -220,9 +219,9 @@ impl Decoder {
                     let table = attention.rope.map(|rope| &tables[rope]);
                     let turn = attention.rope.and_then(|rope| turns[rope].as_ref());
                     let step = Step { attention, table, turn, batch: batch.as_ref(), room: &room };
-                    self.append(&step, &normed, tails)?;
+                    self.append(&step, &normed, tails, wanted)?;
                     if wanted {
-                        self.attend(&step, &normed, prefix, tails)?;
+                        self.attend(&step, prefix, tails)?;
                     }
                     &room.attended
                 }
@@ -234,17 +233,13 @@ impl Decoder {
             if !wanted {
                 break;
             }
-            let mixed = Input::new(mixed);
-            self.linear_normed(&layer.out_proj, &layer.mixed_norm, &mixed, &room.normed, &room.hidden)?;
-            elementwise(&|| ops::add(&part.place, x, &room.hidden))?;
+            self.add(&part.place, &layer.out_proj, &layer.mixed_norm, &Input::new(mixed), x, &room.hidden)?;
             self.norm(&layer.mlp_norm, x, &room.normed)?;
-            let normed = Input::new(&room.normed);
-            self.linear(&layer.gate_proj, &normed, &room.gate)?;
-            self.linear(&layer.up_proj, &normed, &room.up)?;
-            elementwise(&|| ops::gate(&part.place, self.config.activation, &room.gate, &room.up))?;
-            let gated = Input::new(&room.gate);
-            self.linear_normed(&layer.down_proj, &layer.down_norm, &gated, &room.normed, &room.hidden)?;
-            elementwise(&|| ops::add(&part.place, x, &room.hidden))?;
+            let (normed, [gate, up]) = (Input::new(&room.normed), &room.gate_up.each);
+            self.profile.time(Stage::Linears, || layer.gate_up_proj.forward(0, &normed, &room.gate_up))?;
+            let activation = self.config.activation;
+            self.profile.time(Stage::Elementwise, || ops::gate(&part.place, activation, gate, up))?;
+            self.add(&part.place, &layer.down_proj, &layer.down_norm, &Input::new(gate), x, &room.hidden)?;
         }
         Ok(())
     }
@@ -257,56 +252,68 @@ impl Decoder {
         self.profile.time(Stage::Elementwise, || norm.forward(x, y))
     }
 
-    /// What a linear gives, normed where there is a norm for it; `between` has room for it before that.
-    fn linear_normed(
+    /// Norms in place, where there is a norm.
+    fn apply(&self, norm: &Option<RmsNorm>, x: &Tensor) -> Result<()> {
+        let Some(norm) = norm else { return Ok(()) };
+        self.profile.time(Stage::Elementwise, || norm.apply(x))
+    }
+
+    /// Adds to `sum` what a linear gives, normed where there is a norm for it; `room` is for what is added.
+    fn add(
         &self,
+        place: &Place,
         linear: &Linear,
         norm: &Option<RmsNorm>,
         x: &Input,
-        between: &Tensor,
-        y: &Tensor,
+        sum: &Tensor,
+        room: &Tensor,
     ) -> Result<()> {
-        let Some(norm) = norm else { return self.linear(linear, x, y) };
-        self.linear(linear, x, between)?;
-        self.norm(norm, between, y)
+        if norm.is_none() && self.profile.time(Stage::Linears, || linear.add(x, sum))? {
+            return Ok(());
+        }
+        self.linear(linear, x, room)?;
+        self.apply(norm, room)?;
+        self.profile.time(Stage::Elementwise, || ops::add(place, sum, room))
     }
 
-    /// Fills the room for it with what the rows' queries find.
-    fn attend(&self, step: &Step, x: &Input, prefix: Option<&KvCache>, tails: &[Tail]) -> Result<()> {
+    /// Fills the room for it with what the rows' queries find, which were turned with their keys.
+    fn attend(&self, step: &Step, prefix: Option<&KvCache>, tails: &[Tail]) -> Result<()> {
         let Config { num_attention_heads, num_key_value_heads, head_dim, .. } = self.config;
         let Step { attention, room, .. } = *step;
         let number = attention.number;
-        self.linear_normed(&attention.q_proj, &attention.q_norm, x, &room.attended, &room.q)?;
         let shape = Shape {
             scale: self.config.attention_scale as f32,
             window: attention.window,
             ..Shape::new(num_attention_heads, num_key_value_heads, head_dim)
         };
         if let Some(batch) = step.batch {
-            let work = || batch.attend(shape, number, &room.q, step.turn, &room.attended);
-            return self.profile.time(Stage::Attention, work);
+            return self.profile.time(Stage::Attention, || batch.attend(shape, number, &room.attended));
         }
-        self.rotate(&room.q, step.table)?;
+        let [q, ..] = &room.qkv.each;
         self.profile.time(Stage::Attention, || {
-            ops::with_slice(&room.q, |q| {
+            ops::with_slice(q, |q| {
                 ops::fill(&room.attended, |out| attention::attend(shape, number, q, prefix, tails, out))
             })?
         })
     }
 
-    /// Puts the rows' keys, rotated, and values into their caches.
-    fn append(&self, step: &Step, x: &Input, tails: &mut [Tail]) -> Result<()> {
+    /// Puts the rows' keys, rotated, and values into their caches, and has their queries rotated where they are wanted.
+    fn append(&self, step: &Step, x: &Input, tails: &mut [Tail], queries: bool) -> Result<()> {
         let Step { attention, room, .. } = *step;
-        let number = attention.number;
-        self.linear_normed(&attention.k_proj, &attention.k_norm, x, &room.v, &room.k)?;
-        self.linear(&attention.v_proj, x, &room.v)?;
-        if let Some(batch) = step.batch {
-            let work = || batch.append(number, &room.k, &room.v, step.turn, tails);
-            return self.profile.time(Stage::Cache, work);
+        let (number, [q, k, v]) = (attention.number, &room.qkv.each);
+        let from = if queries { 0 } else { 1 };
+        self.profile.time(Stage::Linears, || attention.qkv_proj.forward(from, x, &room.qkv))?;
+        for (norm, x) in [(&attention.q_norm, q), (&attention.k_norm, k)].into_iter().skip(from) {
+            self.apply(norm, x)?;
         }
-        self.rotate(&room.k, step.table)?;
+        if let Some(batch) = step.batch {
+            return self.profile.time(Stage::Cache, || batch.append(number, [q, k, v], step.turn, tails));
+        }
+        for x in &[q, k][from..] {
+            self.rotate(x, step.table)?;
+        }
         self.profile.time(Stage::Cache, || {
-            ops::with_slice(&room.k, |k| ops::with_slice(&room.v, |v| attention::append(number, k, v, tails)))?
+            ops::with_slice(k, |k| ops::with_slice(v, |v| attention::append(number, k, v, tails)))?
         })
     }
 

@@ -2,6 +2,7 @@
 
 use super::{
     Checkpoint, PackedWeights, TensorView,
+    joined::Joined,
     ops::{Linear, RmsNorm},
 };
 use crate::{Result, attention::Kernel, device::Place};
@@ -15,8 +16,7 @@ pub struct Layer {
     /// Of what the mixer gives, before it is added.
     pub mixed_norm: Option<RmsNorm>,
     pub mlp_norm: RmsNorm,
-    pub gate_proj: Linear,
-    pub up_proj: Linear,
+    pub gate_up_proj: Joined,
     pub down_proj: Linear,
     /// Of what the MLP gives, before it is added.
     pub down_norm: Option<RmsNorm>,
@@ -33,9 +33,7 @@ pub struct Attention {
     /// As in [`super::LayerKind`].
     pub window: Option<usize>,
     pub rope: Option<usize>,
-    pub q_proj: Linear,
-    pub k_proj: Linear,
-    pub v_proj: Linear,
+    pub qkv_proj: Joined,
     /// Of each head's queries and keys, before they are rotated.
     pub q_norm: Option<RmsNorm>,
     pub k_norm: Option<RmsNorm>,
@@ -72,8 +70,7 @@ impl Tensors<'_> {
             out_proj,
             mixed_norm: result_norm("post_attention_layernorm")?,
             mlp_norm: norm(mlp_norm)?,
-            gate_proj: self.linear(&name("mlp.gate_proj"), inner, hidden)?,
-            up_proj: self.linear(&name("mlp.up_proj"), inner, hidden)?,
+            gate_up_proj: self.joined(["mlp.gate_proj", "mlp.up_proj"].map(name), [inner; 2], hidden)?,
             down_proj: self.linear(&name("mlp.down_proj"), hidden, inner)?,
             down_norm: result_norm("post_feedforward_layernorm")?,
         })
@@ -101,7 +98,8 @@ impl Tensors<'_> {
         let queries = config.num_attention_heads * config.head_dim;
         let keys = config.num_key_value_heads * config.head_dim;
         let name = |part: &str| format!("model.layers.{layer}.{part}");
-        let biases = ["self_attn.q_proj.bias", "self_attn.k_proj.bias", "self_attn.v_proj.bias"].map(name);
+        let projections = ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"].map(name);
+        let biases = projections.each_ref().map(|projection| format!("{projection}.bias"));
         let missing = biases.iter().find(|bias| !self.checkpoint.tensors.contains_key(*bias));
         if let Some(missing) = missing.filter(|_| family.needs_biases()) {
             let problem = format!("has no tensor {missing}, which every {} has", family.name());
@@ -115,9 +113,7 @@ impl Tensors<'_> {
             number,
             window: config.layers[layer].window,
             rope: config.layers[layer].rope,
-            q_proj: self.linear(&name("self_attn.q_proj"), queries, hidden)?,
-            k_proj: self.linear(&name("self_attn.k_proj"), keys, hidden)?,
-            v_proj: self.linear(&name("self_attn.v_proj"), keys, hidden)?,
+            qkv_proj: self.joined(projections, [queries, keys, keys], hidden)?,
             q_norm: head_norm("self_attn.q_norm")?,
             k_norm: head_norm("self_attn.k_norm")?,
         };
@@ -140,10 +136,21 @@ impl Tensors<'_> {
 
     /// A matrix, with its bias where there is one.
     pub fn linear(&self, name: &str, outputs: usize, inputs: usize) -> Result<Linear> {
+        self.in_file(name, outputs, inputs)?.place(self.place)
+    }
+
+    /// Matrices of the same inputs.
+    fn joined<const N: usize>(&self, names: [String; N], outputs: [usize; N], inputs: usize) -> Result<Joined> {
+        let each = names.iter().zip(outputs).map(|(name, outputs)| self.in_file(name, outputs, inputs));
+        Joined::new(each.collect::<Result<Vec<_>>>()?, self.place)
+    }
+
+    /// As [`Tensors::linear`], not yet where it is computed with.
+    fn in_file(&self, name: &str, outputs: usize, inputs: usize) -> Result<Linear> {
         let weight = format!("{name}.weight");
         let view = self.view(&weight, &[outputs, inputs])?;
         let packed = self.packed.and_then(|packed| packed.view(&weight));
-        Linear::new(view, packed, self.bias(name, outputs)?).place(self.place)
+        Ok(Linear::new(view, packed, self.bias(name, outputs)?))
     }
 
     fn bias(&self, name: &str, outputs: usize) -> Result<Option<Vec<f32>>> {

@@ -9,6 +9,7 @@ mod decoder;
 mod family;
 mod fused;
 mod gguf;
+mod joined;
 mod layer;
 mod ops;
 mod packed;

@@ -56,14 +56,23 @@ impl Linear {
     /// Sends the matrix to where it is computed with.
     pub fn place(mut self, place: &Place) -> Result<Linear> {
         if let Some(gpu) = place.gpu() {
-            let shape = (self.view.shape[0], self.view.shape[1]);
-            let (kind, bytes, bias) = (gguf::ggml_type(self.view.kind), self.view.bytes(), self.bias.as_deref());
-            let sent = device::Linear::new(gpu.clone(), kind, bytes, shape, bias).map_err(device::failed)?;
-            self.on_gpu = Some(Arc::new(sent));
-            // What was read of the file for that is of no more use.
-            self.view.file.let_go(self.view.range.clone());
+            self.on_gpu = Some(Arc::new(Linear::send(gpu, std::slice::from_ref(&self))?));
         }
         Ok(self)
+    }
+
+    /// Linears of the same inputs on a GPU, as one whose outputs are all of theirs.
+    pub fn send(gpu: &Arc<device::Gpu>, linears: &[Linear]) -> Result<device::Linear> {
+        let views = linears.iter().map(|linear| &linear.view);
+        let matrices: Vec<_> = views.map(|view| (gguf::ggml_type(view.kind), view.bytes(), view.shape[0])).collect();
+        let bias = |linear: &Linear| linear.bias.clone().unwrap_or_else(|| vec![0.0; linear.outputs()]);
+        let biased = linears.iter().any(|linear| linear.bias.is_some());
+        let biases = biased.then(|| linears.iter().flat_map(bias).collect::<Vec<_>>());
+        let columns = linears[0].view.shape[1];
+        let sent = device::Linear::new(gpu.clone(), columns, &matrices, biases.as_deref()).map_err(device::failed)?;
+        // What was read of the file for that is of no more use.
+        linears.iter().for_each(|linear| linear.view.file.let_go(linear.view.range.clone()));
+        Ok(sent)
     }
 
     fn weights(&self) -> linear::Weights<'_> {
@@ -76,9 +85,14 @@ impl Linear {
         if let Some(on_gpu) = &self.on_gpu {
             return on_gpu.forward(x.tensor, y).map_err(device::failed);
         }
-        let done = Cell::new(Ok(()));
-        fill(y, |y| done.set(self.forward_into(x, y)))?;
-        done.into_inner()
+        fill(y, |y| self.forward_into(x, y))?
+    }
+
+    /// Adds what [`Linear::forward`] gives to `sum` in f32, where that is no more work: on a GPU. Returns whether it did.
+    pub fn add(&self, x: &Input, sum: &Tensor) -> Result<bool> {
+        let Some(on_gpu) = &self.on_gpu else { return Ok(false) };
+        on_gpu.add(x.tensor, sum).map_err(device::failed)?;
+        Ok(true)
     }
 
     /// As [`Linear::forward`], into plain memory.
@@ -114,7 +128,7 @@ impl Linear {
 
 /// What linears are given: (rows, inputs), rounded once for all of them that multiply in integers.
 pub struct Input<'a> {
-    tensor: &'a Tensor,
+    pub tensor: &'a Tensor,
     rounded: OnceCell<Activations>,
 }
 
@@ -157,11 +171,21 @@ impl RmsNorm {
         }
         with_slice(x, |x| fill(y, |y| elementwise::rms_norm(Isa::current(), x, &self.weight, self.eps, y)))?
     }
+
+    /// As [`RmsNorm::forward`], in place.
+    pub fn apply(&self, x: &Tensor) -> Result<()> {
+        if self.on_gpu.is_some() {
+            return self.forward(x, x);
+        }
+        fill(x, |x| elementwise::rms_norm_in_place(Isa::current(), x, &self.weight, self.eps))
+    }
 }
 
-/// Lets a kernel write a tensor's elements.
-pub fn fill(y: &Tensor, kernel: impl Fn(&mut [f32])) -> Result<()> {
-    y.inplace_op1(&Alone(kernel)).map_err(internal)
+/// Lets a kernel write the elements of a tensor on the CPU.
+pub fn fill<R>(y: &Tensor, kernel: impl FnOnce(&mut [f32]) -> R) -> Result<R> {
+    let alone = Alone { kernel: Cell::new(Some(kernel)), result: Cell::new(None) };
+    y.inplace_op1(&alone).map_err(internal)?;
+    alone.result.into_inner().ok_or_else(|| internal(not_f32()))
 }
 
 /// A kernel that changes the first of two tensors of the same shape.
@@ -189,17 +213,20 @@ impl<F: Fn(&mut [f32], &[f32])> InplaceOp2 for WithOther<F> {
     }
 }
 
-/// A kernel that changes a tensor.
-struct Alone<F>(F);
+/// A kernel that changes a tensor, to be run once.
+struct Alone<F, R> {
+    kernel: Cell<Option<F>>,
+    result: Cell<Option<R>>,
+}
 
-impl<F: Fn(&mut [f32])> InplaceOp1 for Alone<F> {
+impl<R, F: FnOnce(&mut [f32]) -> R> InplaceOp1 for Alone<F, R> {
     fn name(&self) -> &'static str {
         "a kernel on a tensor"
     }
 
     fn cpu_fwd(&self, x: &mut CpuStorage, layout: &Layout) -> candle_core::Result<()> {
         let (CpuStorage::F32(x), Some((from, to))) = (x, layout.contiguous_offsets()) else { return Err(not_f32()) };
-        (self.0)(&mut x[from..to]);
+        self.result.set(self.kernel.take().map(|kernel| kernel(&mut x[from..to])));
         Ok(())
     }
 }

@@ -31,7 +31,7 @@ impl Checkpoint {
         };
         let layers = config.num_hidden_layers;
         let inner = 2 * config.intermediate_size + 3 * config.hidden_size;
-        let attention = (2 * config.num_attention_heads + 2 * config.num_key_value_heads) * config.head_dim;
+        let attention = (3 * config.num_attention_heads + 2 * config.num_key_value_heads) * config.head_dim;
         Demand {
             layers,
             layer: sum(&|name| name.starts_with("model.layers.")).div_ceil(layers.max(1) as u64),

@@ -76,11 +76,12 @@ pub struct Merge {
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C)]
 pub struct Append {
-    /// (tokens, heads, head_dim), turned where it lies.
+    /// (tokens, heads, head_dim), and (tokens, kv_heads, head_dim) each: `stride` elements from a token to the next.
     pub q: u64,
-    /// (tokens, kv_heads, head_dim)
     pub k: u64,
     pub v: u64,
+    /// (tokens, heads, head_dim), in one piece: the queries, turned.
+    pub turned: u64,
     /// (tokens, half); 0 where nothing is turned.
     pub cos: u64,
     pub sin: u64,
@@ -94,6 +95,8 @@ pub struct Append {
     /// Pairs that are turned.
     pub half: i32,
     pub interleaved: i32,
+    pub stride: i32,
+    pub unused: i32,
 }
 
 /// Rounds whole blocks of a cache to bytes.
@@ -116,7 +119,7 @@ pub struct Round {
     pub head_dim: i32,
 }
 
-/// y = x / rms(x) · weight, of rows of `width` elements.
+/// y = x / rms(x) · weight, of parts of `width` elements: so many in a row, `stride` elements from a row to the next.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C)]
 pub struct RmsNorm {
@@ -124,14 +127,28 @@ pub struct RmsNorm {
     pub weight: u64,
     pub y: u64,
     pub rows: i64,
+    pub parts: i32,
     pub width: i32,
+    pub stride: i32,
     pub eps: f32,
 }
 
-/// x = f(x, y), element by element.
+/// x = activation(x) · y, of rows of `width` elements, `stride` elements from a row to the next.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C)]
-pub struct Elementwise {
+pub struct Gate {
+    pub x: u64,
+    pub y: u64,
+    pub rows: i32,
+    pub width: i32,
+    pub stride: i32,
+    pub unused: i32,
+}
+
+/// x = x + y, element by element, where x is in f32.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(C)]
+pub struct Add {
     pub x: u64,
     pub y: u64,
     pub count: i64,

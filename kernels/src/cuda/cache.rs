@@ -190,6 +190,8 @@ fn jobs_of(layer: usize, prefix: Option<&Cache>, tails: &[(usize, &mut Cache)]) 
 /// New tokens of some sequences behind a prefix, in tables on the device.
 pub struct Batch {
     gpu: Arc<Gpu>,
+    /// Of queries.
+    heads: usize,
     tokens: usize,
     /// Tokens of each tail.
     rows: Vec<usize>,
@@ -203,6 +205,8 @@ pub struct Batch {
     tasks: Vec<CudaSlice<Task>>,
     starts: CudaSlice<i32>,
     list: CudaSlice<i32>,
+    /// Room for a layer's queries, turned: (tokens, heads · head_dim).
+    queries: Tensor,
     /// Room for partial results, where there are any.
     partial_out: CudaSlice<f32>,
     partial_lse: CudaSlice<f32>,
@@ -245,6 +249,7 @@ impl Batch {
         let partials = if plan.direct() { 0 } else { plan.partials * heads };
         let tasks = plan.parts.iter().map(|part| cuda.clone_htod(&part.tasks)).collect::<Result<_>>()?;
         Ok(Batch {
+            heads,
             tokens,
             rows,
             jobs: cuda.clone_htod(&jobs)?,
@@ -254,6 +259,7 @@ impl Batch {
             tasks,
             starts: cuda.clone_htod(&plan.starts)?,
             list: cuda.clone_htod(&plan.list)?,
+            queries: Tensor::zeros((tokens, heads * head_dim), DTYPE, &gpu.device())?,
             partial_out: cuda.alloc_zeros((partials * head_dim).max(1))?,
             partial_lse: cuda.alloc_zeros(partials.max(1))?,
             plan,
@@ -262,23 +268,38 @@ impl Batch {
     }
 
     /// Puts keys, turned, and values (tokens, kv_heads · head_dim) of a layer at the end of the tails' caches, which are those
-    /// that the batch was made of.
+    /// that the batch was made of, and keeps the queries (tokens, heads · head_dim), turned, for [`Batch::attend`]. The rows of
+    /// all three are parts of the rows of one tensor, or just as far apart.
     pub fn append(
         &self,
         layer: usize,
-        k: &Tensor,
-        v: &Tensor,
+        [q, k, v]: [&Tensor; 3],
         turn: Option<&Turn>,
         tails: &mut [&mut Cache],
     ) -> Result<()> {
         let [cache, ..] = &*tails else { return Ok(()) };
         let (kv_heads, head_dim) = (cache.kv_heads, cache.head_dim);
-        if tails.len() != self.rows.len() || k.elem_count() != self.tokens * kv_heads * head_dim || v.dims() != k.dims()
-        {
-            bail!("keys of {:?} and values of {:?} for {} tokens", k.shape(), v.shape(), self.tokens);
+        let [(q_at, stride), (k_at, k_stride), (v_at, v_stride)] =
+            [self.gpu.rows(q, DTYPE)?, self.gpu.rows(k, DTYPE)?, self.gpu.rows(v, DTYPE)?];
+        let keys = [self.tokens, kv_heads * head_dim];
+        let fit = q.dims() == self.queries.dims() && k.dims() == keys && v.dims() == keys;
+        if tails.len() != self.rows.len() || !fit || k_stride != stride || v_stride != stride {
+            bail!("{:?}, {:?} and {:?} for {} tokens", q.layout(), k.layout(), v.layout(), self.tokens);
         }
-        let (k, v) = (self.gpu.address(k, DTYPE)?, self.gpu.address(v, DTYPE)?);
-        let append = Append { k, v, kv_heads: kv_heads as i32, ..self.turned(layer, head_dim, turn)? };
+        let append = Append {
+            q: q_at,
+            k: k_at,
+            v: v_at,
+            turned: self.gpu.address(&self.queries, DTYPE)?,
+            jobs: self.jobs_at(layer),
+            job_of: self.at(&self.job_of),
+            tokens: self.tokens as i32,
+            heads: self.heads as i32,
+            kv_heads: kv_heads as i32,
+            head_dim: head_dim as i32,
+            stride: stride as i32,
+            ..self.angles(turn)?
+        };
         self.gpu.run(&launch::append(FLOAT, &append), &append)?;
         for (cache, rows) in tails.iter_mut().zip(&self.rows) {
             cache.layers[layer].extent.length += rows;
@@ -286,18 +307,14 @@ impl Batch {
         Ok(())
     }
 
-    /// Attends from `q` (tokens, heads · head_dim), which is turned where it lies, into `out` of the same shape. The layer's
-    /// keys were appended before.
-    pub fn attend(&self, layer: usize, shape: Shape, q: &Tensor, turn: Option<&Turn>, out: &Tensor) -> Result<()> {
+    /// Attends from the queries that [`Batch::append`] was last given, which were this layer's, into `out` (tokens, heads ·
+    /// head_dim).
+    pub fn attend(&self, layer: usize, shape: Shape, out: &Tensor) -> Result<()> {
         let Shape { heads, kv_heads, head_dim, scale, window, softcap } = shape;
-        if q.elem_count() != self.tokens * heads * head_dim || out.dims() != q.dims() {
-            bail!("queries of {:?} into {:?} for {} tokens", q.shape(), out.shape(), self.tokens);
+        if heads != self.heads || out.dims() != self.queries.dims() {
+            bail!("queries of {:?} and {heads} heads into {:?}", self.queries.shape(), out.shape());
         }
-        let (q, out) = (self.gpu.address(q, DTYPE)?, self.gpu.address(out, DTYPE)?);
-        if turn.is_some() {
-            let queries = Append { q, heads: heads as i32, ..self.turned(layer, head_dim, turn)? };
-            self.gpu.run(&launch::append(FLOAT, &queries), &queries)?;
-        }
+        let (q, out) = (self.gpu.address(&self.queries, DTYPE)?, self.gpu.address(out, DTYPE)?);
         let direct = self.plan.direct();
         let (partial_out, partial_lse) = (self.at(&self.partial_out), self.at(&self.partial_lse));
         for (part, tasks) in self.plan.parts.iter().zip(&self.tasks) {
@@ -327,18 +344,15 @@ impl Batch {
         self.gpu.run(&launch::merge(FLOAT, &merge), &merge)
     }
 
-    /// What turns something of a layer.
-    fn turned(&self, layer: usize, head_dim: usize, turn: Option<&Turn>) -> Result<Append> {
-        let (tokens, head_dim) = (self.tokens as i32, head_dim as i32);
-        let common =
-            Append { jobs: self.jobs_at(layer), job_of: self.at(&self.job_of), tokens, head_dim, ..Append::default() };
-        let Some(Turn { cos, sin, pairing }) = turn else { return Ok(common) };
+    /// What turns queries and keys; nothing without a turn.
+    fn angles(&self, turn: Option<&Turn>) -> Result<Append> {
+        let Some(Turn { cos, sin, pairing }) = turn else { return Ok(Append::default()) };
         Ok(Append {
             cos: self.gpu.address(cos, DType::F32)?,
             sin: self.gpu.address(sin, DType::F32)?,
             half: cos.dim(1)? as i32,
             interleaved: i32::from(*pairing == Pairing::Interleaved),
-            ..common
+            ..Append::default()
         })
     }
 

@@ -2,7 +2,7 @@
 //! device's one stream, in order.
 
 use super::{
-    arguments::{self, Append, Attention, Bias, Elementwise, Merge, RmsNorm, Round},
+    arguments::{self, Add, Append, Attention, Bias, Gate, Merge, RmsNorm, Round},
     launch::{self, Float, Launch},
 };
 use crate::elementwise::Activation;
@@ -56,7 +56,9 @@ unsafe impl DeviceRepr for Round {}
 // SAFETY: as above.
 unsafe impl DeviceRepr for RmsNorm {}
 // SAFETY: as above.
-unsafe impl DeviceRepr for Elementwise {}
+unsafe impl DeviceRepr for Gate {}
+// SAFETY: as above.
+unsafe impl DeviceRepr for Add {}
 // SAFETY: as above.
 unsafe impl DeviceRepr for Bias {}
 // SAFETY: as above.
@@ -150,45 +152,52 @@ impl Gpu {
         &self.device
     }
 
-    /// y = x / rms(x) · weight for each row, or each part of a row that is as long as `weight` (f32).
+    /// y = x / rms(x) · weight for each row, or each part of a row that is as long as `weight` (f32); `x` may be `y`.
     pub fn rms_norm(&self, x: &Tensor, weight: &Tensor, eps: f64, y: &Tensor) -> Result<()> {
-        let width = weight.elem_count();
-        if x.elem_count() != y.elem_count() || !x.elem_count().is_multiple_of(width.max(1)) {
-            bail!("a norm of {:?} by {width} into {:?}", x.shape(), y.shape());
-        }
+        let (rows, all) = x.dims2()?;
+        let width = weight.elem_count().max(1);
         let from_f32 = x.dtype() == DType::F32;
+        let (from, stride) = self.rows(x, if from_f32 { DType::F32 } else { DTYPE })?;
+        let (to, to_stride) = self.rows(y, DTYPE)?;
+        if x.dims() != y.dims() || stride != to_stride || !all.is_multiple_of(width) {
+            bail!("a norm of {:?} by {width} into {:?}", x.layout(), y.layout());
+        }
         let norm = RmsNorm {
-            x: self.address(x, if from_f32 { DType::F32 } else { DTYPE })?,
+            x: from,
             weight: self.address(weight, DType::F32)?,
-            y: self.address(y, DTYPE)?,
-            rows: (x.elem_count() / width.max(1)) as i64,
+            y: to,
+            rows: rows as i64,
+            parts: (all / width) as i32,
             width: width as i32,
+            stride: stride as i32,
             eps: eps as f32,
         };
         self.run(&launch::rms_norm(FLOAT, from_f32, &norm), &norm)
     }
 
-    /// gate = activation(gate) · up
+    /// gate = activation(gate) · up, (rows, width) each
     pub fn gate(&self, activation: Activation, gate: &Tensor, up: &Tensor) -> Result<()> {
         let name = match activation {
             Activation::Silu => "silu",
             Activation::GeluTanh => "gelu",
         };
-        self.elementwise(name, gate, DTYPE, up)
+        let (rows, width) = gate.dims2()?;
+        let ((x, stride), (y, up_stride)) = (self.rows(gate, DTYPE)?, self.rows(up, DTYPE)?);
+        if gate.dims() != up.dims() || stride != up_stride {
+            bail!("{:?} gated by {:?}", up.layout(), gate.layout());
+        }
+        let gate = Gate { x, y, rows: rows as i32, width: width as i32, stride: stride as i32, unused: 0 };
+        self.run(&launch::gate(FLOAT, name, &gate), &gate)
     }
 
     /// x = x + y, where x is in f32.
     pub fn add(&self, x: &Tensor, y: &Tensor) -> Result<()> {
-        self.elementwise("add", x, DType::F32, y)
-    }
-
-    fn elementwise(&self, what: &str, x: &Tensor, x_type: DType, y: &Tensor) -> Result<()> {
-        if x.elem_count() != y.elem_count() {
-            bail!("{what} of {:?} and {:?}", x.shape(), y.shape());
+        if x.dims() != y.dims() {
+            bail!("a sum of {:?} and {:?}", x.shape(), y.shape());
         }
-        let count = x.elem_count() as i64;
-        let both = Elementwise { x: self.address(x, x_type)?, y: self.address(y, DTYPE)?, count };
-        self.run(&launch::elementwise(FLOAT, what, &both), &both)
+        let (x, y, count) = (self.address(x, DType::F32)?, self.address(y, DTYPE)?, x.elem_count() as i64);
+        let add = Add { x, y, count };
+        self.run(&launch::add(FLOAT, &add), &add)
     }
 
     /// y = y + bias (f32) for each row.
@@ -202,17 +211,17 @@ impl Gpu {
         self.run(&launch::bias(FLOAT, &add), &add)
     }
 
-    /// y (rows, outputs) = x (rows, inputs) · wᵀ with w (outputs, inputs), by cuBLAS with f32 sums; y is of the 16-bit type,
-    /// or in f32.
-    pub fn linear(&self, x: &Tensor, w: &Tensor, y: &Tensor) -> Result<()> {
+    /// y (rows, outputs) = x (rows, inputs) · wᵀ + before · y with w (outputs, inputs), by cuBLAS with f32 sums; y is of the
+    /// 16-bit type, or in f32. What is there `before` counts fully or not at all: 1, or 0.
+    pub fn linear(&self, x: &Tensor, w: &Tensor, y: &Tensor, before: f32) -> Result<()> {
         let (rows, inputs) = x.dims2()?;
         let (outputs, depth) = w.dims2()?;
         if depth != inputs || y.dims2()? != (rows, outputs) {
             bail!("a product of {:?} and {:?} into {:?}", x.shape(), w.shape(), y.shape());
         }
         let y_type = if y.dtype() == DType::F32 { DType::F32 } else { DTYPE };
-        let (x, w, y) = (self.address(x, DTYPE)?, self.address(w, DTYPE)?, self.address(y, y_type)?);
-        let (one, zero) = (1f32, 0f32);
+        let ((x, x_stride), w, (y, y_stride)) = (self.rows(x, DTYPE)?, self.address(w, DTYPE)?, self.rows(y, y_type)?);
+        let one = 1f32;
         let half = cublas_sys::cudaDataType::CUDA_R_16BF;
         let result = if y_type == DType::F32 { cublas_sys::cudaDataType::CUDA_R_32F } else { half };
         // cuBLAS counts by columns: its matrices are ours transposed, yᵀ (outputs, rows) = w · xᵀ.
@@ -231,11 +240,11 @@ impl Gpu {
                 inputs as i32,
                 x as *const _,
                 half,
-                inputs as i32,
-                (&raw const zero).cast(),
+                x_stride as i32,
+                (&raw const before).cast(),
                 y as *mut _,
                 result,
-                outputs as i32,
+                y_stride as i32,
                 cublas_sys::cublasComputeType_t::CUBLAS_COMPUTE_32F,
                 cublas_sys::cublasGemmAlgo_t::CUBLAS_GEMM_DEFAULT,
             )
@@ -246,10 +255,26 @@ impl Gpu {
     /// Where the tensor's elements lie, which are of this type and in one piece. Kernels write through it, as candle's own
     /// in-place operations do: a tensor that is written to must not share its storage with one that must stay.
     pub(super) fn address(&self, tensor: &Tensor, dtype: DType) -> Result<u64> {
+        if !tensor.is_contiguous() {
+            bail!("a kernel was given a tensor that is not in one piece: {:?}", tensor.layout());
+        }
+        self.start(tensor, dtype)
+    }
+
+    /// As [`Gpu::address`], of a tensor (rows, width) whose rows may lie apart; also how many elements there are from a row
+    /// to the next.
+    pub(super) fn rows(&self, tensor: &Tensor, dtype: DType) -> Result<(u64, usize)> {
+        match (tensor.dims(), tensor.stride()) {
+            (&[_, width], &[stride, 1]) if stride >= width => Ok((self.start(tensor, dtype)?, stride)),
+            _ => bail!("a kernel was given a tensor whose rows are not in one piece: {:?}", tensor.layout()),
+        }
+    }
+
+    fn start(&self, tensor: &Tensor, dtype: DType) -> Result<u64> {
         let (storage, layout) = tensor.storage_and_layout();
         let Storage::Cuda(cuda) = &*storage else { bail!("a kernel of the GPU was given a tensor of the CPU") };
-        if !layout.is_contiguous() || tensor.dtype() != dtype {
-            bail!("a kernel was given a tensor of {:?} that is not {dtype:?} in one piece", tensor.dtype());
+        if tensor.dtype() != dtype {
+            bail!("a kernel was given a tensor of {:?} that is not {dtype:?}", tensor.dtype());
         }
         let stream = self.device.cuda_stream();
         let start = match dtype {

@@ -107,12 +107,17 @@ pub fn round(float: Float, round: &arguments::Round, blocks: usize) -> Launch {
 /// A norm of f32 rows, or of rows of the 16-bit type that it gives.
 pub fn rms_norm(float: Float, from_f32: bool, norm: &arguments::RmsNorm) -> Launch {
     let (from, to) = (if from_f32 { "f32" } else { float.name() }, float.name());
-    Launch { shared: THREADS / 32 * 4, ..plain(format!("rms_norm_{from}_{to}"), (norm.rows as u32, 1)) }
+    let blocks = norm.rows * i64::from(norm.parts);
+    Launch { shared: THREADS / 32 * 4, ..plain(format!("rms_norm_{from}_{to}"), (blocks as u32, 1)) }
 }
 
-/// One of `silu`, `gelu` and `add`.
-pub fn elementwise(float: Float, what: &str, elementwise: &arguments::Elementwise) -> Launch {
-    plain(format!("{what}_{}", float.name()), (blocks_for(elementwise.count), 1))
+/// The activation is `silu` or `gelu`.
+pub fn gate(float: Float, activation: &str, gate: &arguments::Gate) -> Launch {
+    plain(format!("{activation}_{}", float.name()), (gate.rows as u32, (gate.width as u32).div_ceil(THREADS)))
+}
+
+pub fn add(float: Float, add: &arguments::Add) -> Launch {
+    plain(format!("add_{}", float.name()), (blocks_for(add.count), 1))
 }
 
 pub fn bias(float: Float, bias: &arguments::Bias) -> Launch {

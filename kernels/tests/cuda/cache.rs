@@ -30,8 +30,15 @@ fn appends(float: Float, pairing: Pairing, half: usize) {
     const CAPACITY: usize = 8;
     let (tokens, held) = ([2, 3], [4, 0]);
     let mut random = Random(half as u64 + 3);
-    let (q, k) = (random.exact(float, 5 * HEADS * DIM), random.exact(float, 5 * KV_HEADS * DIM));
-    let v = random.exact(float, k.len());
+    // Queries, keys and values of a token side by side, behind numbers that are nobody's.
+    const WIDTHS: [usize; 4] = [2, HEADS * DIM, KV_HEADS * DIM, KV_HEADS * DIM];
+    let stride: usize = WIDTHS.iter().sum();
+    let joined = random.exact(float, 5 * stride);
+    let part = |number: usize| -> Vec<f32> {
+        let first: usize = WIDTHS[..number].iter().sum();
+        joined.chunks_exact(stride).flat_map(|row| &row[first..first + WIDTHS[number]]).copied().collect()
+    };
+    let [q, k, v] = [1, 2, 3].map(part);
     let angles: Vec<f32> = random.vec(5 * half).iter().map(|x| x * 3.0).collect();
     let (cos, sin): (Vec<f32>, Vec<f32>) = angles.iter().map(|angle| (angle.cos(), angle.sin())).unzip();
     let mut memory = Memory::default();
@@ -46,10 +53,13 @@ fn appends(float: Float, pairing: Pairing, half: usize) {
         ..Job::default()
     };
     let jobs = [job(0, empty(), empty()), job(1, empty(), empty())];
+    let rows = memory.put(&bits(float, &joined));
+    let [q_at, k_at, v_at] = [1, 2, 3].map(|part| rows + 2 * WIDTHS[..part].iter().sum::<usize>() as u64);
     let append = Append {
-        q: memory.put(&bits(float, &q)),
-        k: memory.put(&bits(float, &k)),
-        v: memory.put(&bits(float, &v)),
+        q: q_at,
+        k: k_at,
+        v: v_at,
+        turned: memory.put(&vec![0xffff_u16; q.len()]),
         cos: if half == 0 { 0 } else { memory.put(&cos) },
         sin: if half == 0 { 0 } else { memory.put(&sin) },
         jobs: memory.put(&jobs),
@@ -60,6 +70,8 @@ fn appends(float: Float, pairing: Pairing, half: usize) {
         head_dim: DIM as i32,
         half: half as i32,
         interleaved: i32::from(pairing == Pairing::Interleaved),
+        stride: stride as i32,
+        unused: 0,
     };
     memory.run(&launch::append(float, &append), &append, 1);
 
@@ -69,7 +81,8 @@ fn appends(float: Float, pairing: Pairing, half: usize) {
         x.iter().map(|x| f64::from(*x)).collect::<Vec<f64>>()
     };
     let tolerance = rounding(float);
-    assert_close(&wide(float, &memory.get(append.q)), &turned(&q), tolerance, "queries");
+    assert_close(&wide(float, &memory.get(append.turned)), &turned(&q), tolerance, "queries");
+    assert_eq!(wide(float, &memory.get(rows)), joined, "what was given is left alone");
     let values: Vec<f64> = v.iter().map(|x| f64::from(*x)).collect();
     for (address, expected) in [(jobs.map(|job| job.keys), turned(&k)), (jobs.map(|job| job.values), values)] {
         for (branch, job) in jobs.iter().enumerate() {

@@ -81,10 +81,11 @@ fn kernels_are_what_the_host_launches() {
         for from_f32 in [true, false] {
             launched.push((launch::rms_norm(float, from_f32, &Default::default()), size_of::<arguments::RmsNorm>()));
         }
-        for what in ["silu", "gelu", "add"] {
-            let launch = launch::elementwise(float, what, &Default::default());
-            launched.push((launch, size_of::<arguments::Elementwise>()));
+        for activation in ["silu", "gelu"] {
+            let launch = launch::gate(float, activation, &Default::default());
+            launched.push((launch, size_of::<arguments::Gate>()));
         }
+        launched.push((launch::add(float, &Default::default()), size_of::<arguments::Add>()));
     }
     assert_eq!(launched.len(), kernels.len(), "each kernel has a launch: {kernels:?}");
     for (launch, bytes) in launched {

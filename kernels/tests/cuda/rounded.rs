@@ -75,6 +75,7 @@ impl Sequence {
             tokens: tokens as i32,
             kv_heads: self.shape.kv_heads as i32,
             head_dim: dim as i32,
+            stride: self.width() as i32,
             ..Append::default()
         };
         self.memory.run(&launch::append(FLOAT, &append), &append, self.seed);

@@ -20,6 +20,8 @@ pub struct Batch {
     rows: Vec<usize>,
     tokens: usize,
     layers: Vec<Kept>,
+    /// A layer's queries, turned: (tokens, heads, head_dim) in f32.
+    queries: Tensor,
 }
 
 /// What was kept of a layer when the batch was made.
@@ -29,9 +31,15 @@ struct Kept {
 }
 
 impl Batch {
-    /// `tails` are new tokens and the cache that they are appended to. The number of heads is told with each layer here.
-    pub fn new(gpu: Arc<Gpu>, _: usize, prefix: Option<&Cache>, tails: &mut [(usize, &mut Cache)]) -> Result<Batch> {
-        let Some(layers) = tails.first().map(|(_, cache)| cache.layers()) else { bail!("a batch without sequences") };
+    /// `tails` are new tokens and the cache that they are appended to; `heads` is the number of query heads.
+    pub fn new(
+        gpu: Arc<Gpu>,
+        heads: usize,
+        prefix: Option<&Cache>,
+        tails: &mut [(usize, &mut Cache)],
+    ) -> Result<Batch> {
+        let Some((_, first)) = tails.first() else { bail!("a batch without sequences") };
+        let (layers, head_dim) = (first.layers(), first.head_dim());
         for (rows, cache) in tails.iter_mut() {
             cache.reserve(*rows)?;
         }
@@ -41,20 +49,22 @@ impl Batch {
             tails: tails.iter().map(|(_, cache)| cache.layer(layer)).collect(),
         };
         let rows: Vec<usize> = tails.iter().map(|(rows, _)| *rows).collect();
-        Ok(Batch { gpu, tokens: rows.iter().sum(), rows, layers: (0..layers).map(kept).collect() })
+        let tokens = rows.iter().sum();
+        let queries = Tensor::zeros((tokens, heads, head_dim), DType::F32, &gpu.device())?;
+        Ok(Batch { gpu, tokens, rows, layers: (0..layers).map(kept).collect(), queries })
     }
 
     /// Puts keys, turned, and values (tokens, kv_heads · head_dim) of a layer at the end of the tails' caches, which are those
-    /// that the batch was made of.
+    /// that the batch was made of, and keeps the queries (tokens, heads · head_dim), turned, for [`Batch::attend`].
     pub fn append(
         &self,
         layer: usize,
-        k: &Tensor,
-        v: &Tensor,
+        [q, k, v]: [&Tensor; 3],
         turn: Option<&Turn>,
         tails: &mut [&mut Cache],
     ) -> Result<()> {
-        let Some(head_dim) = tails.first().map(|cache| cache.head_dim()) else { return Ok(()) };
+        let head_dim = self.queries.dim(2)?;
+        put(&self.turned(q, head_dim, turn)?, &self.queries)?;
         let k = self.turned(k, head_dim, turn)?.to_dtype(self.gpu.dtype())?;
         let mut first = 0;
         for (cache, rows) in tails.iter_mut().zip(&self.rows) {
@@ -64,9 +74,10 @@ impl Batch {
         Ok(())
     }
 
-    /// Attends from `q` (tokens, heads · head_dim) into `out` of the same shape. The layer's keys were appended before.
-    pub fn attend(&self, layer: usize, shape: Shape, q: &Tensor, turn: Option<&Turn>, out: &Tensor) -> Result<()> {
-        let q = self.turned(q, shape.head_dim, turn)?;
+    /// Attends from the queries that [`Batch::append`] was last given, which were this layer's, into `out` (tokens, heads ·
+    /// head_dim).
+    pub fn attend(&self, layer: usize, shape: Shape, out: &Tensor) -> Result<()> {
+        let q = &self.queries;
         let fused = self.fused_tokens(layer, shape);
         let mut found = Vec::new();
         if fused > 0 {

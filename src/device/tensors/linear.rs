@@ -24,14 +24,14 @@ enum Weights {
 }
 
 impl Linear {
-    /// Sends a matrix (rows, columns) of a file to the device.
+    /// Sends a matrix of `columns` inputs to the device: its type, its bytes in a file, and its rows. One at a time.
     pub fn new(
         gpu: Arc<Gpu>,
-        kind: GgmlDType,
-        bytes: &[u8],
-        (rows, columns): (usize, usize),
+        columns: usize,
+        matrices: &[(GgmlDType, &[u8], usize)],
         bias: Option<&[f32]>,
     ) -> Result<Linear> {
+        let &[(kind, bytes, rows)] = matrices else { bail!("{} matrices in one", matrices.len()) };
         let device = gpu.device();
         let plain = |dtype| {
             let matrix = Tensor::from_raw_buffer(bytes, dtype, &[rows, columns], &Device::Cpu)?;
@@ -57,14 +57,23 @@ impl Linear {
 
     /// (rows, inputs) → `y` (rows, outputs), both of the device's type.
     pub fn forward(&self, x: &Tensor, y: &Tensor) -> Result<()> {
+        put(&self.result(x)?, y)
+    }
+
+    /// Adds to `sum` (rows, outputs), which is in f32, what [`Linear::forward`] gives.
+    pub fn add(&self, x: &Tensor, sum: &Tensor) -> Result<()> {
+        put(&(sum + self.result(x)?.to_dtype(DType::F32)?)?, sum)
+    }
+
+    fn result(&self, x: &Tensor) -> Result<Tensor> {
         let product = match &self.weights {
             Weights::Plain(w) => x.matmul(&w.t()?)?,
             // Metal's kernels for them take and give f32.
             Weights::Quantised(w) => w.forward(&x.to_dtype(DType::F32)?)?,
         };
         match &self.bias {
-            Some(bias) => put(&product.to_dtype(DType::F32)?.broadcast_add(bias)?, y),
-            None => put(&product, y),
+            Some(bias) => product.to_dtype(DType::F32)?.broadcast_add(bias),
+            None => Ok(product),
         }
     }
 
