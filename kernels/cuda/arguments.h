@@ -123,6 +123,36 @@ struct Add {
     long long count;
 };
 
+/// What a convolution remembers of a sequence before some new tokens, and where it puts what comes after.
+struct Remembered {
+    /// (length - 1, channels): inputs of the tokens before the first; null where a text starts, before which there are
+    /// zeros.
+    const float* past;
+    /// The same after the last token, and (marks, length - 1, channels) after each `stride` tokens of the sequence.
+    float* last;
+    float* marks;
+    int first_token, tokens;
+    /// Tokens of the sequence before the first.
+    int held;
+    int unused;
+};
+
+/// A gated convolution over each channel: out = C · (weights ∗ B · x + bias).
+struct Convolve {
+    /// (tokens, 3, channels): B, C and x.
+    const void* bcx;
+    /// (length, channels), of the oldest token first.
+    const float* weights;
+    /// (channels), or null.
+    const float* bias;
+    const Remembered* sequences;
+    /// Each token's own.
+    const int* sequence_of;
+    /// (tokens, channels)
+    void* out;
+    int tokens, channels, length, stride;
+};
+
 /// y = y + bias, of rows of `width` elements.
 struct Bias {
     void* y;

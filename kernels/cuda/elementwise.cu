@@ -1,5 +1,5 @@
 // What lies between products: norms, gated activations, sums, the rotary embedding with the append to the cache,
-// rounding of the cache to bytes, and the merge of partial results.
+// rounding of the cache to bytes, the merge of partial results, and short convolutions.
 #include "arguments.h"
 #include "machine.cuh"
 
@@ -164,6 +164,35 @@ DEVICE void merge(const Merge& a) {
     }
 }
 
+/// A thread for each channel of each token: blocks are numbered by tokens, and by stretches of channels.
+template <class T>
+DEVICE void convolve(const Convolve& a) {
+    const int token = block_x(), channel = block_y() * THREADS + thread();
+    if (channel >= a.channels) return;
+    const Remembered& own = a.sequences[a.sequence_of[token]];
+    const int row = token - own.first_token;
+    const T* bcx = static_cast<const T*>(a.bcx) + static_cast<long long>(token) * 3 * a.channels + channel;
+    // What the token so many before was given.
+    auto input = [&](int back) {
+        if (back <= row) {
+            const T* other = bcx - static_cast<long long>(back) * 3 * a.channels;
+            return widen(other[0]) * widen(other[2 * a.channels]);
+        }
+        return own.past ? own.past[(row - back + a.length - 1) * a.channels + channel] : 0.0f;
+    };
+    float sum = a.bias ? a.bias[channel] : 0.0f;
+    for (int i = 0; i < a.length; i++) sum += a.weights[i * a.channels + channel] * input(a.length - 1 - i);
+    T* out = static_cast<T*>(a.out) + static_cast<long long>(token) * a.channels + channel;
+    *out = narrow<T>(sum * widen(bcx[a.channels]));
+    auto remember = [&](float* to) {
+        for (int i = 0; i < a.length - 1; i++) to[i * a.channels + channel] = input(a.length - 2 - i);
+    };
+    if (row + 1 == own.tokens) remember(own.last);
+    const int after = own.held + row + 1;
+    const long long size = static_cast<long long>(a.length - 1) * a.channels;
+    if (after % a.stride == 0) remember(own.marks + (after / a.stride - 1) * size);
+}
+
 [[maybe_unused]] constexpr int NORM_SHARED = THREADS / tiles::WARP * 4;
 #define TYPE(T, name)                                                               \
     KERNEL(rms_norm_f32_##name, RmsNorm, THREADS, NORM_SHARED, rms_norm<float, T>)  \
@@ -174,6 +203,7 @@ DEVICE void merge(const Merge& a) {
     KERNEL(bias_##name, Bias, THREADS, 0, add_bias<T>)                              \
     KERNEL(append_##name, Append, THREADS, 0, append<T>)                            \
     KERNEL(round_##name, Round, THREADS, 0, round_block<T>)                         \
-    KERNEL(merge_##name, Merge, THREADS, 0, merge<T>)
+    KERNEL(merge_##name, Merge, THREADS, 0, merge<T>)                               \
+    KERNEL(convolve_##name, Convolve, THREADS, 0, convolve<T>)
 TYPE(bf16, bf16)
 TYPE(f16, f16)

@@ -1,8 +1,13 @@
 //! Short convolutions over a sequence's tokens, each channel by itself: a token is mixed with the few before it. What the
 //! next token needs of those is kept beside the sequence's keys and values.
 
-use super::{KvCache, Tail, split, split_mut};
+use super::{KvCache, MIXED, Tail, split, split_mut};
+use crate::{
+    Result,
+    device::{self, Place},
+};
 use ronbun_kernels::pool;
+use std::sync::Arc;
 
 /// A sequence can be cut after every so many tokens: where keys and values in bytes can be cut too, and seldom enough
 /// that what is kept for it is small beside them.
@@ -15,14 +20,21 @@ const ROWS: usize = 32;
 pub struct Kernel {
     pub channels: usize,
     /// (length, channels): of the oldest token first, of the token itself last.
-    pub weights: Vec<f32>,
+    weights: Vec<f32>,
     /// (channels)
-    pub bias: Option<Vec<f32>>,
+    bias: Option<Vec<f32>>,
+    /// The same there, where a GPU computes.
+    on_gpu: Option<device::Convolution>,
 }
 
 /// What a layer's convolution keeps of one sequence.
-#[derive(Debug, Clone)]
-pub struct Memory {
+pub enum Memory {
+    Cpu(Inputs),
+    Gpu(device::Memory),
+}
+
+/// As [`Memory`], on the CPU.
+pub struct Inputs {
     channels: usize,
     /// Tokens held, as in [`KvCache::len`].
     len: usize,
@@ -34,13 +46,59 @@ pub struct Memory {
 
 impl Memory {
     /// Of a convolution over `length` tokens.
-    pub fn new(length: usize, channels: usize) -> Memory {
-        Memory { channels, len: 0, last: vec![0.0; (length - 1) * channels], marks: Vec::new() }
+    pub fn new(place: &Place, length: usize, channels: usize) -> Memory {
+        let on_gpu = place.gpu().map(|gpu| device::Memory::new(gpu.clone(), length, channels, STRIDE));
+        on_gpu.map_or_else(|| Memory::Cpu(Inputs::new(length, channels)), Memory::Gpu)
     }
 
     /// Bytes that `tokens` tokens take.
-    pub fn bytes_for(length: usize, channels: usize, tokens: usize) -> u64 {
-        ((1 + tokens / STRIDE) * (length - 1) * channels * size_of::<f32>()) as u64
+    pub fn bytes_for(place: &Place, length: usize, channels: usize, tokens: usize) -> u64 {
+        match place {
+            Place::Cpu => ((1 + tokens / STRIDE) * (length - 1) * channels * size_of::<f32>()) as u64,
+            Place::Gpu(_) => device::Memory::bytes_for(length, channels, STRIDE, tokens),
+        }
+    }
+
+    /// Keeps the first `len` tokens, or fewer: those up to a mark. Returns how many are left.
+    pub(super) fn truncate(&mut self, len: usize) -> usize {
+        match self {
+            Memory::Cpu(inputs) => inputs.truncate(len),
+            Memory::Gpu(memory) => memory.truncate(len),
+        }
+    }
+
+    fn inputs(&self) -> &Inputs {
+        match self {
+            Memory::Cpu(inputs) => inputs,
+            Memory::Gpu(_) => panic!("{MIXED}"),
+        }
+    }
+
+    fn inputs_mut(&mut self) -> &mut Inputs {
+        match self {
+            Memory::Cpu(inputs) => inputs,
+            Memory::Gpu(_) => panic!("{MIXED}"),
+        }
+    }
+
+    pub(super) fn on_gpu(&self) -> &device::Memory {
+        match self {
+            Memory::Cpu(_) => panic!("{MIXED}"),
+            Memory::Gpu(memory) => memory,
+        }
+    }
+
+    pub(super) fn on_gpu_mut(&mut self) -> &mut device::Memory {
+        match self {
+            Memory::Cpu(_) => panic!("{MIXED}"),
+            Memory::Gpu(memory) => memory,
+        }
+    }
+}
+
+impl Inputs {
+    fn new(length: usize, channels: usize) -> Inputs {
+        Inputs { channels, len: 0, last: vec![0.0; (length - 1) * channels], marks: Vec::new() }
     }
 
     /// Adds tokens' inputs (tokens, channels); returns them behind those that were remembered.
@@ -59,8 +117,7 @@ impl Memory {
         joined
     }
 
-    /// Keeps the first `len` tokens, or fewer: those up to a mark. Returns how many are left.
-    pub(super) fn truncate(&mut self, len: usize) -> usize {
+    fn truncate(&mut self, len: usize) -> usize {
         if len < self.len {
             self.marks.truncate(len / STRIDE);
             self.len = self.marks.len() * STRIDE;
@@ -71,16 +128,22 @@ impl Memory {
 }
 
 /// A gated convolution: from `bcx` (rows of all tails, 3 · channels), two gates B and C beside the inputs x, computes
-/// C · (kernel ∗ B · x), (rows, channels). A tail goes on where it stood; one that is empty starts with a copy of what
-/// the prefix remembers.
-pub fn convolve(layer: usize, kernel: &Kernel, bcx: &[f32], prefix: Option<&KvCache>, tails: &mut [Tail]) -> Vec<f32> {
+/// C · (kernel ∗ B · x) into `out` (rows, channels). A tail goes on where it stood; one that is empty starts with a copy
+/// of what the prefix remembers.
+pub fn convolve(
+    layer: usize,
+    kernel: &Kernel,
+    bcx: &[f32],
+    prefix: Option<&KvCache>,
+    tails: &mut [Tail],
+    out: &mut [f32],
+) {
     let channels = kernel.channels;
-    let mut out = vec![0f32; bcx.len() / 3];
-    let parts = split(bcx, 3 * channels, tails).into_iter().zip(split_mut(&mut out, channels, tails));
+    let parts = split(bcx, 3 * channels, tails).into_iter().zip(split_mut(out, channels, tails));
     for ((bcx, out), tail) in parts.collect::<Vec<_>>().into_iter().zip(tails) {
-        let memory = &mut tail.cache.convolutions[layer];
+        let memory = tail.cache.convolutions[layer].inputs_mut();
         if let (0, Some(prefix)) = (memory.len, prefix) {
-            memory.last.clone_from(&prefix.convolutions[layer].last);
+            memory.last.clone_from(&prefix.convolutions[layer].inputs().last);
         }
         let gated = |row: &[f32]| (0..channels).map(|c| row[c] * row[2 * channels + c]).collect::<Vec<_>>();
         let inputs = memory.append(bcx.chunks_exact(3 * channels).flat_map(gated));
@@ -91,14 +154,25 @@ pub fn convolve(layer: usize, kernel: &Kernel, bcx: &[f32], prefix: Option<&KvCa
             }
         });
     }
-    out
 }
 
 impl Kernel {
+    /// `weights` are (length, channels), of the oldest token first. Sends them to where they are computed with.
+    pub fn new(channels: usize, weights: Vec<f32>, bias: Option<Vec<f32>>, place: &Place) -> Result<Kernel> {
+        let send = |gpu: &Arc<device::Gpu>| device::Convolution::new(gpu, channels, &weights, bias.as_deref());
+        let on_gpu = place.gpu().map(send).transpose().map_err(device::failed)?;
+        Ok(Kernel { channels, weights, bias, on_gpu })
+    }
+
+    pub(super) fn on_gpu(&self) -> Option<&device::Convolution> {
+        self.on_gpu.as_ref()
+    }
+
     /// One token's (channels), from the inputs of the tokens up to it, oldest first, and its gate.
     fn row(&self, inputs: &[f32], gate: &[f32], out: &mut [f32]) {
-        if let Some(bias) = &self.bias {
-            out.copy_from_slice(bias);
+        match &self.bias {
+            Some(bias) => out.copy_from_slice(bias),
+            None => out.fill(0.0),
         }
         for (weights, inputs) in self.weights.chunks_exact(self.channels).zip(inputs.chunks_exact(self.channels)) {
             for ((out, weight), input) in out.iter_mut().zip(weights).zip(inputs) {
@@ -122,12 +196,13 @@ mod tests {
     }
 
     fn kernel() -> Kernel {
-        Kernel { channels: CHANNELS, weights: values(LENGTH * CHANNELS, 1), bias: Some(values(CHANNELS, 2)) }
+        let (weights, bias) = (values(LENGTH * CHANNELS, 1), values(CHANNELS, 2));
+        Kernel::new(CHANNELS, weights, Some(bias), &Place::Cpu).expect("a kernel")
     }
 
     fn cache() -> KvCache {
         let keys = KvCache::new([(&Place::Cpu, KvType::F32, 1)], 1, 16);
-        keys.with_convolutions(vec![Memory::new(LENGTH, CHANNELS)])
+        keys.with_convolutions(vec![Memory::new(&Place::Cpu, LENGTH, CHANNELS)])
     }
 
     /// Rows of a whole text, by the formula.
@@ -144,8 +219,13 @@ mod tests {
     }
 
     fn next(cache: &mut KvCache, bcx: &[f32], prefix: Option<&KvCache>) -> Vec<f32> {
-        let rows = bcx.len() / 3 / CHANNELS;
-        convolve(0, &kernel(), bcx, prefix, &mut [Tail { rows, cache }])
+        run(bcx, prefix, &mut [Tail { rows: bcx.len() / 3 / CHANNELS, cache }])
+    }
+
+    fn run(bcx: &[f32], prefix: Option<&KvCache>, tails: &mut [Tail]) -> Vec<f32> {
+        let mut out = vec![f32::NAN; bcx.len() / 3];
+        convolve(0, &kernel(), bcx, prefix, tails, &mut out);
+        out
     }
 
     fn near(got: &[f32], expected: &[f32]) -> bool {
@@ -180,7 +260,7 @@ mod tests {
             let [a, b] = &mut caches;
             let tails = &mut [Tail { rows: to - from, cache: a }, Tail { rows: to - from, cache: b }];
             let both = [rows(&bcx, 10 + from, 10 + to), rows(&other, from, to)].concat();
-            let got = convolve(0, &kernel(), &both, Some(&prefix), tails);
+            let got = run(&both, Some(&prefix), tails);
             let expected = expected.each_ref().map(|rows| &rows[(10 + from) * CHANNELS..(10 + to) * CHANNELS]);
             assert!(near(&got, &expected.concat()));
         }
@@ -197,7 +277,7 @@ mod tests {
             for piece in bcx.chunks(3 * CHANNELS * 300) {
                 next(&mut cache, piece, None);
             }
-            let memory = &mut cache.convolutions[0];
+            let memory = cache.convolutions[0].inputs_mut();
             assert_eq!(memory.truncate(cut), kept);
             assert_eq!(memory.marks.len(), kept / STRIDE);
             if kept < 700 {
@@ -209,12 +289,12 @@ mod tests {
 
     #[test]
     fn bytes_are_those_that_are_held() {
-        let mut memory = Memory::new(LENGTH, CHANNELS);
+        let mut memory = Inputs::new(LENGTH, CHANNELS);
         for tokens in [0usize, 10, 255, 256, 1000] {
             let more = (tokens - memory.len) * CHANNELS;
             memory.append(std::iter::repeat_n(1.0, more));
             let held = memory.last.len() + memory.marks.iter().map(Vec::len).sum::<usize>();
-            assert_eq!(Memory::bytes_for(LENGTH, CHANNELS, tokens), 4 * held as u64, "{tokens}");
+            assert_eq!(Memory::bytes_for(&Place::Cpu, LENGTH, CHANNELS, tokens), 4 * held as u64, "{tokens}");
         }
     }
 }

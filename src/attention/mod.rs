@@ -1,15 +1,16 @@
 //! The KV cache, and attention over it: a shared prefix that every sequence sees whole, and each sequence's own tail. Layers
 //! that convolve instead keep there what they remember.
 
+mod batch;
 mod convolution;
 
+pub use batch::GpuBatch;
 pub use convolution::{Kernel, Memory, convolve};
 
 use crate::{
     Result,
-    device::{self, Part, Place},
+    device::{self, Place},
 };
-use candle_core::Tensor;
 pub use ronbun_kernels::attention::{KvType, Shape};
 use ronbun_kernels::{
     Isa,
@@ -25,7 +26,7 @@ pub struct KvCache {
     convolutions: Vec<Memory>,
 }
 
-/// Keys and values of the layers that compute in one place.
+/// Keys and values of the layers that compute in one place; of one at least.
 struct Kept {
     /// The first of the layers, among all that attend.
     first: usize,
@@ -54,7 +55,8 @@ impl KvCache {
             first += count;
             kept
         };
-        KvCache { parts: parts.into_iter().map(&mut kept).collect(), convolutions: Vec::new() }
+        let parts = parts.into_iter().filter(|(.., count)| *count > 0);
+        KvCache { parts: parts.map(&mut kept).collect(), convolutions: Vec::new() }
     }
 
     /// With what other layers remember, which convolve.
@@ -182,42 +184,6 @@ pub struct Tail<'a> {
     pub cache: &'a mut KvCache,
 }
 
-/// A batch in a part's layers on a GPU: its tables are sent there once, for all of them.
-pub struct GpuBatch {
-    batch: device::Batch,
-    /// The first of the layers.
-    first: usize,
-}
-
-impl GpuBatch {
-    /// Makes room in the tails' caches; `None` on the CPU, which needs no tables.
-    pub fn new(part: &Part, heads: usize, prefix: Option<&KvCache>, tails: &mut [Tail]) -> Result<Option<GpuBatch>> {
-        let Some(gpu) = part.place.gpu() else { return Ok(None) };
-        let first = part.layers.start;
-        let mut tails: Vec<_> = tails.iter_mut().map(|tail| (tail.rows, tail.cache.on_gpu_mut(first))).collect();
-        let prefix = prefix.map(|prefix| prefix.on_gpu(first));
-        let batch = device::Batch::new(gpu.clone(), heads, prefix, &mut tails).map_err(device::failed)?;
-        Ok(Some(GpuBatch { batch, first }))
-    }
-
-    /// As [`append`], of queries, keys and values on the GPU; queries and keys are turned here.
-    pub fn append(
-        &self,
-        layer: usize,
-        qkv: [&Tensor; 3],
-        turn: Option<&device::Turn>,
-        tails: &mut [Tail],
-    ) -> Result<()> {
-        let mut caches: Vec<_> = tails.iter_mut().map(|tail| tail.cache.on_gpu_mut(layer)).collect();
-        self.batch.append(layer - self.first, qkv, turn, &mut caches).map_err(device::failed)
-    }
-
-    /// As [`attend`], from the queries that were appended with the layer's keys.
-    pub fn attend(&self, shape: Shape, layer: usize, out: &Tensor) -> Result<()> {
-        self.batch.attend(layer - self.first, shape, out).map_err(device::failed)
-    }
-}
-
 /// Appends the tails' keys and values of one layer, `k` and `v` (rows of all tails, kv_heads, head_dim), keys already
 /// rotated.
 pub fn append(layer: usize, k: &[f32], v: &[f32], tails: &mut [Tail]) {
@@ -296,7 +262,7 @@ mod tests {
 
     #[test]
     fn layers_that_were_filled_unevenly_are_cut_alike() {
-        for parts in [&[3][..], &[1, 2], &[2, 1]] {
+        for parts in [&[3][..], &[1, 2], &[2, 1], &[0, 2, 0, 1, 0]] {
             let mut cache = filled(parts, [300, 300, 150]);
             assert_eq!((cache.len(), cache.truncate(290)), (150, 128));
             assert!((0..3).all(|layer| cache.blocks(layer).len() == 128));
@@ -312,13 +278,14 @@ mod tests {
 
     #[test]
     fn what_convolutions_remember_is_cut_with_keys_and_values() {
-        let memories = vec![Memory::new(3, 4); 2];
+        let memories = [0; 2].map(|_| Memory::new(&Place::Cpu, 3, 4)).into();
         let mut cache = KvCache::new([(&Place::Cpu, KvType::F32, 1)], 1, 16).with_convolutions(memories);
-        let kernel = Kernel { channels: 4, weights: vec![1.0; 12], bias: None };
+        let kernel = Kernel::new(4, vec![1.0; 12], None, &Place::Cpu).expect("a kernel");
         // The work was stopped before the second convolution.
         cache.blocks_mut(0).append(Isa::current(), &vec![1.0; 600 * 16], &vec![2.0; 600 * 16]);
         for (layer, rows) in [(0, 600), (1, 300)] {
-            convolve(layer, &kernel, &vec![1.0; rows * 12], None, &mut [Tail { rows, cache: &mut cache }]);
+            let (bcx, mut out) = (vec![1.0; rows * 12], vec![0.0; rows * 4]);
+            convolve(layer, &kernel, &bcx, None, &mut [Tail { rows, cache: &mut cache }], &mut out);
         }
         assert_eq!((cache.truncate(590), cache.len()), (256, 256));
         assert_eq!(cache.truncate(600), 256);

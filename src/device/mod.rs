@@ -11,9 +11,9 @@ pub mod tensors;
 pub mod tests;
 
 #[cfg(feature = "cuda")]
-pub use ronbun_kernels::cuda::{Batch, Cache, Gpu, Linear, Turn};
+pub use ronbun_kernels::cuda::{Batch, Cache, Convolution, ConvolutionBatch, Gpu, Linear, Memory, Turn};
 #[cfg(not(feature = "cuda"))]
-pub use tensors::{Batch, Cache, Gpu, Linear, Turn};
+pub use tensors::{Batch, Cache, Convolution, ConvolutionBatch, Gpu, Linear, Memory, Turn};
 
 pub use parts::{Devices, Part, describe};
 pub use split::{Demand, GpuLayers};

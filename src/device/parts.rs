@@ -27,8 +27,6 @@ pub struct Part {
 pub struct Devices {
     first: Option<Arc<Gpu>>,
     layers: GpuLayers,
-    /// Whether a GPU was asked for, rather than taken where there is one.
-    asked: bool,
     /// Whether GPUs keep keys and values as bytes, rather than in 16 bits.
     kv_bytes: bool,
 }
@@ -41,12 +39,12 @@ impl Devices {
 
     /// This GPU first.
     pub fn with(first: Arc<Gpu>, layers: GpuLayers) -> Devices {
-        Devices { first: Some(first), layers, asked: layers != GpuLayers::Exactly(0), kv_bytes: false }
+        Devices { first: Some(first), layers, kv_bytes: false }
     }
 
-    /// A GPU where this build and this machine have one. Asking for so many layers is asking for one.
+    /// A GPU where this build and this machine have one.
     pub fn auto(layers: GpuLayers) -> Devices {
-        Devices::gpus(layers).map(|devices| Devices { asked: layers.need_gpu(), ..devices }).unwrap_or_default()
+        Devices::gpus(layers).unwrap_or_default()
     }
 
     /// Whether nobody has said how many layers are to be on GPUs.
@@ -56,14 +54,6 @@ impl Devices {
 
     pub fn with_kv_as_bytes(self, kv_bytes: bool) -> Devices {
         Devices { kv_bytes, ..self }
-    }
-
-    /// For a model that no GPU computes here, and why. Fails where one was asked for.
-    pub fn without_gpu(&self, model: &str, why: &str) -> Result<Devices> {
-        match self.asked {
-            true => Err(Error::new(Kind::Unavailable, model, why).hint("--device cpu computes it")),
-            false => Ok(Devices::default()),
-        }
     }
 
     /// The first GPU, if GPUs are to be used.
@@ -228,13 +218,6 @@ mod tests {
         let parts = Devices::default().parts(&DEMAND).expect("no GPU is asked");
         assert!(parts.len() == 1 && parts[0].layers == (0..6) && parts[0].place.gpu().is_none());
         assert!(describe(&parts).starts_with("cpu ("));
-    }
-
-    #[test]
-    fn a_model_for_the_cpu_alone_is_refused_only_where_a_gpu_was_asked_for() {
-        let of = |asked| Devices { asked, ..Devices::default() }.without_gpu("m", "convolves");
-        assert!(of(false).is_ok_and(|devices| devices.gpu().is_none()));
-        assert_eq!(of(true).expect_err("was asked for").kind, Kind::Unavailable);
     }
 
     #[test]

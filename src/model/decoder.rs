@@ -77,10 +77,6 @@ impl Decoder {
         source: &Path,
         cache: Option<&PackedCache>,
     ) -> Result<(Decoder, u64)> {
-        let devices = match checkpoint.config.attending() == checkpoint.config.num_hidden_layers {
-            true => devices.clone(),
-            false => devices.without_gpu(&checkpoint.name, "has layers that convolve, which no GPU computes here")?,
-        };
         let parts = devices.parts(&checkpoint.demand())?;
         let packs = parts.iter().any(|part| part.place.gpu().is_none());
         let packed = match cache.filter(|_| packs) {
@@ -204,7 +200,8 @@ impl Decoder {
         output: bool,
     ) -> Result<()> {
         let rows = x.dim(0).map_err(internal)?;
-        let batch = GpuBatch::new(part, self.config.num_attention_heads, prefix, tails)?;
+        let numbers = self.config.numbers(part.layers.clone());
+        let batch = GpuBatch::new(&part.place, self.config.num_attention_heads, numbers, prefix, tails)?;
         let turns = tables.iter().map(|table| self.turn(part, table, rows)).collect::<Result<Vec<_>>>()?;
         let room = Room::new(&part.place, &self.config, rows)?;
         for number in part.layers.clone() {
@@ -213,7 +210,6 @@ impl Decoder {
             let wanted = output || number + 1 < self.layers.len();
             self.norm(&layer.mixer_norm, x, &room.normed)?;
             let normed = Input::new(&room.normed);
-            let convolved;
             let mixed = match &layer.mixer {
                 Mixer::Attention(attention) => {
                     let table = attention.rope.map(|rope| &tables[rope]);
@@ -226,8 +222,8 @@ impl Decoder {
                     &room.attended
                 }
                 Mixer::Convolution(convolution) => {
-                    convolved = self.convolve(convolution, &normed, prefix, tails)?;
-                    &convolved
+                    self.convolve(convolution, &normed, batch.as_ref(), &room, prefix, tails)?;
+                    &room.normed
                 }
             };
             if !wanted {
@@ -317,21 +313,24 @@ impl Decoder {
         })
     }
 
-    /// What a gated convolution makes of the rows, (rows, hidden); the tails' caches remember their inputs.
+    /// Fills the room that `x` was in with what a gated convolution makes of it; the tails' caches remember its inputs.
     fn convolve(
         &self,
         convolution: &Convolution,
         x: &Input,
+        batch: Option<&GpuBatch>,
+        room: &Room,
         prefix: Option<&KvCache>,
         tails: &mut [Tail],
-    ) -> Result<Tensor> {
+    ) -> Result<()> {
         let Convolution { number, in_proj, kernel } = convolution;
-        let rows = tails.iter().map(|tail| tail.rows).sum();
-        let bcx = self.place.empty(rows, in_proj.outputs())?;
-        self.linear(in_proj, x, &bcx)?;
-        self.profile.time(Stage::Elementwise, || {
-            let convolved = ops::with_slice(&bcx, |bcx| attention::convolve(*number, kernel, bcx, prefix, tails))?;
-            ops::tensor(convolved, (rows, kernel.channels))
+        let (bcx, out) = (room.bcx(), &room.normed);
+        self.linear(in_proj, x, bcx)?;
+        self.profile.time(Stage::Elementwise, || match batch {
+            Some(batch) => batch.convolve(*number, kernel, bcx, tails, out),
+            None => ops::with_slice(bcx, |bcx| {
+                ops::fill(out, |out| attention::convolve(*number, kernel, bcx, prefix, tails, out))
+            })?,
         })
     }
 

@@ -79,14 +79,14 @@ impl Tensors<'_> {
     /// What mixes a layer's tokens, and the projection of what it gives.
     fn mixer(&self, layer: usize) -> Result<(Mixer, Linear)> {
         let config = &self.checkpoint.config;
-        let convolves = config.layers[layer].convolution;
-        // Those before it of its kind.
-        let number = config.layers[..layer].iter().filter(|other| other.convolution.is_some() == convolves.is_some());
-        let number = number.count();
-        match convolves {
-            None => self.attention(layer, number).map(|(attention, out)| (Mixer::Attention(Box::new(attention)), out)),
+        let [attending, convolving] = config.numbers(layer..layer + 1);
+        match config.layers[layer].convolution {
+            None => {
+                let (attention, out) = self.attention(layer, attending.start)?;
+                Ok((Mixer::Attention(Box::new(attention)), out))
+            }
             Some(length) => {
-                let (convolution, out) = self.convolution(layer, number, length)?;
+                let (convolution, out) = self.convolution(layer, convolving.start, length)?;
                 Ok((Mixer::Convolution(convolution), out))
             }
         }
@@ -129,7 +129,7 @@ impl Tensors<'_> {
         let by_channel = self.values(&name("conv.weight"), shape)?;
         let at = |n: usize| by_channel[n % channels * length + n / channels];
         let weights = (0..channels * length).map(at).collect();
-        let kernel = Kernel { channels, weights, bias: self.bias(&name("conv"), channels)? };
+        let kernel = Kernel::new(channels, weights, self.bias(&name("conv"), channels)?, self.place)?;
         let in_proj = self.linear(&name("in_proj"), 3 * channels, channels)?;
         Ok((Convolution { number, in_proj, kernel }, self.linear(&name("out_proj"), channels, channels)?))
     }

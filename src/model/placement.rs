@@ -1,6 +1,6 @@
 //! What a model takes of a GPU, from its shape and its files, and what a decoder's caches take of each device.
 
-use super::{Checkpoint, Decoder, PackedCache, PackedWeights, TensorView, layer::Tensors};
+use super::{Checkpoint, Config, Decoder, PackedCache, PackedWeights, TensorView, layer::Tensors};
 use crate::{
     Result,
     attention::{KvCache, KvType, Memory},
@@ -30,14 +30,16 @@ impl Checkpoint {
             own => own,
         };
         let layers = config.num_hidden_layers;
-        let inner = 2 * config.intermediate_size + 3 * config.hidden_size;
+        // Keys and values are those of the layers that attend, whatever a layer's share.
+        let attending = (2 * 2 * config.num_key_value_heads * config.head_dim * config.attending()) as u64;
+        let convolved = if config.attending() < layers { 3 * config.hidden_size } else { 0 };
+        let inner = 2 * config.intermediate_size + 3 * config.hidden_size + convolved;
         let attention = (3 * config.num_attention_heads + 2 * config.num_key_value_heads) * config.head_dim;
         Demand {
             layers,
             layer: sum(&|name| name.starts_with("model.layers.")).div_ceil(layers.max(1) as u64),
             head,
-            // A key and a value for each head, in 16 bits.
-            token: (2 * 2 * config.num_key_value_heads * config.head_dim) as u64,
+            token: attending.div_ceil(layers.max(1) as u64),
             tokens: ROOM.min(config.context_length) as u64,
             // In 16 bits, and twice that for what a quantised product turns its operands into.
             working: LIBRARIES + (3 * 2 * GPU_CHUNK * (inner + attention)) as u64,
@@ -59,29 +61,38 @@ impl Decoder {
     pub fn new_cache(&self, kind: KvType) -> KvCache {
         let parts = self.parts.iter().map(|part| (&part.place, part.kept(kind), self.attending(part)));
         let keys = KvCache::new(parts, self.config.num_key_value_heads, self.config.head_dim);
-        let memories = self.convolutions().map(|length| Memory::new(length, self.config.hidden_size)).collect();
-        keys.with_convolutions(memories)
+        let channels = self.config.hidden_size;
+        let memories = |part| self.convolutions(part).map(|length| Memory::new(&part.place, length, channels));
+        keys.with_convolutions(self.parts.iter().flat_map(memories).collect())
     }
 
     /// Bytes of a cache for `tokens` tokens, on all devices.
     pub fn cache_bytes(&self, kind: KvType, tokens: usize) -> u64 {
-        let keys: u64 = self.parts.iter().map(|part| self.part_bytes(part, kind, tokens)).sum();
-        keys + self.convolutions().map(|length| Memory::bytes_for(length, self.config.hidden_size, tokens)).sum::<u64>()
+        self.parts.iter().map(|part| self.part_bytes(part, kind, tokens)).sum()
     }
 
     fn part_bytes(&self, part: &Part, kind: KvType, tokens: usize) -> u64 {
-        let (layers, kind) = (self.attending(part), part.kept(kind));
-        KvCache::bytes_for(&part.place, kind, layers, self.config.num_key_value_heads, self.config.head_dim, tokens)
+        let Config { num_key_value_heads, head_dim, hidden_size, .. } = self.config;
+        let keys = KvCache::bytes_for(
+            &part.place,
+            part.kept(kind),
+            self.attending(part),
+            num_key_value_heads,
+            head_dim,
+            tokens,
+        );
+        let memories = self.convolutions(part);
+        keys + memories.map(|length| Memory::bytes_for(&part.place, length, hidden_size, tokens)).sum::<u64>()
     }
 
     /// Layers of a part that attend.
     fn attending(&self, part: &Part) -> usize {
-        self.config.layers[part.layers.clone()].iter().filter(|layer| layer.convolution.is_none()).count()
+        self.config.numbers(part.layers.clone())[0].len()
     }
 
-    /// The lengths of the layers' convolutions.
-    fn convolutions(&self) -> impl Iterator<Item = usize> {
-        self.config.layers.iter().filter_map(|layer| layer.convolution)
+    /// The lengths of the convolutions of a part's layers.
+    fn convolutions(&self, part: &Part) -> impl Iterator<Item = usize> {
+        self.config.layers[part.layers.clone()].iter().filter_map(|layer| layer.convolution)
     }
 
     fn on_gpus(&self) -> impl Iterator<Item = &Part> {
@@ -178,6 +189,9 @@ mod tests {
         sync::Arc,
     };
 
+    /// A file of a model whose first and last layers convolve.
+    const LFM2: &str = "families/lfm2/yarn.gguf";
+
     fn open(name: &str) -> Checkpoint {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models").join(name);
         Checkpoint::open(&folder).expect("a checkpoint")
@@ -192,22 +206,29 @@ mod tests {
         assert_eq!(2 * demand.layer, checkpoint.weight_bytes() - 2 * ends as u64);
         assert_eq!((demand.layers, demand.head, demand.token), (2, 2 * 320 * 64, 2 * 2 * 2 * 16));
         assert_eq!(open("llama-tied-f32").demand(), demand, "f32 is rounded, and a tied embedding is a head too");
+        let lfm2 = open(LFM2);
+        let Config { num_key_value_heads, head_dim, .. } = lfm2.config;
+        let (demand, two) = (lfm2.demand(), 2 * 2 * 2 * num_key_value_heads * head_dim);
+        assert_eq!((demand.layers, demand.token), (4, two as u64 / 4), "two of four layers keep keys");
     }
 
     #[test]
     fn a_decoder_in_parts_computes_the_same() {
-        for name in ["llama-tied-f32", "qwen2-untied-f32"] {
+        // Parts that convolve alone hold no keys.
+        for (name, ends) in [("llama-tied-f32", &[1][..]), ("qwen2-untied-f32", &[1]), (LFM2, &[1, 2, 3])] {
             let checkpoint = open(name);
-            let layers = checkpoint.config.num_hidden_layers;
             let whole = Decoder::on(&Devices::default(), &checkpoint, Path::new(name), None).expect("loads").0;
-            let parts = vec![Part::cpu(0..1), Part::cpu(1..layers)];
+            let ends: Vec<usize> = [&[0], ends, &[checkpoint.config.num_hidden_layers]].concat();
+            let parts = ends.windows(2).map(|ends| Part::cpu(ends[0]..ends[1])).collect();
             let split = Decoder::at(parts, &checkpoint, None).expect("loads");
             let [expected, got] = [&whole, &split].map(|decoder| {
                 let [mut prefix, mut tail] = [(); 2].map(|()| decoder.new_cache(KvType::F32));
                 decoder.extend(&[5, 6, 7, 8], &mut prefix).expect("reads");
                 let sequence = Sequence { ids: &[9, 10], cache: &mut tail };
                 let hidden = decoder.forward(Some(&prefix), &mut [sequence]).expect("computes");
-                assert_eq!((prefix.len(), tail.len(), prefix.truncate(2)), (4, 2, 2));
+                assert_eq!((prefix.len(), tail.len()), (4, 2));
+                let cut = prefix.truncate(2);
+                assert_eq!(cut, if name == LFM2 { 0 } else { 2 });
                 decoder.logits(&hidden, &[1]).expect("logits")
             });
             assert_eq!(got, expected);
@@ -229,12 +250,14 @@ mod tests {
             let hidden = decoder.forward(Some(&prefix), &mut branches).expect("computes");
             all.extend(decoder.logits(&hidden, &[a.len() - 1, a.len()]).expect("logits").concat());
         }
-        assert_eq!((prefix.len(), first.len(), second.len(), first.truncate(2)), (7, 4, 2, 2));
+        assert_eq!((prefix.len(), first.len(), second.len()), (7, 4, 2));
+        let convolves = decoder.config.attending() < decoder.config.num_hidden_layers;
+        assert_eq!(first.truncate(2), if convolves { 0 } else { 2 });
         all
     }
 
-    /// Tiny models of all types of weights and of all families, those aside that convolve.
-    fn all_that_attend() -> Vec<(PathBuf, Checkpoint)> {
+    /// Tiny models of all types of weights and of all families.
+    fn all_models() -> Vec<(PathBuf, Checkpoint)> {
         let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models");
         let within = |folder: &Path| {
             let entries = fs::read_dir(folder).expect("fixtures");
@@ -247,14 +270,13 @@ mod tests {
         let hub = folders.into_iter().filter(|folder| folder.join("config.json").is_file());
         // One file is a vocabulary alone.
         let open = |path: PathBuf| Checkpoint::open(&path).ok().map(|checkpoint| (path, checkpoint));
-        let all = hub.chain(files).filter_map(open);
-        all.filter(|(_, checkpoint)| checkpoint.config.attending() == checkpoint.config.num_hidden_layers).collect()
+        hub.chain(files).filter_map(open).collect()
     }
 
     #[test]
     fn a_gpu_computes_what_the_cpu_does() {
-        let models = all_that_attend();
-        assert_eq!(models.len(), 21);
+        let models = all_models();
+        assert_eq!(models.len(), 22);
         for (path, checkpoint) in models {
             let expected = logits(&Decoder::new(&checkpoint).expect("loads"));
             let largest = expected.iter().fold(0f32, |most, logit| most.max(logit.abs()));

@@ -154,6 +154,44 @@ pub struct Add {
     pub count: i64,
 }
 
+/// What a convolution remembers of a sequence before some new tokens, and where it puts what comes after.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[repr(C)]
+pub struct Remembered {
+    /// (length - 1, channels), f32: inputs of the tokens before the first; 0 where a text starts, before which there are
+    /// zeros.
+    pub past: u64,
+    /// The same after the last token, and (marks, length - 1, channels) after each `stride` tokens of the sequence.
+    pub last: u64,
+    pub marks: u64,
+    pub first_token: i32,
+    pub tokens: i32,
+    /// Tokens of the sequence before the first.
+    pub held: i32,
+    pub unused: i32,
+}
+
+/// A gated convolution over each channel: out = C · (weights ∗ B · x + bias).
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(C)]
+pub struct Convolve {
+    /// (tokens, 3, channels): B, C and x.
+    pub bcx: u64,
+    /// (length, channels), f32, of the oldest token first.
+    pub weights: u64,
+    /// (channels), f32, or 0.
+    pub bias: u64,
+    pub sequences: u64,
+    /// Each token's own.
+    pub sequence_of: u64,
+    /// (tokens, channels)
+    pub out: u64,
+    pub tokens: i32,
+    pub channels: i32,
+    pub length: i32,
+    pub stride: i32,
+}
+
 /// y = y + bias, of rows of `width` elements.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C)]

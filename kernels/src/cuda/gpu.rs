@@ -2,7 +2,7 @@
 //! device's one stream, in order.
 
 use super::{
-    arguments::{self, Add, Append, Attention, Bias, Gate, Merge, RmsNorm, Round},
+    arguments::{self, Add, Append, Attention, Bias, Convolve, Gate, Merge, RmsNorm, Round},
     launch::{self, Float, Launch},
 };
 use crate::elementwise::Activation;
@@ -62,9 +62,13 @@ unsafe impl DeviceRepr for Add {}
 // SAFETY: as above.
 unsafe impl DeviceRepr for Bias {}
 // SAFETY: as above.
+unsafe impl DeviceRepr for Convolve {}
+// SAFETY: as above.
 unsafe impl DeviceRepr for arguments::Job {}
 // SAFETY: as above.
 unsafe impl DeviceRepr for arguments::Task {}
+// SAFETY: as above.
+unsafe impl DeviceRepr for arguments::Remembered {}
 
 impl Gpu {
     /// Opens the GPU of this number. Fails where there is no driver or no such device, or where no kernel was compiled for it.

@@ -124,6 +124,11 @@ pub fn bias(float: Float, bias: &arguments::Bias) -> Launch {
     plain(format!("bias_{}", float.name()), (blocks_for(bias.count), 1))
 }
 
+pub fn convolve(float: Float, convolve: &arguments::Convolve) -> Launch {
+    let stretches = (convolve.channels as u32).div_ceil(THREADS);
+    plain(format!("convolve_{}", float.name()), (convolve.tokens as u32, stretches))
+}
+
 /// Blocks for a thread an element; threads take several where there are very many.
 fn blocks_for(count: i64) -> u32 {
     (count as u64).div_ceil(u64::from(THREADS)).clamp(1, 1 << 20) as u32

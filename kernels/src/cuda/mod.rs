@@ -9,6 +9,8 @@ pub mod arguments;
 mod cache;
 #[cfg(feature = "cuda")]
 mod ceiling;
+#[cfg(feature = "cuda")]
+mod convolution;
 pub mod extent;
 #[cfg(feature = "cuda")]
 mod gpu;
@@ -18,11 +20,14 @@ mod linear;
 pub mod plan;
 #[cfg(feature = "cuda")]
 mod raw;
+pub mod slots;
 #[cfg(feature = "cuda")]
 mod store;
 
 #[cfg(feature = "cuda")]
 pub use cache::{Batch, Cache, Turn};
+#[cfg(feature = "cuda")]
+pub use convolution::{Convolution, ConvolutionBatch, Memory};
 #[cfg(feature = "cuda")]
 pub use gpu::{DTYPE, FLOAT, Gpu};
 pub use launch::{Float, Launch, Tile};

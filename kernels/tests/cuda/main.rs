@@ -8,6 +8,7 @@ mod attention;
 mod cache;
 #[path = "../common/mod.rs"]
 mod common;
+mod convolution;
 #[cfg(feature = "cuda")]
 mod device;
 mod elementwise;
@@ -81,6 +82,7 @@ fn kernels_are_what_the_host_launches() {
         for from_f32 in [true, false] {
             launched.push((launch::rms_norm(float, from_f32, &Default::default()), size_of::<arguments::RmsNorm>()));
         }
+        launched.push((launch::convolve(float, &Default::default()), size_of::<arguments::Convolve>()));
         for activation in ["silu", "gelu"] {
             let launch = launch::gate(float, activation, &Default::default());
             launched.push((launch, size_of::<arguments::Gate>()));

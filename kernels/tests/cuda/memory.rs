@@ -49,6 +49,7 @@ impl Plain for i32 {}
 impl Plain for f32 {}
 impl Plain for ronbun_kernels::cuda::arguments::Job {}
 impl Plain for ronbun_kernels::cuda::arguments::Task {}
+impl Plain for ronbun_kernels::cuda::arguments::Remembered {}
 
 impl Memory {
     /// The address of a copy of `values`.

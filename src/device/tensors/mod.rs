@@ -6,11 +6,13 @@
 mod attention;
 mod batch;
 mod cache;
+mod convolution;
 mod gpu;
 mod linear;
 mod mac;
 
 pub use batch::Batch;
 pub use cache::{Cache, Turn};
+pub use convolution::{Convolution, ConvolutionBatch, Memory};
 pub use gpu::Gpu;
 pub use linear::Linear;

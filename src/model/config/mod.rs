@@ -8,6 +8,7 @@ use super::Family;
 use crate::rope::{Rope, Scaling};
 pub use ronbun_kernels::elementwise::Activation;
 use ronbun_kernels::elementwise::Pairing;
+use std::ops::Range;
 
 /// More than any model has, and few enough that a list of them is nothing.
 pub(super) const MOST_LAYERS: usize = 1 << 14;
@@ -62,7 +63,16 @@ pub struct LayerKind {
 impl Config {
     /// Layers that attend; the others convolve.
     pub fn attending(&self) -> usize {
-        self.layers.iter().filter(|layer| layer.convolution.is_none()).count()
+        self.numbers(0..self.layers.len())[0].len()
+    }
+
+    /// The numbers that some layers have among those of their kind: those that attend, and those that convolve.
+    pub fn numbers(&self, layers: Range<usize>) -> [Range<usize>; 2] {
+        [false, true].map(|convolves| {
+            let before =
+                |end: usize| self.layers[..end].iter().filter(|layer| layer.convolution.is_some() == convolves).count();
+            before(layers.start)..before(layers.end)
+        })
     }
 
     /// Which of the rotary embeddings turn heads that see the whole text.
