@@ -51,18 +51,36 @@ struct Rows {
 
     /// Takes a tile of keys and values, the first of which is the key number `at`, into account.
     DEVICE void look(const T* queries, const T* keys, const T* values, int at, bool whole, const Attention& problem) {
-        float scores[F][SCORES][4];
+        float scores[F][SCORES][4], factors[F][2];
         products(scores, queries, keys);
+        weigh(scores, factors, at, whole, problem);
+        scale(factors);
+        add_values(scores, values);
+    }
+
+    /// A tile's scores become weights; `factors` is what sums of values that were weighed before have to be scaled by.
+    DEVICE void weigh(float (&scores)[F][SCORES][4], float (&factors)[F][2], int at, bool whole,
+                      const Attention& problem) {
         UNROLL
         for (int f = 0; f < F; f++) {
             UNROLL
             for (int half = 0; half < 2; half++) {
                 shape(scores[f], half, problem);
                 if (!whole) hide(scores[f], half, limits[2 * row(f, half)] - at, limits[2 * row(f, half) + 1] - at);
-                weigh(scores[f], f, half);
+                factors[f][half] = weigh(scores[f], f, half);
             }
         }
-        add_values(scores, values);
+    }
+
+    DEVICE void scale(const float (&factors)[F][2]) {
+        UNROLL
+        for (int f = 0; f < F; f++) {
+            UNROLL
+            for (int i = 0; i < OUTPUTS; i++) {
+                UNROLL
+                for (int j = 0; j < 4; j++) out[f][i][j] *= factors[f][j / 2];
+            }
+        }
     }
 
     /// Queries times keys.
@@ -99,14 +117,21 @@ struct Rows {
 
     /// Scales scores, caps them softly, and makes them exponents of two.
     DEVICE static void shape(float (&scores)[SCORES][4], int half, const Attention& problem) {
+        float factor = problem.scale * LOG2_E;
+        // One branch for all of them: nearly no model has a cap.
+        if (problem.softcap != 0.0f) {
+            const float inner = problem.scale / problem.softcap;
+            factor = problem.softcap * LOG2_E;
+            UNROLL
+            for (int i = 0; i < SCORES; i++) {
+                UNROLL
+                for (int j = 2 * half; j < 2 * half + 2; j++) scores[i][j] = tanhf(scores[i][j] * inner);
+            }
+        }
         UNROLL
         for (int i = 0; i < SCORES; i++) {
             UNROLL
-            for (int j = 2 * half; j < 2 * half + 2; j++) {
-                float score = scores[i][j] * problem.scale;
-                if (problem.softcap != 0.0f) score = problem.softcap * tanhf(score / problem.softcap);
-                scores[i][j] = score * LOG2_E;
-            }
+            for (int j = 2 * half; j < 2 * half + 2; j++) scores[i][j] *= factor;
         }
     }
 
@@ -122,8 +147,8 @@ struct Rows {
         }
     }
 
-    /// Scores become weights around the largest so far; what was weighed around a smaller one is scaled down.
-    DEVICE void weigh(float (&scores)[SCORES][4], int f, int half) {
+    /// Scores become weights around the largest so far. Returns what was weighed around a smaller one is scaled by.
+    DEVICE float weigh(float (&scores)[SCORES][4], int f, int half) {
         float most = top[f][half];
         UNROLL
         for (int i = 0; i < SCORES; i++) most = fmaxf(most, fmaxf(scores[i][2 * half], scores[i][2 * half + 1]));
@@ -136,11 +161,6 @@ struct Rows {
         top[f][half] = most;
         sum[f][half] *= before;
         UNROLL
-        for (int i = 0; i < OUTPUTS; i++) {
-            out[f][i][2 * half] *= before;
-            out[f][i][2 * half + 1] *= before;
-        }
-        UNROLL
         for (int i = 0; i < SCORES; i++) {
             UNROLL
             for (int j = 2 * half; j < 2 * half + 2; j++) {
@@ -148,21 +168,25 @@ struct Rows {
                 sum[f][half] += scores[i][j];
             }
         }
+        return before;
     }
 
-    /// Weights times values. Sums of two products lie in a lane as the operand of the next.
+    /// Weights of 16 keys as an operand: sums of two products lie in a lane as the operand of the next.
+    DEVICE static void pack_weights(uint32_t (&a)[4], const float (&weights)[SCORES][4], int depth) {
+        UNROLL
+        for (int i = 0; i < 4; i++) {
+            const float* two = &weights[2 * depth + i / 2][i % 2 * 2];
+            a[i] = pack<T>(two[0], two[1]);
+        }
+    }
+
+    /// Weights times values.
     DEVICE void add_values(const float (&weights)[F][SCORES][4], const T* values) {
         UNROLL
         for (int depth = 0; depth < Tile::WARP_KEYS / tiles::MMA; depth++) {
             uint32_t a[F][4];
             UNROLL
-            for (int f = 0; f < F; f++) {
-                UNROLL
-                for (int i = 0; i < 4; i++) {
-                    const float* two = &weights[f][2 * depth + i / 2][i % 2 * 2];
-                    a[f][i] = pack<T>(two[0], two[1]);
-                }
-            }
+            for (int f = 0; f < F; f++) pack_weights(a[f], weights[f], depth);
             const int key = first_key + depth * tiles::MMA + tiles::value_row(lane);
             UNROLL
             for (int i = 0; i < OUTPUTS; i += 2) {

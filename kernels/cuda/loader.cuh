@@ -9,16 +9,15 @@
 template <class T, class Tile, int ROWS, class RowAt>
 DEVICE void copy_rows(T* to, int head_dim, RowAt row_at) {
     constexpr int COPIES = ROWS * Tile::CHUNKS;
-    static_assert(COPIES % Tile::THREADS == 0, "all threads copy alike");
-    UNROLL
-    for (int step = 0; step < COPIES / Tile::THREADS; step++) {
-        const int copy = tiles::copied(thread(), step, Tile::THREADS);
+    static_assert(COPIES % Tile::COPIERS == 0, "all threads that copy do so alike");
+    UNROLL_BY(Tile::STRIDE)
+    for (int step = 0; step < COPIES / Tile::COPIERS; step++) {
+        const int copy = tiles::copied(thread() - Tile::FIRST_COPIER, step, Tile::COPIERS);
         const int row = tiles::copied_row(copy, Tile::CHUNKS), chunk = tiles::copied_chunk(copy, Tile::CHUNKS);
         const T* from = row_at(row);
         const bool there = from != nullptr && chunk * tiles::CHUNK < head_dim;
         // Nothing is read of no bytes, but the address must be one.
-        copy_16(to + tiles::swizzled(row, chunk, Tile::CHUNKS), there ? from + chunk * tiles::CHUNK : to,
-                there ? 16 : 0);
+        copy_16(to + Tile::place(row, chunk, ROWS), there ? from + chunk * tiles::CHUNK : to, there ? 16 : 0);
     }
 }
 
@@ -34,6 +33,15 @@ DEVICE void load_queries(T* to, const Attention& problem, const Job& job, const 
     });
 }
 
+/// Copies the tile number `tile` of keys, or of values, that are kept in 16 bits.
+template <class T, class Tile>
+DEVICE void copy_tile(T* to, const void* from, int tile, const Job& job, int head_dim) {
+    const T* first = static_cast<const T*>(from) + tiles::kv_at(block_y(), tile * Tile::KEYS, job.capacity, head_dim);
+    copy_rows<T, Tile, Tile::KEYS>(to, head_dim, [&](int row) -> const T* {
+        return tile * Tile::KEYS + row < job.length ? first + static_cast<long long>(row) * head_dim : nullptr;
+    });
+}
+
 /// Keys and values as they are kept, 16 bits an element: two stages of each.
 template <class T, class Tile>
 struct Exact {
@@ -45,23 +53,14 @@ struct Exact {
 
     /// Begins to copy the tile number `tile` into a stage.
     DEVICE void fetch(int tile, int stage) {
-        fetch(const_cast<T*>(keys(stage)), job.keys, tile);
-        fetch(const_cast<T*>(values(stage)), job.values, tile);
+        copy_tile<T, Tile>(const_cast<T*>(keys(stage)), job.keys, tile, job, head_dim);
+        copy_tile<T, Tile>(const_cast<T*>(values(stage)), job.values, tile, job, head_dim);
     }
 
     DEVICE void ready(int, int) {}
 
     DEVICE const T* keys(int stage) const { return room + 2 * stage * Tile::KV; }
     DEVICE const T* values(int stage) const { return room + (2 * stage + 1) * Tile::KV; }
-
-  private:
-    DEVICE void fetch(T* to, const void* from, int tile) {
-        const T* first =
-            static_cast<const T*>(from) + tiles::kv_at(block_y(), tile * Tile::KEYS, job.capacity, head_dim);
-        copy_rows<T, Tile, Tile::KEYS>(to, head_dim, [&](int row) -> const T* {
-            return tile * Tile::KEYS + row < job.length ? first + static_cast<long long>(row) * head_dim : nullptr;
-        });
-    }
 };
 
 /// Keys and values that are kept as bytes, in whole blocks: two stages of bytes, and one tile of each in 16 bits that

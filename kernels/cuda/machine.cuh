@@ -21,11 +21,18 @@ struct f16 {
 
 #define DEVICE __device__ __forceinline__
 #define UNROLL _Pragma("unroll")
+#define UNROLL_BY(steps) RONBUN_PRAGMA(unroll steps)
+#define RONBUN_PRAGMA(text) _Pragma(#text)
 /// A kernel by a name that the host finds: `body` is called with the arguments, a struct passed by value. It is always
 /// launched with `threads` threads and `shared` bytes of shared memory a block.
-#define KERNEL(name, Arguments, threads, shared, ...)                                                         \
-    extern "C" __global__ void __launch_bounds__(threads) name(const __grid_constant__ Arguments arguments) { \
-        __VA_ARGS__(arguments);                                                                               \
+#define KERNEL(name, Arguments, threads, shared, ...) \
+    RONBUN_KERNEL(name, Arguments, __launch_bounds__(threads), __VA_ARGS__)
+/// One of whose blocks a processor has all of its registers for.
+#define KERNEL_ALONE(name, Arguments, threads, shared, ...) \
+    RONBUN_KERNEL(name, Arguments, __launch_bounds__(threads, 1), __VA_ARGS__)
+#define RONBUN_KERNEL(name, Arguments, bounds, ...)                                             \
+    extern "C" __global__ void bounds name(const __grid_constant__ Arguments arguments) { \
+        __VA_ARGS__(arguments);                                                                 \
     }
 
 DEVICE int thread() { return threadIdx.x; }

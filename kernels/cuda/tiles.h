@@ -10,6 +10,8 @@
 #define INDEX constexpr
 #endif
 
+#include <cstdint>
+
 namespace tiles {
 
 constexpr int WARP = 32;
@@ -20,6 +22,10 @@ constexpr int MMA = 16;
 constexpr int MMA_COLUMNS = 8;
 /// Keys in a block of a cache that is rounded to bytes.
 constexpr int BLOCK = 64;
+
+/// First element of a chunk of a tile in shared memory. Rows are turned against each other, so that the eight rows
+/// which one phase of `ldmatrix` reads at the same chunk lie in different banks.
+INDEX int swizzled(int row, int chunk, int chunks) { return (row * chunks + (chunk ^ (row & 7))) * CHUNK; }
 
 /// What one block of threads works on: `ROWS` queries against `KEYS` keys at a time, both of up to `HEAD` elements.
 /// Wide tiles share the rows among four warps, so that each key is loaded once for many queries. Narrow ones are for
@@ -39,16 +45,75 @@ struct Tile {
     static constexpr int CHUNKS = HEAD / CHUNK;
     /// Elements of a tile of keys, or of values.
     static constexpr int KV = KEYS * HEAD;
+    /// The threads that copy, which are all, and the steps of theirs that are written out.
+    static constexpr int FIRST_COPIER = 0, COPIERS = THREADS, STRIDE = 32;
     /// Queries, then two stages of keys and values in 16 bits (or one, and two in 8 bits), then the rows' limits.
     static constexpr int LIMITS_AT = 2 * (ROWS * HEAD + 4 * KV);
     static constexpr int SHARED = LIMITS_AT + 2 * 4 * ROWS;
+    static INDEX int place(int row, int chunk, int) { return swizzled(row, chunk, CHUNKS); }
     static_assert(WARP_KEYS % MMA == 0, "a warp's keys are whole products deep");
     static_assert(KEY_WARPS * ROWS * (HEAD + 2) * 4 <= LIMITS_AT, "what warps merge fits where the tiles were");
 };
 
-/// First element of a chunk of a tile in shared memory. Rows are turned against each other, so that the eight rows
-/// which one phase of `ldmatrix` reads at the same chunk lie in different banks.
-INDEX int swizzled(int row, int chunk, int chunks) { return (row * chunks + (chunk ^ (row & 7))) * CHUNK; }
+// Tiles that Hopper's products read from shared memory by themselves (PTX ISA, "Asynchronous Warpgroup Level Matrix
+// Shared Memory Layout", 128-byte swizzle): blocks of 64 columns, rows of 128 bytes, and within eight rows (1024 bytes,
+// where an address of that alignment begins) the 16-byte chunks of a row are turned by its number.
+constexpr int LINE = 128;
+constexpr int ATOM = 8 * LINE;
+constexpr int LINE_ELEMENTS = LINE / 2;
+constexpr int LINE_CHUNKS = LINE_ELEMENTS / CHUNK;
+
+/// First element of a chunk of such a tile of `rows` rows.
+INDEX int blocked(int row, int chunk, int rows) {
+    return (chunk / LINE_CHUNKS * rows + row) * LINE_ELEMENTS + ((chunk % LINE_CHUNKS) ^ (row & 7)) * CHUNK;
+}
+/// Bytes before the operand whose depth, 16 columns, is the number `depth`: of queries and keys.
+INDEX int by_columns(int depth, int rows) {
+    return depth * MMA / LINE_ELEMENTS * rows * LINE + depth * MMA % LINE_ELEMENTS * 2;
+}
+/// Bytes before the operand whose depth, 16 rows, is the number `depth`, from the column `column` on: of values.
+INDEX int by_rows(int column, int depth, int rows) { return (column / LINE_ELEMENTS * rows + depth * MMA) * LINE; }
+/// Tells a product where an operand is. Its rows lie `LINE` bytes apart and each eight of them `ATOM`; `leading` is the
+/// distance of blocks of columns, for operands whose depth is their rows. Bits 62-63 say how chunks are turned.
+INDEX uint64_t matrix(uint32_t address, int leading) {
+    return (address & 0x3ffff) >> 4 | static_cast<uint64_t>(leading >> 4) << 16 | uint64_t{ATOM >> 4} << 32 |
+           uint64_t{1} << 62;
+}
+
+/// The same `bytes` further on; all of shared memory is within what a matrix can tell of.
+INDEX uint64_t further(uint64_t matrix, int bytes) { return matrix + bytes / 16; }
+
+/// What a block works on by Hopper's products: two groups of four warps have 64 rows each, a third one copies keys and
+/// values into a ring of slots, each for a tile of either.
+template <int HEAD_>
+struct Hopper {
+    static constexpr int HEAD = HEAD_;
+    static constexpr int FRAGMENTS = 1, KEY_WARPS = 1;
+    static constexpr int GROUP = 4 * WARP;
+    static constexpr int GROUP_ROWS = 4 * MMA;
+    static constexpr int FIRST_COPIER = 2 * GROUP, COPIERS = GROUP, STRIDE = 4;
+    static constexpr int THREADS = FIRST_COPIER + COPIERS;
+    static constexpr int ROWS = 2 * GROUP_ROWS;
+    static constexpr int KEYS = HEAD <= 128 ? 128 : 64;
+    static constexpr int WARP_KEYS = KEYS;
+    static constexpr int CHUNKS = HEAD / CHUNK;
+    static constexpr int KV = KEYS * HEAD;
+    static constexpr int SLOTS = 4;
+    /// Registers of a thread that copies, and of one that multiplies.
+    static constexpr int FEW = 40, MANY = 232;
+    /// Columns of one product with values.
+    static constexpr int COLUMNS = HEAD < 128 ? HEAD : 128;
+    /// Queries, then the slots, the rows' limits and two barriers a slot, from the first multiple of `ATOM` on.
+    static constexpr int LIMITS_AT = 2 * (ROWS * HEAD + SLOTS * KV);
+    static constexpr int BARRIERS_AT = LIMITS_AT + 2 * 4 * ROWS;
+    static constexpr int SHARED = ATOM + BARRIERS_AT + 2 * 8 * SLOTS;
+    static INDEX int place(int row, int chunk, int rows) { return blocked(row, chunk, rows); }
+    static_assert(COPIERS * FEW + FIRST_COPIER * MANY <= 65536, "a processor has so many registers");
+};
+
+/// The slot of a ring that its `item`th tile lies in, and the parity of the times that the slot was filled before.
+INDEX int slot_of(int item, int slots) { return item % slots; }
+INDEX int round_of(int item, int slots) { return item / slots % 2; }
 
 /// The row and the chunk that a thread copies in a step.
 INDEX int copied(int thread, int step, int threads) { return step * threads + thread; }

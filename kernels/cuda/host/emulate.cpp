@@ -7,6 +7,7 @@
 #include "../attend_64.cu"
 #include "../attend_128.cu"
 #include "../attend_256.cu"
+#include "../attend_hopper.cu"
 #include "../elementwise.cu"
 
 #include <sys/mman.h>

@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <functional>
 #include <map>
 #include <string>
 #include <utility>
@@ -18,6 +19,7 @@
 
 #define DEVICE inline
 #define UNROLL
+#define UNROLL_BY(steps)
 
 namespace emulated {
 
@@ -44,7 +46,7 @@ struct Copy {
     int bytes;
 };
 
-enum class Waits { Nothing, Warp, Block, Done };
+enum class Waits { Nothing, Warp, Block, Phase, Done };
 
 /// A thread of the block.
 struct Fiber {
@@ -52,14 +54,29 @@ struct Fiber {
     std::vector<char> stack = std::vector<char>(256 << 10);
     Waits waits = Waits::Nothing;
     std::vector<std::vector<Copy>> groups;
+    /// Where copies of 16 bytes have arrived that were not shown to products.
+    std::vector<void*> arrived;
+    /// Products by groups, and whether registers may be theirs.
+    std::vector<std::vector<std::function<void()>>> products;
+    bool fenced = false;
+    /// Whether a phase has ended that it waits for.
+    std::function<bool()> awaits;
     /// What it shows its warp; one is read while the other is written.
     alignas(16) unsigned char shown[2][64];
     int turn = 0;
 };
 
+/// A barrier that counts: arrivals of each phase, those that are missing of the current one, and its number.
+struct Phases {
+    int count, missing, number;
+};
+
 struct Block {
     std::vector<Fiber> fibers;
     std::vector<unsigned char> memory;
+    /// What products see of the memory.
+    std::vector<unsigned char> shown;
+    std::map<const void*, Phases> barriers;
     /// First aligned byte of the memory.
     unsigned char* shared = nullptr;
     int current = 0, x = 0, y = 0, grid_x = 1, seed = 0;
@@ -116,6 +133,7 @@ inline bool run_warp(int warp) {
         going = false;
         for (int i = 0; i < tiles::WARP; i++) {
             now.current = warp * tiles::WARP + ordered(i, tiles::WARP, now.seed);
+            if (fiber().waits == Waits::Phase && fiber().awaits()) fiber().waits = Waits::Nothing;
             if (fiber().waits != Waits::Nothing) continue;
             swapcontext(&now.scheduler, &fiber().context);
             going = true;
@@ -130,6 +148,8 @@ inline void run_block(const Kernel& kernel, const void* arguments, int x, int y,
     now.kernel = &kernel, now.arguments = arguments, now.x = x, now.y = y, now.grid_x = grid_x, now.seed = seed;
     now.memory.assign(kernel.shared + 128, 0xff);
     auto start = reinterpret_cast<uintptr_t>(now.memory.data());
+    now.shown = std::vector<unsigned char>(kernel.shared, 0xff);
+    now.barriers.clear();
     now.shared = now.memory.data() + (128 - start % 128) % 128;
     now.fibers.resize(kernel.threads);
     for (Fiber& fiber : now.fibers) {
@@ -138,6 +158,9 @@ inline void run_block(const Kernel& kernel, const void* arguments, int x, int y,
         fiber.context.uc_stack.ss_size = fiber.stack.size();
         fiber.context.uc_link = nullptr;
         fiber.groups.assign(1, {});
+        fiber.products.assign(1, {});
+        fiber.arrived.clear();
+        fiber.fenced = false;
         fiber.waits = Waits::Nothing;
         makecontext(&fiber.context, enter, 0);
     }
@@ -177,6 +200,7 @@ V seen(int lane) {
 inline void arrive(const Copy& copy) {
     std::memset(copy.to, 0, 16);
     if (copy.bytes) std::memcpy(copy.to, copy.from, copy.bytes);
+    fiber().arrived.push_back(copy.to);
 }
 
 inline int lane() { return block().current % tiles::WARP; }
@@ -200,6 +224,8 @@ inline void load_matrices(uint32_t (&to)[4], const void* row, bool transposed) {
     static emulated::Registered name##_registered(    \
         #name, {threads, shared, sizeof(Arguments),   \
                 [](const void* arguments) { __VA_ARGS__(*static_cast<const Arguments*>(arguments)); }});
+
+#define KERNEL_ALONE KERNEL
 
 inline int thread() { return emulated::block().current; }
 inline int block_x() { return emulated::block().x; }

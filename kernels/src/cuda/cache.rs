@@ -242,7 +242,7 @@ impl Batch {
         for layer in 0..layers {
             jobs.extend(jobs_of(layer, prefix, tails)?.0.into_iter().map(|(job, _)| job));
         }
-        let Some(plan) = Plan::new((heads, kv_heads, head_dim), &spans, tokens, gpu.processors) else {
+        let Some(plan) = Plan::new((heads, kv_heads, head_dim), &spans, tokens, gpu.chip) else {
             bail!("no kernel takes heads of {head_dim} elements")
         };
         let cuda = gpu.cuda();

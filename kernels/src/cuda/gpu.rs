@@ -3,7 +3,8 @@
 
 use super::{
     arguments::{self, Add, Append, Attention, Bias, Convolve, Gate, Merge, RmsNorm, Round},
-    launch::{self, Float, Launch},
+    launch::{self, Float, HOPPER, Launch},
+    plan::Chip,
 };
 use crate::elementwise::Activation;
 use candle_core::{
@@ -20,6 +21,7 @@ use candle_core::{
 use half::{bf16, f16};
 use std::{
     collections::HashMap,
+    env,
     fmt::{self, Debug, Display},
     sync::Mutex,
 };
@@ -36,12 +38,12 @@ pub struct Gpu {
     device: CudaDevice,
     functions: Mutex<HashMap<String, CudaFunction>>,
     capability: u32,
-    pub(super) processors: usize,
+    pub(super) chip: Chip,
 }
 
 impl Debug for Gpu {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "Gpu {{ capability: {}, processors: {} }}", self.capability, self.processors)
+        write!(f, "Gpu {{ capability: {}, chip: {:?} }}", self.capability, self.chip)
     }
 }
 
@@ -86,7 +88,8 @@ impl Gpu {
         let processors = processors.map_err(failed)?.max(1) as usize;
         // SAFETY: all work of this process on the device is on its one stream, in order: there is nothing to track.
         unsafe { device.disable_event_tracking() };
-        let gpu = Gpu { device, functions: Mutex::default(), capability, processors };
+        let chip = Chip { processors, hopper: takes_hopper(capability) };
+        let gpu = Gpu { device, functions: Mutex::default(), capability, chip };
         gpu.keep_freed_memory();
         Ok(gpu)
     }
@@ -107,6 +110,11 @@ impl Gpu {
 
     pub fn name(&self) -> Result<String> {
         self.device.cuda_stream().context().name().map_err(failed)
+    }
+
+    /// Whether Hopper's own kernels are taken where there are any.
+    pub fn hopper(&self) -> bool {
+        self.chip.hopper
     }
 
     /// Free and all bytes of the device's memory.
@@ -319,6 +327,13 @@ impl Gpu {
         functions.insert(launch.kernel.clone(), function.clone());
         Ok(function)
     }
+}
+
+/// Whether this is a Hopper for which its own kernels were compiled, and RONBUN_HOPPER=1 asks for them: no GPU has run
+/// them yet.
+fn takes_hopper(capability: u32) -> bool {
+    let compiled = |(name, of, alone, _): &(&str, u32, bool, &str)| *name == HOPPER && *of == capability && *alone;
+    capability == 90 && PTX.iter().any(compiled) && env::var("RONBUN_HOPPER").is_ok_and(|set| set == "1")
 }
 
 /// The best that was compiled of a file for chips of this capability.

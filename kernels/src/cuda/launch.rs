@@ -31,57 +31,81 @@ pub struct Launch {
 }
 
 const THREADS: u32 = 128;
+/// The file that is compiled for sm_90a alone.
+pub const HOPPER: &str = "attend_hopper";
+
+/// How a block of threads works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Few rows, whose keys the warps share.
+    Narrow,
+    /// Many rows, for all of which keys are loaded once.
+    Wide,
+    /// The same by Hopper's own means.
+    Hopper,
+}
 
 /// The tile of queries and keys that a block of threads works on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Tile {
     /// Elements of a head that there is room for.
     pub head: usize,
-    /// For many rows, whose keys are then loaded once for all of them, or for few.
-    pub wide: bool,
+    pub kind: Kind,
 }
 
 impl Tile {
     /// The smallest tile for heads of `head_dim` elements, or `None` where no kernel takes such heads.
-    pub fn new(head_dim: usize, wide: bool) -> Option<Tile> {
+    pub fn new(head_dim: usize, kind: Kind) -> Option<Tile> {
         let head = [64, 128, 256].into_iter().find(|head| head_dim <= *head)?;
-        (head_dim > 0 && head_dim.is_multiple_of(16)).then_some(Tile { head, wide })
+        (head_dim > 0 && head_dim.is_multiple_of(16)).then_some(Tile { head, kind })
     }
 
     /// Stacked rows.
     pub const fn rows(self) -> usize {
-        match (self.wide, self.head) {
-            (true, 256) => 64,
-            (true, _) => 128,
-            (false, _) => 16,
+        match (self.kind, self.head) {
+            (Kind::Narrow, _) => 16,
+            (Kind::Wide, 256) => 64,
+            _ => 128,
         }
     }
 
     const fn keys(self) -> usize {
-        if self.head == 256 { 32 } else { 64 }
+        let keys = if self.head == 256 { 32 } else { 64 };
+        if matches!(self.kind, Kind::Hopper) { 2 * keys } else { keys }
     }
 
     const fn threads(self) -> usize {
-        if !self.wide && self.head == 256 { 64 } else { 128 }
+        match (self.kind, self.head) {
+            (Kind::Hopper, _) => 384,
+            (Kind::Narrow, 256) => 64,
+            _ => 128,
+        }
     }
 
+    /// Queries, four tiles of keys or values, limits of rows; and barriers where a ring of tiles begins at a multiple of 1024.
     const fn shared(self) -> usize {
-        2 * (self.rows() * self.head + 4 * self.keys() * self.head) + 8 * self.rows()
+        let tiles = 2 * (self.rows() * self.head + 4 * self.keys() * self.head) + 8 * self.rows();
+        if matches!(self.kind, Kind::Hopper) { tiles + 2 * 4 * 8 + 1024 } else { tiles }
     }
 }
 
 /// Attention of a part of a plan.
 pub fn attention(float: Float, part: &Part, kv_heads: usize) -> Launch {
-    let Tile { head, wide } = part.tile;
-    let width = if wide { "wide" } else { "narrow" };
+    let Tile { head, kind } = part.tile;
+    let name = match kind {
+        Kind::Narrow => "narrow",
+        Kind::Wide => "wide",
+        Kind::Hopper => "hopper",
+    };
     let kept = if part.rounded { "_i8" } else { "" };
-    let file = match head {
-        64 => "attend_64",
-        128 => "attend_128",
+    let file = match (kind, head) {
+        (Kind::Hopper, _) => HOPPER,
+        (_, 64) => "attend_64",
+        (_, 128) => "attend_128",
         _ => "attend_256",
     };
     Launch {
-        kernel: format!("attend_{}_{head}_{width}{kept}", float.name()),
+        kernel: format!("attend_{}_{head}_{name}{kept}", float.name()),
         file,
         grid: (part.tasks.len() as u32, kv_heads as u32),
         threads: part.tile.threads() as u32,

@@ -30,9 +30,9 @@ pub use cache::{Batch, Cache, Turn};
 pub use convolution::{Convolution, ConvolutionBatch, Memory};
 #[cfg(feature = "cuda")]
 pub use gpu::{DTYPE, FLOAT, Gpu};
-pub use launch::{Float, Launch, Tile};
+pub use launch::{Float, Kind, Launch, Tile};
 #[cfg(feature = "cuda")]
 pub use linear::Linear;
-pub use plan::{Part, Plan, Span};
+pub use plan::{Chip, Part, Plan, Span};
 #[cfg(feature = "cuda")]
 pub use raw::Piece;

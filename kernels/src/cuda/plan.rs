@@ -4,7 +4,18 @@
 //! keys are read once for all branches; each branch's own tail is another. Where few rows would leave processors idle the
 //! keys of a job are split. The tables hold for all layers; which caches they are of is told by each layer's jobs.
 
-use super::{arguments::Task, launch::Tile};
+use super::{
+    arguments::Task,
+    launch::{Kind, Tile},
+};
+
+/// What a plan has to know of the device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Chip {
+    pub processors: usize,
+    /// Whether Hopper's own kernels are to be taken where there are any.
+    pub hopper: bool,
+}
 
 /// A job without its addresses: `tokens` tokens from `first_token` on look at `length` keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,28 +47,30 @@ pub struct Plan {
 
 /// Fewest keys worth a block of threads of their own.
 const SPLIT_KEYS: usize = 256;
-/// Keys of a block that is rounded to bytes (`tiles::BLOCK`), which all tiles divide.
+/// Keys of a block that is rounded to bytes (`tiles::BLOCK`).
 pub const BLOCK: usize = 64;
+/// Keys that all tiles divide.
+const ALIGNED: usize = 128;
 /// Blocks of threads that a processor takes at a time.
 const RESIDENT: usize = 2;
 
 impl Plan {
-    /// For a batch of `tokens` tokens on a chip of `processors` processors. `head_dim` is one that [`Tile::new`] takes.
+    /// For a batch of `tokens` tokens. `head_dim` is one that [`Tile::new`] takes.
     pub fn new(
         (heads, kv_heads, head_dim): (usize, usize, usize),
         spans: &[Span],
         tokens: usize,
-        processors: usize,
+        chip: Chip,
     ) -> Option<Plan> {
         let group = heads / kv_heads;
         let mut plan = Plan { parts: Vec::new(), partials: 0, starts: vec![0], list: Vec::new() };
         let mut found = vec![Vec::new(); tokens];
         for (job, span) in spans.iter().enumerate().filter(|(_, span)| span.length > 0 && span.tokens > 0) {
             let rows = span.tokens * group;
-            let tile = Tile::new(head_dim, rows > Tile::new(head_dim, false)?.rows())?;
+            let tile = Tile::new(head_dim, kind(rows, span.rounded, chip))?;
             let row_tiles = rows.div_ceil(tile.rows());
-            let splits = splits(span.length, row_tiles * kv_heads, processors);
-            let keys = span.length.div_ceil(splits).next_multiple_of(BLOCK);
+            let splits = splits(span.length, row_tiles * kv_heads, chip.processors);
+            let keys = span.length.div_ceil(splits).next_multiple_of(ALIGNED);
             for first_key in (0..span.length).step_by(keys) {
                 let end_key = (first_key + keys).min(span.length);
                 let partial = plan.partials;
@@ -98,6 +111,16 @@ impl Plan {
     }
 }
 
+/// For `rows` stacked rows. Hopper's kernels take no keys that are kept as bytes.
+fn kind(rows: usize, rounded: bool, chip: Chip) -> Kind {
+    const FEW: usize = 16;
+    match (rows <= FEW, chip.hopper && !rounded) {
+        (true, _) => Kind::Narrow,
+        (false, true) => Kind::Hopper,
+        (false, false) => Kind::Wide,
+    }
+}
+
 /// Parts that `length` keys are looked at in, where all of them at once would be `blocks` blocks of threads.
 fn splits(length: usize, blocks: usize, processors: usize) -> usize {
     let wanted = (RESIDENT * processors) / blocks.max(1);
@@ -110,15 +133,15 @@ mod tests {
 
     /// Whether each token's queries look at each key of each of its spans once, in tiles that hold all rows.
     #[track_caller]
-    fn check(shape: (usize, usize, usize), spans: &[Span], tokens: usize, processors: usize) -> Plan {
-        let plan = Plan::new(shape, spans, tokens, processors).expect("such heads have a kernel");
+    fn check(shape: (usize, usize, usize), spans: &[Span], tokens: usize, chip: Chip) -> Plan {
+        let plan = Plan::new(shape, spans, tokens, chip).expect("such heads have a kernel");
         let group = shape.0 / shape.1;
         let mut results = vec![0; plan.partials];
         for (job, span) in spans.iter().enumerate() {
             let mut seen = vec![vec![0; span.length]; span.tokens * group];
             for part in plan.parts.iter().filter(|part| part.rounded == span.rounded) {
                 for task in part.tasks.iter().filter(|task| task.job == job as i32) {
-                    assert!((task.first_key as usize).is_multiple_of(BLOCK), "{task:?}");
+                    assert!((task.first_key as usize).is_multiple_of(ALIGNED), "{task:?}");
                     for row in seen.iter_mut().skip(task.row as usize).take(part.tile.rows()) {
                         row[task.first_key as usize..task.end_key as usize].iter_mut().for_each(|key| *key += 1);
                     }
@@ -138,24 +161,34 @@ mod tests {
         plan
     }
 
+    const CHIPS: [Chip; 2] = [Chip { processors: 132, hopper: false }, Chip { processors: 132, hopper: true }];
+
     fn span(length: usize, first_token: usize, tokens: usize) -> Span {
         Span { length, first_token, tokens, rounded: false }
     }
 
     #[test]
     fn prefill_is_one_wide_part_whose_results_are_final() {
-        let plan = check((32, 8, 128), &[span(5000, 0, 1024)], 1024, 132);
-        assert!(plan.direct() && plan.parts.len() == 1 && plan.parts[0].tile.wide);
+        for (chip, kind) in CHIPS.into_iter().zip([Kind::Wide, Kind::Hopper]) {
+            let plan = check((32, 8, 128), &[span(5000, 0, 1024)], 1024, chip);
+            assert!(plan.direct() && plan.parts.len() == 1 && plan.parts[0].tile.kind == kind);
+        }
+    }
+
+    #[test]
+    fn keys_in_bytes_are_not_for_hoppers_kernels() {
+        let plan = check((32, 8, 128), &[Span { rounded: true, ..span(640, 0, 100) }], 100, CHIPS[1]);
+        assert_eq!(plan.parts[0].tile.kind, Kind::Wide);
     }
 
     #[test]
     fn branches_share_the_prefix_and_have_tails_of_their_own() {
         let mut spans = vec![span(75_000, 0, 24)];
         spans.extend((0..24).map(|branch| span(1 + branch * 17, branch, 1)));
-        let plan = check((32, 8, 128), &spans, 24, 132);
+        let plan = check((32, 8, 128), &spans, 24, CHIPS[0]);
         let prefix: Vec<_> = plan.parts[0].tasks.iter().filter(|task| task.job == 0).collect();
         // All 96 rows of a key head in one tile: each key is read once.
-        assert!(plan.parts[0].tile.wide && prefix.iter().all(|task| task.row == 0));
+        assert!(plan.parts[0].tile.kind == Kind::Wide && prefix.iter().all(|task| task.row == 0));
         assert!(prefix.len() * 8 >= 132, "{} tasks leave processors idle", prefix.len());
         assert_eq!(plan.parts[1].tasks.len(), 24);
     }
@@ -168,7 +201,9 @@ mod tests {
                 let spans = [rounded, span(prefix % 64, 0, 6), span(1, 0, 1), span(40, 1, 3), span(300, 4, 2)];
                 let there: Vec<Span> = spans.into_iter().filter(|span| span.length > 0).collect();
                 for processors in [1, 46, 132] {
-                    check(shape, &there, 6, processors);
+                    for hopper in [false, true] {
+                        check(shape, &there, 6, Chip { processors, hopper });
+                    }
                 }
             }
         }
@@ -177,7 +212,7 @@ mod tests {
     #[test]
     fn heads_that_no_kernel_takes() {
         for head_dim in [0, 8, 72, 272] {
-            assert_eq!(Plan::new((4, 2, head_dim), &[span(10, 0, 1)], 1, 1), None);
+            assert_eq!(Plan::new((4, 2, head_dim), &[span(10, 0, 1)], 1, CHIPS[0]), None);
         }
     }
 }

@@ -4,7 +4,7 @@ use crate::{FLOATS, Memory, Random, assert_close, bits, rounding, wide};
 use ronbun_kernels::{
     attention::{Shape, Visible},
     cuda::{
-        Float, Plan, Span,
+        Chip, Float, Kind, Plan, Span,
         arguments::{Attention, Job, Merge},
         launch,
     },
@@ -72,15 +72,14 @@ impl Batch<'_> {
         let prefix = self.random_kv(self.prefix, &mut random);
         let tails: Vec<Kv> = self.branches.iter().map(|(held, new)| self.random_kv(held + new, &mut random)).collect();
         let q = random.exact(self.float, tokens * self.shape.heads * self.shape.head_dim);
-        let got = self.run(&prefix, &tails, &q);
+        let expected = self.expected(&prefix, &tails, &q);
         // What is rounded: the weights, and the result.
         let tolerance = 2.0 * rounding(self.float);
-        assert_close(
-            &got,
-            &self.expected(&prefix, &tails, &q),
-            tolerance,
-            &format!("{:?} {:?}", self.float, self.shape),
-        );
+        for hopper in [false, true] {
+            let Some(got) = self.run(hopper, &prefix, &tails, &q) else { continue };
+            let name = format!("{:?} {:?} {}", self.float, self.shape, if hopper { "by Hopper's kernels" } else { "" });
+            assert_close(&got, &expected, tolerance, &name);
+        }
     }
 
     fn expected(&self, prefix: &Kv, tails: &[Kv], q: &[f32]) -> Vec<f64> {
@@ -97,7 +96,8 @@ impl Batch<'_> {
         all
     }
 
-    fn run(&self, prefix: &Kv, tails: &[Kv], q: &[f32]) -> Vec<f32> {
+    /// `None` where Hopper's kernels are wanted and there is nothing to do for them, or nothing that they run on.
+    fn run(&self, hopper: bool, prefix: &Kv, tails: &[Kv], q: &[f32]) -> Option<Vec<f32>> {
         let Shape { heads, kv_heads, head_dim, scale, window, softcap } = self.shape;
         let mut memory = Memory::default();
         let (mut jobs, mut positions) = (Vec::new(), Vec::new());
@@ -108,7 +108,11 @@ impl Batch<'_> {
             positions.extend((0..*new).map(|token| (self.prefix + held + token) as i32));
         }
         let spans: Vec<Span> = jobs.iter().map(span).collect();
-        let plan = Plan::new((heads, kv_heads, head_dim), &spans, tokens, self.processors).expect("a plan");
+        let chip = Chip { processors: self.processors, hopper };
+        let plan = Plan::new((heads, kv_heads, head_dim), &spans, tokens, chip).expect("a plan");
+        if hopper && !(memory.hopper() && plan.parts.iter().any(|part| part.tile.kind == Kind::Hopper)) {
+            return None;
+        }
         let none = f32::NAN;
         let out = memory.put(&vec![0xffff_u16; q.len()]);
         let mut attention = Attention {
@@ -137,7 +141,7 @@ impl Batch<'_> {
             let merge = Merge { partial_out, partial_lse, starts, list, out, tokens, heads, head_dim, unused: 0 };
             memory.run(&launch::merge(self.float, &merge), &merge, self.seed);
         }
-        wide(self.float, &memory.get(out))
+        Some(wide(self.float, &memory.get(out)))
     }
 }
 
@@ -174,6 +178,17 @@ fn prefill_with_an_offset_a_window_and_a_soft_cap() {
         for softcap in [None, Some(1.5)] {
             let shape = Shape { window, softcap, scale: 0.7, ..shape(6, 2, 64) };
             batch(shape, 0, &branches).check();
+        }
+    }
+}
+
+#[test]
+fn prefill_over_many_tiles_of_keys() {
+    for (seed, head_dim) in [64, 112, 128, 256].into_iter().enumerate() {
+        for window in [None, Some(300)] {
+            let branches = [(560, 25)];
+            let shape = Shape { window, ..shape(3, 1, head_dim) };
+            Batch { seed: seed as i32, ..batch(shape, 0, &branches) }.check();
         }
     }
 }

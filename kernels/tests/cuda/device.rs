@@ -29,6 +29,10 @@ impl Machine for OnGpu {
         bytes
     }
 
+    fn hopper(&self) -> bool {
+        GPU.hopper()
+    }
+
     fn run(&mut self, launch: &Launch, arguments: &[u8], _: i32) {
         // SAFETY: the addresses are those of the pieces, which are as large as tests of the stand-in, where each byte
         // beyond ends the program, found that they have to be.

@@ -20,7 +20,7 @@ use common::{Random, assert_close};
 use half::{bf16, f16};
 use memory::Memory;
 use program::kernels;
-use ronbun_kernels::cuda::{Float, Launch, Tile, arguments, launch};
+use ronbun_kernels::cuda::{Float, Kind, Launch, Tile, arguments, launch};
 use std::mem::size_of;
 
 impl Random {
@@ -69,8 +69,11 @@ fn kernels_are_what_the_host_launches() {
     let mut launched: Vec<(Launch, usize)> = Vec::new();
     for float in FLOATS {
         for head in [64, 128, 256] {
-            for (wide, rounded) in [(true, false), (false, false), (true, true), (false, true)] {
-                let tile = Tile::new(head, wide).expect("a tile");
+            let both = |kind| [(kind, false), (kind, true)];
+            for (kind, rounded) in
+                [both(Kind::Narrow), both(Kind::Wide)].concat().into_iter().chain([(Kind::Hopper, false)])
+            {
+                let tile = Tile::new(head, kind).expect("a tile");
                 let part = ronbun_kernels::cuda::Part { tile, rounded, tasks: Vec::new() };
                 launched.push((launch::attention(float, &part, 1), size_of::<arguments::Attention>()));
             }

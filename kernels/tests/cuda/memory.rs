@@ -11,6 +11,9 @@ pub trait Machine {
     /// What the piece at this address holds now.
     fn get(&self, address: u64) -> Vec<u8>;
 
+    /// Whether it runs Hopper's own kernels.
+    fn hopper(&self) -> bool;
+
     /// Runs a kernel over the pieces; the seed chooses the order of a block's threads where that can be chosen.
     fn run(&mut self, launch: &Launch, arguments: &[u8], seed: i32);
 }
@@ -63,6 +66,11 @@ impl Memory {
         // SAFETY: plain data of as many bytes.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), values.as_mut_ptr().cast(), bytes.len()) };
         values
+    }
+
+    /// Whether Hopper's own kernels run over it.
+    pub fn hopper(&self) -> bool {
+        self.machine.hopper()
     }
 
     /// Runs a kernel over this memory.

@@ -78,6 +78,10 @@ impl Machine for Emulated {
         self.pieces.iter().find(|(start, _)| *start == address).expect("an address from `put`").1.clone()
     }
 
+    fn hopper(&self) -> bool {
+        true
+    }
+
     fn run(&mut self, launch: &Launch, arguments: &[u8], seed: i32) {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);

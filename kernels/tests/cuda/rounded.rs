@@ -4,7 +4,7 @@ use crate::{Memory, Random, assert_close, bits, rounding, wide};
 use ronbun_kernels::{
     attention::{Shape, Visible},
     cuda::{
-        Float, Plan, Span,
+        Chip, Float, Plan, Span,
         arguments::{Append, Attention, Job, Merge},
         extent::{self, Extent},
         launch,
@@ -124,7 +124,8 @@ impl Sequence {
             spans.push(Span { length: job.length as usize, first_token: 0, tokens, rounded });
             jobs.push(Job { tokens: tokens as i32, ..job });
         }
-        let plan = Plan::new((heads, kv_heads, head_dim), &spans, tokens, processors).expect("a plan");
+        let plan =
+            Plan::new((heads, kv_heads, head_dim), &spans, tokens, Chip { processors, hopper: false }).expect("a plan");
         let out = self.memory.put(&vec![0xffff_u16; q.len()]);
         let positions: Vec<i32> = (first..self.extent.length).map(|position| position as i32).collect();
         let mut attention = Attention {

@@ -1,0 +1,144 @@
+// Hopper's instructions on the CPU, from what the PTX ISA says of them and not from how kernels use them:
+// - products are taken when they are asked for, or only when they are waited for, as the seed says; until then their sums
+//   are what they were, and what they read, registers too, must stay;
+// - they see of shared memory what the thread that copied it has shown them;
+// - each of a warpgroup's warps goes on by itself;
+// - a barrier's phase ends with the last arrival that it was told to expect.
+#pragma once
+
+#include "emulated.h"
+#include "matrix.h"
+
+namespace emulated {
+
+/// Where the block's shared memory begins as products see it: seldom at a multiple of 1024.
+inline uint32_t window() { return 1024 + 128 * (block().seed % 8); }
+
+inline float tensor_element(const manual::Matrix& matrix, bool depth_first, int i, int k, float (*widen)(uint16_t)) {
+    const uint32_t at = matrix.address(depth_first, i, k) - window();
+    if (at + 2 > static_cast<uint32_t>(block().kernel->shared)) fail("a product reads beyond shared memory");
+    uint16_t bits;
+    std::memcpy(&bits, block().shown.data() + at, 2);
+    return widen(bits);
+}
+
+/// A lane's part of m64nNk16: its warp's rows are 16 · (warp % 4) and following; of these it has lane / 4 and that + 8.
+struct Product {
+    float (*sums)[4];
+    int columns;
+    bool add;
+    /// Each lane's registers of A; null where a matrix in shared memory tells of it.
+    const uint32_t* registers[tiles::WARP];
+    manual::Matrix a, b;
+    bool b_depth_first;
+    float (*widen)(uint16_t);
+
+    float a_element(int row, int k) const {
+        if (registers[0] == nullptr) return tensor_element(a, true, block().current / 32 % 4 * 16 + row, k, widen);
+        // Registers 0 and 2 have rows 0-7, 1 and 3 rows 8-15; 0 and 1 have depths 0-7, 2 and 3 depths 8-15.
+        const uint32_t both = registers[row % 8 * 4 + k % 8 / 2][row / 8 + k / 8 * 2];
+        return widen(static_cast<uint16_t>(both >> k % 2 * 16));
+    }
+
+    void take() const {
+        for (int half = 0; half < 2; half++) {
+            float row[16];
+            for (int k = 0; k < 16; k++) row[k] = a_element(lane() / 4 + 8 * half, k);
+            for (int column = 0; column < columns / 8; column++) {
+                for (int j = 0; j < 2; j++) {
+                    float sum = 0.0f;
+                    for (int k = 0; k < 16; k++) {
+                        sum += row[k] * tensor_element(b, b_depth_first, 8 * column + lane() % 4 * 2 + j, k, widen);
+                    }
+                    float& to = sums[column][2 * half + j];
+                    to = add ? to + sum : sum;
+                }
+            }
+        }
+    }
+};
+
+inline void multiply(Product product, const uint32_t* registers) {
+    if (!fiber().fenced) fail("a product without a fence since registers were free");
+    if (!product.b.known() || (registers == nullptr && !product.a.known())) fail("a matrix that is none");
+    show(registers);
+    for (int other = 0; other < tiles::WARP; other++) product.registers[other] = seen<const uint32_t*>(other);
+    fiber().products.back().push_back([product] { product.take(); });
+    if (block().seed % 2) {
+        fiber().products.back().back()();
+        fiber().products.back().pop_back();
+    }
+    wait(Waits::Warp);
+}
+
+template <class T>
+float widen_bits(uint16_t bits) {
+    return widen(T{bits});
+}
+
+inline Phases& phases(const uint64_t* barrier) {
+    auto found = block().barriers.find(barrier);
+    if (found == block().barriers.end()) fail("a barrier that was not begun");
+    return found->second;
+}
+
+}  // namespace emulated
+
+inline uint32_t shared_address(const void* at) {
+    return static_cast<uint32_t>(static_cast<const unsigned char*>(at) - shared_memory()) + emulated::window();
+}
+
+inline void barrier_begin(uint64_t* barrier, int count) {
+    if (reinterpret_cast<uintptr_t>(barrier) % 8) emulated::fail("a barrier where none can be");
+    emulated::block().barriers[barrier] = {count, count, 0};
+}
+inline void barrier_arrive(uint64_t* barrier) {
+    auto& phases = emulated::phases(barrier);
+    if (--phases.missing == 0) phases.missing = phases.count, phases.number++;
+}
+inline void barrier_await(uint64_t* barrier, int parity) {
+    auto& phases = emulated::phases(barrier);
+    emulated::fiber().awaits = [&phases, parity] { return phases.number % 2 != parity; };
+    emulated::wait(emulated::Waits::Phase);
+}
+
+inline void show_products() {
+    auto& block = emulated::block();
+    for (void* at : emulated::fiber().arrived) {
+        const auto offset = static_cast<unsigned char*>(at) - block.shared;
+        std::memcpy(block.shown.data() + offset, at, 16);
+    }
+    emulated::fiber().arrived.clear();
+}
+
+template <int REGISTERS>
+void registers_down_to() {}
+template <int REGISTERS>
+void registers_up_to() {}
+
+template <class... Registers>
+void products_begin(Registers&...) {
+    emulated::fiber().fenced = true;
+}
+inline void products_end() { emulated::fiber().products.emplace_back(); }
+template <int PENDING, class... Registers>
+void products_done(Registers&...) {
+    // All lanes have come here before the first one's registers may change, and one goes on only when all are done.
+    emulated::wait(emulated::Waits::Warp);
+    auto& groups = emulated::fiber().products;
+    for (size_t i = 0; i + 1 + PENDING < groups.size(); i++) {
+        for (const auto& product : groups[i]) product();
+        groups[i].clear();
+    }
+    emulated::fiber().fenced = false;
+    emulated::wait(emulated::Waits::Warp);
+}
+
+template <class T, int N>
+void multiply_columns(float (*sums)[4], uint64_t a, uint64_t b, bool add) {
+    emulated::multiply({sums, N, add, {}, {a}, {b}, true, emulated::widen_bits<T>}, nullptr);
+}
+template <class T, int N>
+void multiply_rows(float (*sums)[4], const uint32_t (&a)[4], uint64_t b) {
+    emulated::multiply({sums, N, true, {}, {}, {b}, false, emulated::widen_bits<T>}, a);
+}
