@@ -78,6 +78,8 @@ fn capabilities() -> Result<Vec<String>, String> {
             .ok()
             .filter(|here| here.status.success())
             .map_or(Vec::new(), |here| words(&String::from_utf8_lossy(&here.stdout)));
+        // Hopper's own instructions are there for the chip alone, and nvidia-smi does not tell the letter.
+        found.iter_mut().filter(|capability| *capability == "90").for_each(|capability| capability.push('a'));
     }
     if found.is_empty() {
         found = words("80 90a");

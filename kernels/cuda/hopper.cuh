@@ -6,8 +6,8 @@
 #include "attention.cuh"
 #include "warpgroup.cuh"
 
-/// The slots of keys and values and who may use them. Tiles come in the order in which they are used first: keys, then by
-/// turns the next keys and the values that belong to the last.
+/// The slots of keys and values and who may use them. Tiles come in the order in which they are used: keys, then by turns
+/// the next keys and the values that belong to the last.
 template <class T, class Tile>
 struct Ring {
     T* room;
@@ -181,9 +181,9 @@ DEVICE void attend_hopper(const Attention& problem) {
     }
 }
 
-#define HOPPER_TILE(T, name, HEAD)                                                                    \
-    KERNEL_ALONE(attend_##name##_##HEAD##_hopper, Attention, tiles::Hopper<HEAD>::THREADS, tiles::Hopper<HEAD>::SHARED, \
-           attend_hopper<T, tiles::Hopper<HEAD>>)
+#define HOPPER_TILE(T, name, HEAD)                                                               \
+    KERNEL_ALONE(attend_##name##_##HEAD##_hopper, Attention, tiles::Hopper<HEAD>::THREADS,       \
+                 tiles::Hopper<HEAD>::SHARED, attend_hopper<T, tiles::Hopper<HEAD>>)
 /// The kernels for heads of up to HEAD elements: attend_{bf16,f16}_HEAD_hopper.
 #define HOPPER(HEAD)              \
     HOPPER_TILE(bf16, bf16, HEAD) \

@@ -87,8 +87,8 @@ DEVICE void products_done(Registers&... registers) {
 /// sums (64×N) = a (64×16) · bᵀ (N×16), or += where `add`; `a` and `b` are told by `tiles::matrix`.
 template <class T, int N>
 DEVICE void multiply_columns(float (*sums)[4], uint64_t a, uint64_t b, bool add);
-/// sums (64×N) += a (64×16) · b (16×N); `b` is told by `tiles::matrix`. A warp has 16 rows of sums and of `a`, as it has
-/// of `mma.m16n8k16`, with eight columns of sums behind each other.
+/// sums (64×N) += a (64×16) · b (16×N); `b` is told by `tiles::matrix`. A warp has 16 rows of sums and of `a` as it has
+/// them of `mma.m16n8k16`, every eight columns of sums behind each other.
 template <class T, int N>
 DEVICE void multiply_rows(float (*sums)[4], const uint32_t (&a)[4], uint64_t b);
 

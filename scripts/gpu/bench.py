@@ -8,6 +8,7 @@ import time
 
 HERE = __file__.rsplit("/", 1)[0]
 BRANCHES, ANSWER = 24, 128
+HOPPER = "Hopper's own kernels against the f64 reference"
 
 
 class Held(threading.Thread):
@@ -82,14 +83,14 @@ def versus(what, ours, theirs, bar):
     return row(what, f"{best / ours:.2f}× ({ours:.4f} s, {name} {best:.4f} s)", f"≥ {bar}×", best / ours >= bar)
 
 
-def prefill_rows(reports, others):
+def prefill_rows(reports, others, how=""):
     for length, report in reports.items():
         shares = report.get("gpu") or {}
         mfu = shares.get("prefill_mfu")
         if mfu is not None:
-            yield row(f"prefill of {length} tokens, MFU", f"{100 * mfu:.0f} %", "≥ 50 %", mfu >= 0.5)
+            yield row(f"prefill of {length} tokens{how}, MFU", f"{100 * mfu:.0f} %", "≥ 50 %", mfu >= 0.5)
         theirs = {name: peer["prefill"][str(length)] for name, peer in others.items()}
-        yield versus(f"prefill of {length} tokens, to transformers", report["prefill_seconds"], theirs, 1)
+        yield versus(f"prefill of {length} tokens{how}, to transformers", report["prefill_seconds"], theirs, 1)
 
 
 def decode_rows(alone, together, others):
@@ -125,10 +126,13 @@ def rows(setup, shape, lengths):
     reports = {length: ronbun(setup, model, length, 1, 33) for length in lengths}
     together = ronbun(setup, model, longest, BRANCHES, ANSWER)
     rounded = ronbun(setup, model, longest, BRANCHES, ANSWER, "--gpu-kv", "i8") if setup.device != "cpu" else None
+    hopper = {length: ronbun(setup.hopper(), model, length, 1, 33) for length in lengths if setup.hopper_passed()}
     others = peers(setup, model, lengths, 16)
-    setup.keep("bench", {"ronbun": reports | {"together": together, "rounded": rounded}, "transformers": others})
+    ours = reports | {"together": together, "rounded": rounded, "hopper": hopper}
+    setup.keep("bench", {"ronbun": ours, "transformers": others})
     yield row("the machine", together["device"], "", None)
     yield from prefill_rows(reports, others)
+    yield from prefill_rows(hopper, others, " by Hopper's own kernels")
     yield from decode_rows(reports[longest], together, others)
     job = together["ttft_seconds"] + together["decode_seconds"]
     yield row(f"whole job: {longest} tokens, {BRANCHES} answers of {ANSWER}", f"{job:.1f} s", "< 20 s", job < 20)

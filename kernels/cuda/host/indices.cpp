@@ -1,6 +1,7 @@
 // Checks the index functions of tiles.h over all of their arguments for the shipped tile sizes; prints what does not
 // hold and exits with 1.
 #include "../tiles.h"
+#include "matrix.h"
 
 #include <cstdio>
 #include <set>
@@ -18,7 +19,9 @@ void hold(bool holds, const char* what, long long a = 0, long long b = 0) {
 }
 
 /// Each chunk of `rows` rows is copied by one thread in one step, to a place of its own within the tile.
-void copies(int rows, int chunks, int threads) {
+template <class TILE>
+void copies(int rows) {
+    const int chunks = TILE::CHUNKS, threads = TILE::COPIERS;
     std::vector<int> copied(rows * chunks), filled(rows * chunks * tiles::CHUNK);
     for (int step = 0; step * threads < rows * chunks; step++) {
         for (int thread = 0; thread < threads; thread++) {
@@ -28,7 +31,7 @@ void copies(int rows, int chunks, int threads) {
             hold(row >= 0 && row < rows && chunk >= 0 && chunk < chunks, "a copy is within the tile", row, chunk);
             copied[row * chunks + chunk]++;
             for (int i = 0; i < tiles::CHUNK; i++) {
-                const int at = tiles::swizzled(row, chunk, chunks) + i;
+                const int at = TILE::place(row, chunk, rows) + i;
                 hold(at >= 0 && at < static_cast<int>(filled.size()), "a chunk's place is within the tile", row, chunk);
                 filled[at]++;
             }
@@ -55,13 +58,54 @@ void banks(int chunks, Row row, Chunk chunk) {
 
 template <class TILE>
 void tile() {
-    copies(TILE::ROWS, TILE::CHUNKS, TILE::THREADS);
-    copies(TILE::KEYS, TILE::CHUNKS, TILE::THREADS);
+    copies<TILE>(TILE::ROWS), copies<TILE>(TILE::KEYS);
     banks(TILE::CHUNKS, tiles::query_row, tiles::query_chunk);
     banks(TILE::CHUNKS, tiles::key_row, tiles::key_chunk);
     banks(TILE::CHUNKS, tiles::value_row, tiles::value_chunk);
     hold(TILE::SHARED <= 99 << 10, "a tile fits the shared memory of every chip from 8.0 on", TILE::HEAD, TILE::SHARED);
     hold(tiles::BLOCK % TILE::KEYS == 0, "a tile of keys is within a block of bytes", TILE::KEYS);
+}
+
+/// Hopper's products find the element (row, column) of a tile where it was copied to, wherever that lies.
+template <class TILE>
+void hopper() {
+    copies<TILE>(TILE::ROWS), copies<TILE>(TILE::KEYS);
+    const uint32_t room = TILE::ROWS * TILE::HEAD * 2;
+    auto finds = [](const manual::Matrix& found, bool depth_first, int i, int k, uint32_t tile, int rows, int row,
+                    int column) {
+        const int element = TILE::place(row, column / tiles::CHUNK, rows) + column % tiles::CHUNK;
+        hold(found.known() && found.address(depth_first, i, k) == tile + 2 * element, "a product finds an element", row,
+             column);
+    };
+    for (uint32_t tile = 1024; tile + room <= 227 << 10; tile += room) {
+        for (int first : {0, TILE::GROUP_ROWS}) {
+            const auto matrix = tiles::matrix(tile + first * tiles::LINE, 2 * tiles::CHUNK);
+            for (int row = 0; row < TILE::GROUP_ROWS; row++) {
+                for (int column = 0; column < TILE::HEAD; column++) {
+                    const manual::Matrix at{tiles::further(matrix, tiles::by_columns(column / 16, TILE::ROWS))};
+                    finds(at, true, row, column % 16, tile, TILE::ROWS, first + row, column);
+                }
+            }
+        }
+        const auto keys = tiles::matrix(tile, 2 * tiles::CHUNK), values = tiles::matrix(tile, TILE::KEYS * tiles::LINE);
+        for (int key = 0; key < TILE::KEYS; key++) {
+            for (int column = 0; column < TILE::HEAD; column++) {
+                const manual::Matrix of_keys{tiles::further(keys, tiles::by_columns(column / 16, TILE::KEYS))};
+                finds(of_keys, true, key, column % 16, tile, TILE::KEYS, key, column);
+                const int first = column / TILE::COLUMNS * TILE::COLUMNS;
+                const manual::Matrix of_values{tiles::further(values, tiles::by_rows(first, key / 16, TILE::KEYS))};
+                finds(of_values, false, column - first, key % 16, tile, TILE::KEYS, key, column);
+            }
+        }
+    }
+    hold(room % tiles::ATOM == 0 && TILE::KV * 2 % tiles::ATOM == 0, "tiles begin where chunks are turned anew");
+    hold(TILE::BARRIERS_AT % 8 == 0 && TILE::SHARED <= 227 << 10, "a tile fits Hopper's shared memory", TILE::SHARED);
+    for (int item = 0; item < 4 * TILE::SLOTS; item++) {
+        const int slot = tiles::slot_of(item, TILE::SLOTS), after = item + TILE::SLOTS;
+        hold(slot == tiles::slot_of(after, TILE::SLOTS) && slot != tiles::slot_of(item + 1, TILE::SLOTS), "slots", item);
+        hold(tiles::round_of(item, TILE::SLOTS) != tiles::round_of(after, TILE::SLOTS), "a slot's next tile", item);
+        hold((item < TILE::SLOTS) <= (tiles::round_of(item, TILE::SLOTS) == 0), "a slot's first tile", item);
+    }
 }
 
 /// Lanes hold each element of a fragment once.
@@ -197,6 +241,7 @@ int main() {
     tile<tiles::Tile<64, true>>(), tile<tiles::Tile<64, false>>();
     tile<tiles::Tile<128, true>>(), tile<tiles::Tile<128, false>>();
     tile<tiles::Tile<256, true>>(), tile<tiles::Tile<256, false>>();
+    hopper<tiles::Hopper<64>>(), hopper<tiles::Hopper<128>>(), hopper<tiles::Hopper<256>>();
     fragment(16, 16, 8, tiles::a_row, tiles::a_column, "the fragment of A");
     fragment(16, 8, 4, tiles::b_row, tiles::b_column, "the fragment of B");
     fragment(16, 8, 4, tiles::sum_row, tiles::sum_column, "the fragment of sums");

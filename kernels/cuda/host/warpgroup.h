@@ -1,6 +1,6 @@
 // Hopper's instructions on the CPU, from what the PTX ISA says of them and not from how kernels use them:
-// - products are taken when they are asked for, or only when they are waited for, as the seed says; until then their sums
-//   are what they were, and what they read, registers too, must stay;
+// - products are taken when they are asked for, or only when they are waited for, as the seed says; until then their
+//   sums are what they were, and what they read, registers too, must stay;
 // - they see of shared memory what the thread that copied it has shown them;
 // - each of a warpgroup's warps goes on by itself;
 // - a barrier's phase ends with the last arrival that it was told to expect.
@@ -14,15 +14,18 @@ namespace emulated {
 /// Where the block's shared memory begins as products see it: seldom at a multiple of 1024.
 inline uint32_t window() { return 1024 + 128 * (block().seed % 8); }
 
-inline float tensor_element(const manual::Matrix& matrix, bool depth_first, int i, int k, float (*widen)(uint16_t)) {
+/// An element as products see it.
+template <class T>
+float element(const manual::Matrix& matrix, bool depth_first, int i, int k) {
     const uint32_t at = matrix.address(depth_first, i, k) - window();
-    if (at + 2 > static_cast<uint32_t>(block().kernel->shared)) fail("a product reads beyond shared memory");
-    uint16_t bits;
-    std::memcpy(&bits, block().shown.data() + at, 2);
-    return widen(bits);
+    if (at + 2 > block().shown.size()) fail("a product reads beyond shared memory");
+    T held;
+    std::memcpy(&held, block().shown.data() + at, 2);
+    return widen(held);
 }
 
 /// A lane's part of m64nNk16: its warp's rows are 16 · (warp % 4) and following; of these it has lane / 4 and that + 8.
+template <class T>
 struct Product {
     float (*sums)[4];
     int columns;
@@ -31,34 +34,36 @@ struct Product {
     const uint32_t* registers[tiles::WARP];
     manual::Matrix a, b;
     bool b_depth_first;
-    float (*widen)(uint16_t);
 
     float a_element(int row, int k) const {
-        if (registers[0] == nullptr) return tensor_element(a, true, block().current / 32 % 4 * 16 + row, k, widen);
+        if (registers[0] == nullptr) return element<T>(a, true, block().current / 32 % 4 * 16 + row, k);
         // Registers 0 and 2 have rows 0-7, 1 and 3 rows 8-15; 0 and 1 have depths 0-7, 2 and 3 depths 8-15.
         const uint32_t both = registers[row % 8 * 4 + k % 8 / 2][row / 8 + k / 8 * 2];
-        return widen(static_cast<uint16_t>(both >> k % 2 * 16));
+        return widen(T{static_cast<uint16_t>(both >> k % 2 * 16)});
     }
 
     void take() const {
-        for (int half = 0; half < 2; half++) {
-            float row[16];
-            for (int k = 0; k < 16; k++) row[k] = a_element(lane() / 4 + 8 * half, k);
-            for (int column = 0; column < columns / 8; column++) {
-                for (int j = 0; j < 2; j++) {
-                    float sum = 0.0f;
-                    for (int k = 0; k < 16; k++) {
-                        sum += row[k] * tensor_element(b, b_depth_first, 8 * column + lane() % 4 * 2 + j, k, widen);
-                    }
-                    float& to = sums[column][2 * half + j];
-                    to = add ? to + sum : sum;
-                }
+        float rows[2][16];
+        for (int k = 0; k < 16; k++) {
+            for (int half = 0; half < 2; half++) rows[half][k] = a_element(lane() / 4 + 8 * half, k);
+        }
+        for (int column = 0; column < columns; column++) {
+            if (column % 8 / 2 != lane() % 4) continue;
+            float both[2] = {0.0f, 0.0f};
+            for (int k = 0; k < 16; k++) {
+                const float other = element<T>(b, b_depth_first, column, k);
+                for (int half = 0; half < 2; half++) both[half] += rows[half][k] * other;
+            }
+            for (int half = 0; half < 2; half++) {
+                float& sum = sums[column / 8][2 * half + column % 2];
+                sum = add ? sum + both[half] : both[half];
             }
         }
     }
 };
 
-inline void multiply(Product product, const uint32_t* registers) {
+template <class T>
+void multiply(Product<T> product, const uint32_t* registers) {
     if (!fiber().fenced) fail("a product without a fence since registers were free");
     if (!product.b.known() || (registers == nullptr && !product.a.known())) fail("a matrix that is none");
     show(registers);
@@ -69,11 +74,6 @@ inline void multiply(Product product, const uint32_t* registers) {
         fiber().products.back().pop_back();
     }
     wait(Waits::Warp);
-}
-
-template <class T>
-float widen_bits(uint16_t bits) {
-    return widen(T{bits});
 }
 
 inline Phases& phases(const uint64_t* barrier) {
@@ -136,9 +136,9 @@ void products_done(Registers&...) {
 
 template <class T, int N>
 void multiply_columns(float (*sums)[4], uint64_t a, uint64_t b, bool add) {
-    emulated::multiply({sums, N, add, {}, {a}, {b}, true, emulated::widen_bits<T>}, nullptr);
+    emulated::multiply<T>({sums, N, add, {}, {a}, {b}, true}, nullptr);
 }
 template <class T, int N>
 void multiply_rows(float (*sums)[4], const uint32_t (&a)[4], uint64_t b) {
-    emulated::multiply({sums, N, true, {}, {}, {b}, false, emulated::widen_bits<T>}, a);
+    emulated::multiply<T>({sums, N, true, {}, {}, {b}, false}, a);
 }

@@ -30,7 +30,9 @@ impl Machine for OnGpu {
     }
 
     fn hopper(&self) -> bool {
-        GPU.hopper()
+        let asked = std::env::var("RONBUN_HOPPER").is_ok_and(|set| set == "1");
+        assert_eq!(asked, GPU.hopper(), "RONBUN_HOPPER=1 takes a Hopper and kernels compiled for 90a");
+        asked
     }
 
     fn run(&mut self, launch: &Launch, arguments: &[u8], _: i32) {
