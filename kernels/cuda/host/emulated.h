@@ -46,7 +46,7 @@ struct Copy {
     int bytes;
 };
 
-enum class Waits { Nothing, Warp, Block, Phase, Done };
+enum class Waits { Nothing, Warp, Block, Phase, Others, Done };
 
 /// A thread of the block.
 struct Fiber {
@@ -79,7 +79,7 @@ struct Block {
     std::map<const void*, Phases> barriers;
     /// First aligned byte of the memory.
     unsigned char* shared = nullptr;
-    int current = 0, x = 0, y = 0, grid_x = 1, seed = 0;
+    int current = 0, released = 0, x = 0, y = 0, grid_x = 1, seed = 0;
     ucontext_t scheduler;
     const Kernel* kernel = nullptr;
     const void* arguments = nullptr;
@@ -143,6 +143,16 @@ inline bool run_warp(int warp) {
     return moved;
 }
 
+/// Lets one warp go on that waits until no other can do anything, by turns.
+inline bool release_one(int warps) {
+    int& last = block().released;
+    for (int i = 1; i <= warps; i++) {
+        const int warp = (last + i) % warps;
+        if (release(warp * tiles::WARP, tiles::WARP, Waits::Others)) return last = warp, true;
+    }
+    return false;
+}
+
 inline void run_block(const Kernel& kernel, const void* arguments, int x, int y, int grid_x, int seed) {
     Block& now = block();
     now.kernel = &kernel, now.arguments = arguments, now.x = x, now.y = y, now.grid_x = grid_x, now.seed = seed;
@@ -169,6 +179,7 @@ inline void run_block(const Kernel& kernel, const void* arguments, int x, int y,
         moved = false;
         for (int i = 0; i < warps; i++) moved |= run_warp(ordered(i, warps, seed));
         moved |= release(0, kernel.threads, Waits::Block);
+        if (!moved) moved = release_one(warps);
     }
     for (const Fiber& fiber : now.fibers) {
         if (fiber.waits != Waits::Done) fail("threads wait for others that do not come");
@@ -197,9 +208,16 @@ V seen(int lane) {
     return value;
 }
 
+/// What products see of a place in shared memory.
+inline unsigned char* shown_at(void* shared) {
+    return block().shown.data() + (static_cast<unsigned char*>(shared) - block().shared);
+}
+
 inline void arrive(const Copy& copy) {
     std::memset(copy.to, 0, 16);
     if (copy.bytes) std::memcpy(copy.to, copy.from, copy.bytes);
+    // Until it is shown products see one thing or another.
+    std::memset(shown_at(copy.to), 0xff, 16);
     fiber().arrived.push_back(copy.to);
 }
 

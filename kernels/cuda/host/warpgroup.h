@@ -1,6 +1,6 @@
 // Hopper's instructions on the CPU, from what the PTX ISA says of them and not from how kernels use them:
-// - products are taken when they are asked for, or only when they are waited for, as the seed says; until then their
-//   sums are what they were, and what they read, registers too, must stay;
+// - products are taken when they are asked for, or when they are waited for and nobody else can do anything, as the seed
+//   says; until then their sums are what they were, and what they read, registers too, must stay;
 // - they see of shared memory what the thread that copied it has shown them;
 // - each of a warpgroup's warps goes on by itself;
 // - a barrier's phase ends with the last arrival that it was told to expect.
@@ -13,6 +13,9 @@ namespace emulated {
 
 /// Where the block's shared memory begins as products see it: seldom at a multiple of 1024.
 inline uint32_t window() { return 1024 + 128 * (block().seed % 8); }
+
+/// Whether products are taken late: with copies that are, and with others.
+inline bool late() { return block().seed / 2 % 2 == 0; }
 
 /// An element as products see it.
 template <class T>
@@ -69,7 +72,7 @@ void multiply(Product<T> product, const uint32_t* registers) {
     show(registers);
     for (int other = 0; other < tiles::WARP; other++) product.registers[other] = seen<const uint32_t*>(other);
     fiber().products.back().push_back([product] { product.take(); });
-    if (block().seed % 2) {
+    if (!late()) {
         fiber().products.back().back()();
         fiber().products.back().pop_back();
     }
@@ -103,11 +106,7 @@ inline void barrier_await(uint64_t* barrier, int parity) {
 }
 
 inline void show_products() {
-    auto& block = emulated::block();
-    for (void* at : emulated::fiber().arrived) {
-        const auto offset = static_cast<unsigned char*>(at) - block.shared;
-        std::memcpy(block.shown.data() + offset, at, 16);
-    }
+    for (void* at : emulated::fiber().arrived) std::memcpy(emulated::shown_at(at), at, 16);
     emulated::fiber().arrived.clear();
 }
 
@@ -123,6 +122,8 @@ void products_begin(Registers&...) {
 inline void products_end() { emulated::fiber().products.emplace_back(); }
 template <int PENDING, class... Registers>
 void products_done(Registers&...) {
+    // As late as it may be is when all other warps have come as far as they can without this one.
+    if (emulated::late()) emulated::wait(emulated::Waits::Others);
     // All lanes have come here before the first one's registers may change, and one goes on only when all are done.
     emulated::wait(emulated::Waits::Warp);
     auto& groups = emulated::fiber().products;
