@@ -182,11 +182,10 @@ mod tests {
         device::{self, Devices, GpuLayers},
         model::Sequence,
     };
-    use candle_core::{DType, Device};
+    use candle_core::DType;
     use std::{
         fs,
         path::{Path, PathBuf},
-        sync::Arc,
     };
 
     /// A file of a model whose first and last layers convolve.
@@ -305,7 +304,7 @@ mod tests {
         const CACHES: [usize; 2] = [900, 20];
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/models/llama-tied-f32");
         let checkpoint = open("llama-tied-f32");
-        let gpu = Arc::new(device::Gpu::on(Device::Cpu, DType::F32));
+        let gpu = std::sync::Arc::new(device::Gpu::on(candle_core::Device::Cpu, DType::F32));
         let devices = Devices::with(gpu, GpuLayers::Auto);
         let mut decoder = Decoder::on(&devices, &checkpoint, &path, None).expect("loads").0;
         let expected = logits(&decoder);
