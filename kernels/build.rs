@@ -79,7 +79,9 @@ fn capabilities() -> Result<Vec<String>, String> {
             .filter(|here| here.status.success())
             .map_or(Vec::new(), |here| words(&String::from_utf8_lossy(&here.stdout)));
         // Hopper's own instructions are there for the chip alone, and nvidia-smi does not tell the letter.
-        found.iter_mut().filter(|capability| *capability == "90").for_each(|capability| capability.push('a'));
+        if found.iter().any(|capability| capability == "90") {
+            found.push("90a".into());
+        }
     }
     if found.is_empty() {
         found = words("80 90a");

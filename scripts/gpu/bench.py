@@ -8,7 +8,7 @@ import time
 
 HERE = __file__.rsplit("/", 1)[0]
 BRANCHES, ANSWER = 24, 128
-HOPPER = "Hopper's own kernels against the f64 reference"
+HOPPER = "Hopper's own kernels"
 
 
 class Held(threading.Thread):

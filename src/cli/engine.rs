@@ -81,8 +81,9 @@ fn check_device(computing: Computing) -> Result<()> {
         Some(Device::Metal) if !device::METAL => refuse("--device metal"),
         Some(Device::Cuda) if !device::CUDA => refuse("--device cuda"),
         Some(Device::Cpu) if wants_gpu(gpu_layers) => Err(no_gpu("--device cpu computes without a GPU")),
+        Some(Device::Cpu) if gpu_kv == Some(GpuKv::I8) => Err(no_bytes("--device cpu computes without a GPU")),
         _ if wants_gpu(gpu_layers) && !device::CUDA && !device::METAL => Err(no_gpu(problem)),
-        _ if gpu_kv == Some(GpuKv::I8) && !device::CUDA => Err(usage("--gpu-kv i8", problem, "leave it out")),
+        _ if gpu_kv == Some(GpuKv::I8) && !device::CUDA => Err(no_bytes(problem)),
         _ => Ok(()),
     }
 }
@@ -93,6 +94,10 @@ fn wants_gpu(layers: Option<GpuLayers>) -> bool {
 
 fn no_gpu(problem: &str) -> Error {
     usage("--gpu-layers", problem, "leave it out; `ronbun doctor` tells what there is to compute on")
+}
+
+fn no_bytes(problem: &str) -> Error {
+    usage("--gpu-kv i8", problem, "leave it out: the CPU keeps keys and values as bytes by itself")
 }
 
 /// What a model is to compute on beside the CPU: without being asked a GPU, where this build and this machine have one.
@@ -107,6 +112,9 @@ pub fn devices(computing: Computing) -> Result<Devices> {
     };
     if wants_gpu(gpu_layers) && found.gpu().is_none() {
         return Err(no_gpu("no GPU can be used here"));
+    }
+    if gpu_kv == Some(GpuKv::I8) && found.gpu().is_none() {
+        return Err(no_bytes("no GPU can be used here"));
     }
     Ok(found.with_kv_as_bytes(gpu_kv == Some(GpuKv::I8)))
 }
@@ -152,7 +160,9 @@ impl Generator for WithinMemory {
     fn plan(&self, prompt: &Prompt, questions: &[Question]) -> Result<Plan> {
         let plan = self.inner.plan(prompt, questions)?;
         let what = format!("itself and the cache of {} tokens", HumanCount(plan.longest_tokens as u64));
-        let needed = (plan.weight_bytes + plan.cache_bytes).saturating_sub(plan.gpu_bytes);
+        // A Mac's GPU has the main memory.
+        let elsewhere = if device::METAL { 0 } else { plan.gpu_bytes };
+        let needed = (plan.weight_bytes + plan.cache_bytes).saturating_sub(elsewhere);
         check_memory(&self.facts().id, needed, &what, self.available)?;
         Ok(plan)
     }

@@ -177,6 +177,8 @@ fn fitting<T>(generator: &dyn Generator, jobs: &[Job<T>]) -> (usize, Option<Erro
         match generator.plan(jobs[0].prompt, &questions) {
             Err(error) if count == 1 => return (1, Some(error)),
             Err(_) => count /= 2,
+            // Fewer at a time may do without.
+            Ok(plan) if plan.moves_layers && count > 1 => count /= 2,
             Ok(_) => return (count, None),
         }
     }

@@ -67,7 +67,7 @@ impl Place {
 
     /// Sends a tensor to where it is computed with.
     pub fn take(&self, x: Tensor) -> Result<Tensor> {
-        let Some(gpu) = self.gpu() else { return Ok(x) };
+        let Some(gpu) = self.gpu() else { return x.to_device(&Device::Cpu).map_err(failed) };
         let here = x.to_device(&gpu.device()).map_err(failed)?;
         if x.device().is_cuda() && !x.device().same_device(here.device()) {
             // The other GPU knows nothing of who reads its memory, and `x` may be gone in a moment.

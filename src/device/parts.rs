@@ -14,8 +14,10 @@ use std::{ops::Range, sync::Arc};
 pub struct Part {
     pub place: Place,
     pub layers: Range<usize>,
-    /// Bytes of weights there.
+    /// Bytes of weights there, those of the head among them.
     pub weights: u64,
+    /// Those of the head, where the part ends with it.
+    head: u64,
     /// Bytes that were free there before; on a GPU only.
     free: u64,
     /// Whether a GPU keeps keys and values as bytes.
@@ -68,6 +70,9 @@ impl Devices {
             GpuLayers::Auto => demand.layers,
             GpuLayers::Exactly(layers) => layers.min(demand.layers),
         };
+        // A byte for each element, and the factors of blocks, in place of two.
+        let token = if self.kv_bytes { demand.token * 9 / 16 } else { demand.token };
+        let demand = &Demand { token, ..*demand };
         let mut gpus = vec![first.clone()];
         let mut free = vec![first.memory().map_err(failed)?.0];
         let mut shares = split(demand, self.layers, &free);
@@ -107,7 +112,7 @@ fn lay_out(demand: &Demand, places: Vec<(Place, u64)>, shares: &[usize]) -> Vec<
         let layers = next..next + share;
         next = layers.end;
         let head = if next == demand.layers { demand.head } else { 0 };
-        parts.push(Part { place, weights: demand.layer * *share as u64 + head, layers, free, kv_bytes: false });
+        parts.push(Part { place, weights: demand.layer * *share as u64 + head, layers, head, free, kv_bytes: false });
     }
     parts.retain(|part| !part.layers.is_empty());
     parts
@@ -115,7 +120,7 @@ fn lay_out(demand: &Demand, places: Vec<(Place, u64)>, shares: &[usize]) -> Vec<
 
 impl Part {
     pub fn cpu(layers: Range<usize>) -> Part {
-        Part { place: Place::Cpu, layers, weights: 0, free: 0, kv_bytes: false }
+        Part { place: Place::Cpu, layers, weights: 0, head: 0, free: 0, kv_bytes: false }
     }
 
     /// On a GPU that had only so many bytes free.
@@ -144,17 +149,22 @@ impl Part {
         match self.place {
             Place::Cpu => layers,
             Place::Gpu(_) => {
-                let each = (self.weights + cache).div_ceil(layers.max(1) as u64).max(1);
-                let room = self.free.saturating_sub(demand.working) / each;
+                let each = (self.weights - self.head + cache).div_ceil(layers.max(1) as u64).max(1);
+                let room = self.free.saturating_sub(demand.working + self.head) / each;
                 usize::try_from(room).unwrap_or(usize::MAX).min(layers)
             }
         }
     }
 
+    /// Bytes of the weights of so many of its layers, and of their part of all layers' `cache`; with them those of the head.
+    pub fn bytes_with(&self, cache: u64, layers: usize) -> u64 {
+        self.head + (self.weights - self.head + cache) * layers as u64 / self.layers.len().max(1) as u64
+    }
+
     /// Its last `staying` layers, and behind which of its first ones the CPU has to compute.
     pub fn cut(self, staying: usize) -> [Part; 2] {
         let Range { start, end } = self.layers;
-        let weights = self.weights * staying as u64 / (end - start).max(1) as u64;
+        let weights = self.bytes_with(0, staying);
         [Part::cpu(start..end - staying), Part { layers: end - staying..end, weights, ..self }]
     }
 

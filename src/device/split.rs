@@ -1,5 +1,5 @@
 //! Which of a model's layers compute where: as many of the last ones on GPUs as there is room for, those before them on the
-//! CPU, so that what flows through the layers changes its place but once or twice.
+//! CPU, so that what flows through the layers seldom changes its place.
 
 use std::str::FromStr;
 

@@ -154,6 +154,10 @@ impl Engine {
     pub fn prefill(&mut self, ids: &[u32], mut progress: impl FnMut(usize, usize)) -> Result<()> {
         let held = self.cache.truncate(self.held(ids));
         self.prefix.truncate(held);
+        if held == 0 {
+            // A longer text before it may have left room that nobody counts.
+            self.forget();
+        }
         self.cache.make_room(ids.len())?;
         let total = ids.len() - held;
         for chunk in ids[held..].chunks(self.chunk()) {

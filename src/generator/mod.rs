@@ -152,6 +152,8 @@ pub struct Plan {
     pub cache_bytes: u64,
     /// Those of both that lie in the memory of GPUs, where they have room.
     pub gpu_bytes: u64,
+    /// Whether layers leave a GPU for it, for good.
+    pub moves_layers: bool,
     /// How positions are extended, where the generator decides it.
     pub extension: Option<Extension>,
 }

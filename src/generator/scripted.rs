@@ -121,6 +121,7 @@ impl Generator for ScriptedGenerator {
             weight_bytes: 0,
             cache_bytes: 0,
             gpu_bytes: 0,
+            moves_layers: false,
             extension: None,
         })
     }

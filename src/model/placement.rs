@@ -9,8 +9,8 @@ use crate::{
 use ronbun_kernels::blocks::BlockType;
 use std::path::PathBuf;
 
-/// Tokens of a prompt that a GPU computes at a time.
-pub const GPU_CHUNK: usize = 4096;
+pub use ronbun_kernels::cuda::extent::CHUNK as GPU_CHUNK;
+
 /// Tokens whose keys and values there is to be room for on a GPU, however many of its layers that leaves to the CPU: more
 /// than most papers have.
 const ROOM: usize = 16_384;
@@ -85,6 +85,16 @@ impl Decoder {
         keys + memories.map(|length| Memory::bytes_for(&part.place, length, hidden_size, tokens)).sum::<u64>()
     }
 
+    /// Bytes of a token's keys and values that attention reads, in all layers; on GPUs, where those that are kept as bytes are
+    /// counted without their factors.
+    pub fn token_bytes(&self) -> u64 {
+        let of_part = |part: &Part| {
+            let element = if part.kept(KvType::F16) == KvType::I8 { 1 } else { 2 };
+            2 * self.config.num_key_value_heads * self.config.head_dim * element * self.attending(part)
+        };
+        self.parts.iter().map(of_part).sum::<usize>() as u64
+    }
+
     /// Layers of a part that attend.
     fn attending(&self, part: &Part) -> usize {
         self.config.numbers(part.layers.clone())[0].len()
@@ -115,7 +125,7 @@ impl Decoder {
             if staying == 0 || (staying < layers && !may_leave) {
                 part.check_room(&self.demand, cache, caches.iter().sum())?;
             }
-            all += (part.weights + cache) * staying as u64 / layers.max(1) as u64;
+            all += part.bytes_with(cache, staying);
         }
         Ok(all)
     }
@@ -145,14 +155,13 @@ impl Decoder {
         let tensors = Tensors { checkpoint: &checkpoint, packed: packed.as_ref(), place: &Place::Cpu };
         let cut = self.parts.iter().cloned().zip(staying).flat_map(|(part, staying)| part.cut(staying));
         let parts: Vec<Part> = cut.filter(|part| !part.layers.is_empty()).collect();
-        for part in parts.iter().filter(|part| part.place.gpu().is_none()) {
-            for number in part.layers.clone() {
-                let on_gpu = self.parts.iter().any(|old| old.place.gpu().is_some() && old.layers.contains(&number));
-                if on_gpu {
-                    self.layers[number] = tensors.layer(number)?;
-                }
-            }
-        }
+        let on_gpus = |parts: &[Part], number: usize| {
+            parts.iter().any(|part| part.place.gpu().is_some() && part.layers.contains(&number))
+        };
+        let moving = (0..self.layers.len()).filter(|number| on_gpus(&self.parts, *number) && !on_gpus(&parts, *number));
+        // All or none: a file that cannot be read any more leaves everything where it is.
+        let moved = moving.map(|number| Ok((number, tensors.layer(number)?))).collect::<Result<Vec<_>>>()?;
+        moved.into_iter().for_each(|(number, layer)| self.layers[number] = layer);
         self.parts = joined(parts);
         Ok(true)
     }
@@ -316,7 +325,9 @@ mod tests {
         decoder.parts.push(tight);
         let refused = decoder.gpu_bytes(KvType::F32, &CACHES, false).expect_err("no layer may leave");
         assert_eq!(refused.kind, crate::Kind::Memory);
-        assert_eq!(decoder.gpu_bytes(KvType::F32, &CACHES, true), Ok(whole / 2));
+        // The head stays, and one of two layers.
+        let head = decoder.demand.head;
+        assert_eq!(decoder.gpu_bytes(KvType::F32, &CACHES, true), Ok(head + (whole - head) / 2));
         assert_eq!(decoder.leave_room(KvType::F32, &CACHES, again, None), Ok(true));
         let layers: Vec<_> =
             decoder.parts.iter().map(|part| (part.layers.clone(), part.place.gpu().is_some())).collect();

@@ -3,7 +3,7 @@
 use super::{
     Plan, Span,
     arguments::{Append, Attention, Job, Merge, Task},
-    extent::{Extent, Stretch},
+    extent::{CHUNK, Extent, Stretch},
     gpu::{DTYPE, FLOAT, Gpu},
     launch,
     plan::BLOCK,
@@ -17,7 +17,7 @@ use candle_core::{
 use std::sync::Arc;
 
 /// Tokens that come at a time at most, with a block before them and one that is not full: so many are kept in 16 bits.
-const AT_ONCE: usize = 4096 + 2 * BLOCK;
+const AT_ONCE: usize = CHUNK + 2 * BLOCK;
 
 /// Keys and values of one sequence in all layers, in the 16-bit type of the device; where they are to be kept as bytes,
 /// all but what its [`Extent`] tells.
@@ -77,18 +77,26 @@ impl Cache {
             let bytes = forms.iter().map(|(dtype, of, width)| (dtype.size_in_bytes() * width) as f64 / *of as f64);
             bytes.sum::<f64>()
         };
-        let exact = if as_bytes { tokens.min(AT_ONCE) } else { tokens };
-        let a_head =
-            row(&exact_forms(head_dim)) * exact as f64 + row(&rounded_forms(head_dim)) * (tokens - exact) as f64;
+        let (exact, rounded) = if as_bytes { Self::rooms(tokens) } else { (tokens, 0) };
+        let a_head = row(&exact_forms(head_dim)) * exact as f64 + row(&rounded_forms(head_dim)) * rounded as f64;
         (a_head * (layers * kv_heads) as f64) as u64
     }
 
     /// Makes room for `tokens` tokens altogether, where it is known that so many will come.
     pub fn make_room(&mut self, tokens: usize) -> Result<()> {
         match self.as_bytes {
-            true => self.grow(|_| (tokens.min(AT_ONCE), tokens, 0)),
+            true => {
+                let (exact, rounded) = Self::rooms(tokens);
+                self.grow(|_| (exact, rounded, 0))
+            }
             false => self.grow(|_| (tokens, 0, 0)),
         }
+    }
+
+    /// Room in 16 bits and as bytes for `tokens` tokens that come in chunks: what came last may be little, and is then bytes
+    /// with the next.
+    fn rooms(tokens: usize) -> (usize, usize) {
+        (tokens.min(AT_ONCE), tokens.saturating_sub(2 * BLOCK))
     }
 
     /// Makes room for `more` tokens, and some ahead.

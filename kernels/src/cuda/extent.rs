@@ -15,6 +15,9 @@ pub struct Memory {
     pub capacity: usize,
 }
 
+/// Tokens of a prompt that a GPU computes at a time, at most.
+pub const CHUNK: usize = 4096;
+
 /// Tokens of a sequence in a layer's memory.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Extent {

@@ -171,7 +171,7 @@ pub struct EvalInput {
     /// The model's last N layers compute on the GPU, those before them on the CPU; auto takes as many as there is room for
     #[arg(long, value_name = "auto|N", default_value = "auto", value_parser = GpuLayers::from_str)]
     pub gpu_layers: GpuLayers,
-    /// How a GPU keeps keys and values
+    /// How a GPU keeps keys and values: as bytes only what was read in chunks before the last, see --chunk
     #[arg(long, value_name = "TYPE", default_value = "bf16")]
     pub gpu_kv: GpuKv,
     #[command(flatten)]

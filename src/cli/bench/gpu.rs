@@ -41,8 +41,9 @@ impl OnGpu {
         let peak_memory_bytes = gpu.peak_memory();
         let facts = Facts::of(gpu)?;
         let alone = decoder.parts.len() == 1;
-        let tail = engine.cache_bytes_of(1);
-        let bytes = decode_bytes(part.weights + engine.cache_bytes(), tail, branches, measured.decode.tokens);
+        let token = decoder.token_bytes();
+        let prefix = token * measured.prefill.tokens as u64;
+        let bytes = decode_bytes(part.weights + prefix, token, branches, measured.decode.tokens);
         let Bench { prefill, decode, .. } = measured;
         let shares = alone.then(|| Shares {
             prefill_mfu: share(

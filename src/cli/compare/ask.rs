@@ -11,8 +11,8 @@ use crate::compare::asking::Outcome;
 use crate::compare::experiment::{File, Named, paper_key};
 use crate::compare::run::{Experiment, Run, Shard};
 use crate::compare::store::Store;
-use crate::compare::types::{Paper, Question};
-use crate::generator::remote::Server;
+use crate::compare::types::{Model, Paper, Question};
+use crate::generator::{ModelFacts, remote::Server};
 use crate::hub::Hub;
 use crate::template::{Ask, Template};
 use crate::{Error, Kind, Result, interrupt};
@@ -168,7 +168,13 @@ impl Asking<'_> {
         let Loaded { model, mut generator, machine } = models::load(self.context, self.hub, model, &self.args.local)?;
         self.run.store.put_model(&model)?;
         let mut watch = Watch::new(self.context, name);
-        self.run.local(&model, number, generator.as_mut(), machine, &mut |step| watch.see(step))
+        let outcome = self.run.local(&model, number, generator.as_mut(), machine, &mut |step| watch.see(step));
+        // A paper may have moved layers.
+        let device = |facts: &ModelFacts| facts.device.clone();
+        if model.facts.as_ref().map(device) != Some(device(generator.facts())) {
+            self.run.store.put_model(&Model { facts: Some(generator.facts().clone()), ..model })?;
+        }
+        outcome
     }
 
     fn server(&self, server: &Server, number: usize) -> Result<Outcome> {

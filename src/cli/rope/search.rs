@@ -114,6 +114,7 @@ fn goal(subject: &Subject, args: &Search) -> Result<Goal> {
         cost: None,
         found: Value::Null,
     };
+    let seeds = seeds.into_iter().map(|(name, seed)| (name, space.held(seed))).collect();
     Ok(Goal { model, space, seeds, tokens })
 }
 

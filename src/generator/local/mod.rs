@@ -221,6 +221,7 @@ impl Generator for LocalGenerator {
             weight_bytes: self.weight_bytes,
             cache_bytes: caches.iter().map(|tokens| decoder.cache_bytes(KV_TYPE, *tokens)).sum(),
             gpu_bytes: decoder.gpu_bytes(KV_TYPE, &caches, self.files.layers_may_move)?,
+            moves_layers: decoder.gpu_bytes(KV_TYPE, &caches, false).is_err(),
             extension: Some(extension.extension),
         })
     }

@@ -118,6 +118,7 @@ impl Generator for RemoteGenerator {
             weight_bytes: 0,
             cache_bytes: 0,
             gpu_bytes: 0,
+            moves_layers: false,
             extension: None,
         })
     }

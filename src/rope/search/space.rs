@@ -66,7 +66,7 @@ impl Space {
     }
 
     /// The candidate with what must be divided by the whole extension.
-    pub(super) fn held(&self, mut candidate: Candidate) -> Candidate {
+    pub fn held(&self, mut candidate: Candidate) -> Candidate {
         if let Some(first) = self.whole_from {
             candidate.steps[first..].iter_mut().for_each(|step| *step = (*step).max(steps(self.factor)));
         }
