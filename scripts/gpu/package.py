@@ -23,12 +23,12 @@ class Problem(Exception):
     """One line for the user, with a hint in the next."""
 
 
-def toolkit(root):
-    """The environment to build in: as it is where there is nvcc, else with a toolkit out of wheels."""
-    env = dict(os.environ)
+def toolkit(root, env=os.environ):
+    """The environment to build in: `env` where there is nvcc, else with a toolkit out of wheels."""
+    env = dict(env)
     if not (env.get("NVCC") or env.get("CUDA_HOME") or env.get("CUDA_PATH") or shutil.which("nvcc")):
         script = 'eval "$(scripts/cuda-toolchain)" && env -0'
-        told = subprocess.run(["bash", "-c", script], cwd=root, stdout=subprocess.PIPE, text=True)
+        told = subprocess.run(["bash", "-c", script], cwd=root, env=env, stdout=subprocess.PIPE, text=True)
         if told.returncode:
             raise Problem("there is no nvcc, and scripts/cuda-toolchain made none\nhint: NVCC names a compiler")
         env = dict(each.split("=", 1) for each in told.stdout.split("\0") if each)

@@ -61,7 +61,9 @@ impl GpuBatch {
     ) -> Result<()> {
         let attention = self.attention.as_ref().expect(OF_PART);
         let mut caches: Vec<_> = tails.iter_mut().map(|tail| tail.cache.on_gpu_mut(layer)).collect();
-        attention.append(layer - self.first[0], qkv, turn, &mut caches).map_err(device::failed)
+        attention
+            .append(layer - self.first[0], qkv, turn.map(device::Turn::angles), &mut caches)
+            .map_err(device::failed)
     }
 
     /// As [`super::attend`], from the queries that were appended with the layer's keys.
@@ -80,7 +82,7 @@ impl GpuBatch {
         out: &Tensor,
     ) -> Result<()> {
         let convolution = self.convolution.as_ref().expect(OF_PART);
-        let kernel = kernel.on_gpu().expect(OF_PART);
+        let kernel = kernel.on_gpu().expect(OF_PART).parts();
         let memories = tails.iter_mut().map(|tail| tail.cache.convolutions[layer].on_gpu_mut());
         let mut memories: Vec<_> = memories.collect();
         convolution.convolve(layer - self.first[1], kernel, bcx, &mut memories, out).map_err(device::failed)

@@ -4,10 +4,10 @@
 use super::{KvCache, MIXED, Tail, split, split_mut};
 use crate::{
     Result,
-    device::{self, Place},
+    device::{self, Marks, Place},
 };
 use ronbun_kernels::pool;
-use std::sync::Arc;
+use std::{convert::Infallible, sync::Arc};
 
 /// A sequence can be cut after every so many tokens: where keys and values in bytes can be cut too, and seldom enough
 /// that what is kept for it is small beside them.
@@ -36,12 +36,10 @@ pub enum Memory {
 /// As [`Memory`], on the CPU.
 pub struct Inputs {
     channels: usize,
-    /// Tokens held, as in [`KvCache::len`].
-    len: usize,
-    /// Inputs of the last tokens, (length − 1, channels); zeros stand for those before a text's start.
-    last: Vec<f32>,
-    /// The same after each [`STRIDE`] tokens.
-    marks: Vec<Vec<f32>>,
+    /// Elements that are remembered of a place.
+    kept: usize,
+    /// Inputs of the last tokens, (length − 1, channels).
+    marks: Marks<Vec<f32>>,
 }
 
 impl Memory {
@@ -62,7 +60,7 @@ impl Memory {
     /// Keeps the first `len` tokens, or fewer: those up to a mark. Returns how many are left.
     pub(super) fn truncate(&mut self, len: usize) -> usize {
         match self {
-            Memory::Cpu(inputs) => inputs.truncate(len),
+            Memory::Cpu(inputs) => inputs.marks.truncate(len),
             Memory::Gpu(memory) => memory.truncate(len),
         }
     }
@@ -98,32 +96,20 @@ impl Memory {
 
 impl Inputs {
     fn new(length: usize, channels: usize) -> Inputs {
-        Inputs { channels, len: 0, last: vec![0.0; (length - 1) * channels], marks: Vec::new() }
+        Inputs { channels, kept: (length - 1) * channels, marks: Marks::new(STRIDE) }
     }
 
-    /// Adds tokens' inputs (tokens, channels); returns them behind those that were remembered.
-    fn append(&mut self, inputs: impl Iterator<Item = f32>) -> Vec<f32> {
-        let mut joined = std::mem::take(&mut self.last);
-        let kept = joined.len();
+    /// Adds tokens' inputs (tokens, channels); returns them behind those that were remembered, that `before` remembers, or
+    /// behind zeros, which stand for those before a text's start.
+    fn append(&mut self, inputs: impl Iterator<Item = f32>, before: Option<&Inputs>) -> Vec<f32> {
+        let past = self.marks.last().or(before.and_then(|before| before.marks.last()));
+        let mut joined = past.cloned().unwrap_or_else(|| vec![0.0; self.kept]);
         joined.extend(inputs);
-        let tokens = (joined.len() - kept) / self.channels;
+        let tokens = (joined.len() - self.kept) / self.channels;
         // After so many of the new tokens, what came last begins at as many rows.
-        let after = |tokens: usize| joined[tokens * self.channels..][..kept].to_vec();
-        let first = (self.len / STRIDE + 1) * STRIDE;
-        let marks = (first..=self.len + tokens).step_by(STRIDE).map(|mark| after(mark - self.len));
-        self.marks.extend(marks);
-        self.last = after(tokens);
-        self.len += tokens;
+        let after = |tokens: usize| Ok::<_, Infallible>(joined[tokens * self.channels..][..self.kept].to_vec());
+        let Ok(()) = self.marks.advance(tokens, after);
         joined
-    }
-
-    fn truncate(&mut self, len: usize) -> usize {
-        if len < self.len {
-            self.marks.truncate(len / STRIDE);
-            self.len = self.marks.len() * STRIDE;
-            self.last = self.marks.last().cloned().unwrap_or_else(|| vec![0.0; self.last.len()]);
-        }
-        self.len
     }
 }
 
@@ -142,11 +128,9 @@ pub fn convolve(
     let parts = split(bcx, 3 * channels, tails).into_iter().zip(split_mut(out, channels, tails));
     for ((bcx, out), tail) in parts.collect::<Vec<_>>().into_iter().zip(tails) {
         let memory = tail.cache.convolutions[layer].inputs_mut();
-        if let (0, Some(prefix)) = (memory.len, prefix) {
-            memory.last.clone_from(&prefix.convolutions[layer].inputs().last);
-        }
+        let before = prefix.map(|prefix| prefix.convolutions[layer].inputs());
         let gated = |row: &[f32]| (0..channels).map(|c| row[c] * row[2 * channels + c]).collect::<Vec<_>>();
-        let inputs = memory.append(bcx.chunks_exact(3 * channels).flat_map(gated));
+        let inputs = memory.append(bcx.chunks_exact(3 * channels).flat_map(gated), before);
         pool::chunks_mut(out, ROWS * channels, |number, rows| {
             for (at, out) in rows.chunks_exact_mut(channels).enumerate() {
                 let row = number * ROWS + at;
@@ -278,8 +262,8 @@ mod tests {
                 next(&mut cache, piece, None);
             }
             let memory = cache.convolutions[0].inputs_mut();
-            assert_eq!(memory.truncate(cut), kept);
-            assert_eq!(memory.marks.len(), kept / STRIDE);
+            assert_eq!(memory.marks.truncate(cut), kept);
+            assert_eq!(memory.marks.all().count(), kept / STRIDE + usize::from(kept > 0));
             if kept < 700 {
                 let got = next(&mut cache, rows(&bcx, kept, 700), None);
                 assert!(near(&got, &expected[kept * CHANNELS..]), "cut at {cut}");
@@ -291,9 +275,9 @@ mod tests {
     fn bytes_are_those_that_are_held() {
         let mut memory = Inputs::new(LENGTH, CHANNELS);
         for tokens in [0usize, 10, 255, 256, 1000] {
-            let more = (tokens - memory.len) * CHANNELS;
-            memory.append(std::iter::repeat_n(1.0, more));
-            let held = memory.last.len() + memory.marks.iter().map(Vec::len).sum::<usize>();
+            let more = (tokens - memory.marks.tokens()) * CHANNELS;
+            memory.append(std::iter::repeat_n(1.0, more), None);
+            let held = memory.marks.all().map(Vec::len).sum::<usize>();
             assert_eq!(Memory::bytes_for(&Place::Cpu, LENGTH, CHANNELS, tokens), 4 * held as u64, "{tokens}");
         }
     }

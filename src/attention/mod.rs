@@ -14,7 +14,7 @@ use crate::{
 pub use ronbun_kernels::attention::{KvType, Shape};
 use ronbun_kernels::{
     Isa,
-    attention::{self as kernel, Job, KvBlocks, Partial, Visible},
+    attention::{self as kernel, Job, KvBlocks, Partial, Visible, cut_alike},
 };
 
 /// Keys and values of one sequence in all layers that attend. Positions are the holder's business: a tail's first token
@@ -164,19 +164,6 @@ impl Kept {
 
 /// A decoder makes all caches that it is given.
 const MIXED: &str = "a cache of the CPU and one of a GPU in one batch";
-
-/// Cuts several to one length, `len` at most. Returns it.
-fn cut_alike<T>(all: &mut [T], len: usize, truncate: fn(&mut T, usize) -> usize, length: fn(&T) -> usize) -> usize {
-    // Work that was stopped has filled some further than others, and not each can be cut everywhere.
-    let mut kept = len;
-    loop {
-        let shortest = all.iter_mut().map(|each| truncate(each, kept)).min().unwrap_or(0);
-        if shortest == kept || all.iter().all(|each| length(each) == shortest) {
-            return shortest;
-        }
-        kept = shortest;
-    }
-}
 
 /// The rows of one sequence in a batch, in order, and the cache they are appended to.
 pub struct Tail<'a> {

@@ -3,7 +3,9 @@
 //! The GPU's types are there in all builds, so that the code above is one: those of `ronbun_kernels::cuda` with the feature
 //! `cuda`, else [`tensors`], whose GPU can be opened in builds with the feature `metal` on a Mac only.
 
+mod marks;
 mod parts;
+mod sent;
 mod split;
 #[cfg(not(feature = "cuda"))]
 pub mod tensors;
@@ -11,17 +13,22 @@ pub mod tensors;
 pub mod tests;
 
 #[cfg(feature = "cuda")]
-pub use ronbun_kernels::cuda::{Batch, Cache, Convolution, ConvolutionBatch, Gpu, Linear, Memory, Turn};
+pub use ronbun_kernels::cuda::{Batch, Cache, ConvolutionBatch, Gpu, Linear, Memory};
 #[cfg(not(feature = "cuda"))]
-pub use tensors::{Batch, Cache, Convolution, ConvolutionBatch, Gpu, Linear, Memory, Turn};
+pub use tensors::{Batch, Cache, ConvolutionBatch, Gpu, Linear, Memory};
 
+pub use marks::Marks;
 pub use parts::{Devices, Part, describe};
+pub use sent::{Convolution, Turn, linear};
 pub use split::{Demand, GpuLayers};
 
 use crate::{Error, Kind, Result};
 use candle_core::{DType, Device, Tensor};
 use serde::Serialize;
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 /// Whether this build has kernels for NVIDIA's GPUs.
 pub const CUDA: bool = cfg!(feature = "cuda");
@@ -98,14 +105,39 @@ impl Facts {
     /// Looks at an idle GPU for about a second.
     pub fn of(gpu: &Gpu) -> Result<Facts> {
         let (free_bytes, memory_bytes) = gpu.memory().map_err(failed)?;
+        let copied = (free_bytes / 8).min(COPIED) as usize;
         Ok(Facts {
             name: gpu.name().map_err(failed)?,
             memory_bytes,
             free_bytes,
-            copy_bytes_per_second: gpu.copy_rate().map_err(failed)?,
-            matrix_flops_per_second: gpu.matrix_rate().map_err(failed)?,
+            copy_bytes_per_second: gpu.copying(copied).and_then(|work| rate(gpu, work)).map_err(failed)?,
+            matrix_flops_per_second: gpu.multiplying().and_then(|work| rate(gpu, work)).map_err(failed)?,
         })
     }
+}
+
+/// How long each rate is looked at; the best moment counts.
+const LOOK: Duration = Duration::from_millis(400);
+/// Calls between two waits for the device.
+const CALLS: usize = 4;
+/// Bytes that are copied at a time, or an eighth of what is free: far more than caches hold.
+const COPIED: u64 = 1 << 30;
+
+/// How much work a GPU does in a second, in the best moment: `work` does some, so much at a time.
+fn rate(gpu: &Gpu, (mut work, amount): (impl FnMut() -> candle_core::Result<()>, f64)) -> candle_core::Result<f64> {
+    work()?;
+    gpu.finish()?;
+    let begin = Instant::now();
+    let mut best = 0f64;
+    while begin.elapsed() < LOOK {
+        let start = Instant::now();
+        for _ in 0..CALLS {
+            work()?;
+        }
+        gpu.finish()?;
+        best = best.max(CALLS as f64 * amount / start.elapsed().as_secs_f64());
+    }
+    Ok(best)
 }
 
 /// A failure inside candle or on a GPU. Memory that runs out is the user's to change, anything else a defect.

@@ -24,6 +24,7 @@ pub fn gpus() -> Vec<Arc<Gpu>> {
 
 #[cfg(feature = "cuda")]
 fn without_gpu() -> Vec<Arc<Gpu>> {
+    eprintln!("skipped: this build computes on GPUs only, and RONBUN_TEST_DEVICE=cuda asks for one");
     Vec::new()
 }
 
@@ -146,7 +147,9 @@ impl Text {
                 [heads, kv_heads, kv_heads].map(|heads| random.exact(gpu, tokens, heads * head_dim));
             let (q, k) = (turned(&q), turned(&k));
             let mut caches: Vec<&mut Cache> = tails.iter_mut().map(|(cache, _)| cache).collect();
-            batch.append(layer, [&q_sent, &k_sent, &v_sent], turn.as_ref(), &mut caches).expect("appends");
+            batch
+                .append(layer, [&q_sent, &k_sent, &v_sent], turn.as_ref().map(Turn::angles), &mut caches)
+                .expect("appends");
             let out = sent(gpu, &vec![f32::NAN; q.len()], heads * head_dim);
             batch.attend(layer, self.shape, &out).expect("attends");
             let mut expected = Vec::new();
@@ -264,7 +267,7 @@ fn products_with_weights_of_all_types() {
             let packed = QTensor::quantize(&w, kind).expect("a type of weights");
             let weights = read(&packed.dequantize(&Device::Cpu).expect("numbers"));
             let bytes = packed.data().expect("bytes");
-            let linear = |bias| Linear::new(gpu.clone(), SHAPE.1, &[(kind, &bytes, SHAPE.0)], bias).expect("sent");
+            let linear = |bias| super::linear(gpu.clone(), SHAPE.1, &[(kind, &bytes, SHAPE.0)], bias).expect("sent");
             for rows in [1, 5] {
                 let (x, x_sent) = random.exact(&gpu, rows, SHAPE.1);
                 let expected = |bias| reference::linear(&x, &weights, SHAPE.1, bias);

@@ -69,7 +69,7 @@ impl Linear {
         let biased = linears.iter().any(|linear| linear.bias.is_some());
         let biases = biased.then(|| linears.iter().flat_map(bias).collect::<Vec<_>>());
         let columns = linears[0].view.shape[1];
-        let sent = device::Linear::new(gpu.clone(), columns, &matrices, biases.as_deref()).map_err(device::failed)?;
+        let sent = device::linear(gpu.clone(), columns, &matrices, biases.as_deref()).map_err(device::failed)?;
         // What was read of the file for that is of no more use.
         linears.iter().for_each(|linear| linear.view.file.let_go(linear.view.range.clone()));
         Ok(sent)

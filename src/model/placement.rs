@@ -115,10 +115,10 @@ impl Decoder {
     }
 
     /// Bytes on GPUs of weights and of caches, one for each number of tokens, without those of layers that
-    /// [`Decoder::leave_room`] would take from them. Caches that have no room there even so are refused, and all that have none
-    /// where no layer may leave.
-    pub fn gpu_bytes(&self, kind: KvType, caches: &[usize], may_leave: bool) -> Result<u64> {
-        let mut all = 0;
+    /// [`Decoder::leave_room`] would take from them, and whether there are such. Caches that have no room there even so are
+    /// refused, and all that have none where no layer may leave.
+    pub fn gpu_bytes(&self, kind: KvType, caches: &[usize], may_leave: bool) -> Result<(u64, bool)> {
+        let (mut all, mut leave) = (0, false);
         for part in self.on_gpus() {
             let cache = self.bytes_of(part, kind, caches);
             let (layers, staying) = (part.layers.len(), part.has_room_for(&self.demand, cache));
@@ -126,8 +126,9 @@ impl Decoder {
                 part.check_room(&self.demand, cache, caches.iter().sum())?;
             }
             all += part.bytes_with(cache, staying);
+            leave |= staying < layers;
         }
-        Ok(all)
+        Ok((all, leave))
     }
 
     /// Bytes of a part's caches, one for each number of tokens.
@@ -241,7 +242,7 @@ mod tests {
             });
             assert_eq!(got, expected);
             assert_eq!(split.cache_bytes(KvType::I8, 100), whole.cache_bytes(KvType::I8, 100));
-            assert_eq!((split.uses_gpu(), split.gpu_bytes(KvType::I8, &[100], true)), (false, Ok(0)));
+            assert_eq!((split.uses_gpu(), split.gpu_bytes(KvType::I8, &[100], true)), (false, Ok((0, false))));
         }
     }
 
@@ -296,7 +297,9 @@ mod tests {
                     let decoder = decoder.expect("loads").0;
                     assert!(
                         decoder.uses_gpu()
-                            && decoder.gpu_bytes(KvType::F32, &[100], false).is_ok_and(|bytes| bytes > 0)
+                            && decoder
+                                .gpu_bytes(KvType::F32, &[100], false)
+                                .is_ok_and(|(bytes, leave)| bytes > 0 && !leave)
                     );
                     let got = logits(&decoder);
                     let error = got.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0f32, f32::max);
@@ -320,14 +323,14 @@ mod tests {
         let again = || Ok((Checkpoint::open(&path)?, path.clone()));
         assert_eq!(decoder.leave_room(KvType::F32, &CACHES, || panic!("has room"), None), Ok(false));
 
-        let whole = decoder.gpu_bytes(KvType::F32, &CACHES, false).expect("has room");
+        let (whole, _) = decoder.gpu_bytes(KvType::F32, &CACHES, false).expect("has room");
         let tight = decoder.parts.remove(0).with_free(decoder.demand.working + whole * 3 / 4);
         decoder.parts.push(tight);
         let refused = decoder.gpu_bytes(KvType::F32, &CACHES, false).expect_err("no layer may leave");
         assert_eq!(refused.kind, crate::Kind::Memory);
         // The head stays, and one of two layers.
         let head = decoder.demand.head;
-        assert_eq!(decoder.gpu_bytes(KvType::F32, &CACHES, true), Ok(head + (whole - head) / 2));
+        assert_eq!(decoder.gpu_bytes(KvType::F32, &CACHES, true), Ok((head + (whole - head) / 2, true)));
         assert_eq!(decoder.leave_room(KvType::F32, &CACHES, again, None), Ok(true));
         let layers: Vec<_> =
             decoder.parts.iter().map(|part| (part.layers.clone(), part.place.gpu().is_some())).collect();

@@ -51,6 +51,24 @@ impl Visible<'_> {
     }
 }
 
+/// Cuts several to one length, `len` at most. Returns it.
+pub fn cut_alike<T>(
+    all: &mut [T],
+    len: usize,
+    truncate: impl Fn(&mut T, usize) -> usize,
+    length: impl Fn(&T) -> usize,
+) -> usize {
+    // Work that was stopped has filled some further than others, and not each can be cut everywhere.
+    let mut kept = len;
+    loop {
+        let shortest = all.iter_mut().map(|each| truncate(each, kept)).min().unwrap_or(0);
+        if shortest == kept || all.iter().all(|each| length(each) == shortest) {
+            return shortest;
+        }
+        kept = shortest;
+    }
+}
+
 /// Attention of one layer: shapes, and what is done to the scores.
 #[derive(Debug, Clone, Copy)]
 pub struct Shape {

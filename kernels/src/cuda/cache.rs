@@ -9,7 +9,10 @@ use super::{
     plan::BLOCK,
     store::{Form, Store, exact_forms, rounded_forms},
 };
-use crate::{attention::Shape, elementwise::Pairing};
+use crate::{
+    attention::{Shape, cut_alike},
+    elementwise::Pairing,
+};
 use candle_core::{
     DType, Result, Tensor, bail,
     cuda_backend::cudarc::driver::{CudaSlice, DevicePtr},
@@ -58,16 +61,11 @@ impl Cache {
 
     /// Keeps the first `len` tokens, or some fewer where they are kept in blocks that cannot be cut. Returns how many.
     pub fn truncate(&mut self, len: usize) -> usize {
-        let mut kept = len;
-        loop {
-            let shortest = self.layers.iter().map(|layer| layer.extent.cut(kept).length).min().unwrap_or(0);
-            if shortest == kept || self.layers.iter().all(|layer| layer.extent.length == shortest) {
-                break;
-            }
-            kept = shortest;
-        }
-        self.layers.iter_mut().for_each(|layer| layer.extent = layer.extent.cut(kept));
-        self.len()
+        let cut = |layer: &mut Layer, len| {
+            layer.extent = layer.extent.cut(len);
+            layer.extent.length
+        };
+        cut_alike(&mut self.layers, len, cut, |layer| layer.extent.length)
     }
 
     /// Bytes that `tokens` tokens take in all layers, without the room that is made ahead; where they are kept as bytes, with
@@ -158,20 +156,8 @@ impl Cache {
     }
 }
 
-/// Cosines and sines of a batch's positions, on the device.
-pub struct Turn {
-    /// (tokens, pairs)
-    cos: Tensor,
-    sin: Tensor,
-    pairing: Pairing,
-}
-
-impl Turn {
-    pub fn new(gpu: &Gpu, cos: &[f32], sin: &[f32], tokens: usize, pairing: Pairing) -> Result<Turn> {
-        let sent = |values: &[f32]| Tensor::from_slice(values, (tokens, values.len() / tokens.max(1)), &gpu.device());
-        Ok(Turn { cos: sent(cos)?, sin: sent(sin)?, pairing })
-    }
-}
+/// Cosines and sines of a batch's positions on the device, (tokens, pairs) in f32 each.
+pub type Angles<'a> = (&'a Tensor, &'a Tensor, Pairing);
 
 /// A layer's jobs, each with whether its keys are bytes: those of the prefix for all tokens, and each tail's for its own,
 /// with room for these behind the last. With them each token's own job, where its key goes.
@@ -282,7 +268,7 @@ impl Batch {
         &self,
         layer: usize,
         [q, k, v]: [&Tensor; 3],
-        turn: Option<&Turn>,
+        turn: Option<Angles>,
         tails: &mut [&mut Cache],
     ) -> Result<()> {
         let [cache, ..] = &*tails else { return Ok(()) };
@@ -353,13 +339,13 @@ impl Batch {
     }
 
     /// What turns queries and keys; nothing without a turn.
-    fn angles(&self, turn: Option<&Turn>) -> Result<Append> {
-        let Some(Turn { cos, sin, pairing }) = turn else { return Ok(Append::default()) };
+    fn angles(&self, turn: Option<Angles>) -> Result<Append> {
+        let Some((cos, sin, pairing)) = turn else { return Ok(Append::default()) };
         Ok(Append {
             cos: self.gpu.address(cos, DType::F32)?,
             sin: self.gpu.address(sin, DType::F32)?,
             half: cos.dim(1)? as i32,
-            interleaved: i32::from(*pairing == Pairing::Interleaved),
+            interleaved: i32::from(pairing == Pairing::Interleaved),
             ..Append::default()
         })
     }

@@ -1,4 +1,4 @@
-//! Short convolutions on the device: their weights, what they remember of a sequence, and a batch over them.
+//! Short convolutions on the device: what they remember of a sequence, and a batch over them.
 
 use super::{
     arguments::{Convolve, Remembered},
@@ -11,23 +11,6 @@ use candle_core::{
     cuda_backend::cudarc::driver::{CudaSlice, DevicePtr},
 };
 use std::sync::Arc;
-
-/// A layer's convolution, each channel by itself.
-pub struct Convolution {
-    /// (length, channels), f32
-    weights: Tensor,
-    /// (channels), f32
-    bias: Option<Tensor>,
-}
-
-impl Convolution {
-    /// `weights` are (length, channels), of the oldest token first.
-    pub fn new(gpu: &Gpu, channels: usize, weights: &[f32], bias: Option<&[f32]>) -> Result<Convolution> {
-        let device = gpu.device();
-        let bias = bias.map(|bias| Tensor::from_slice(bias, channels, &device)).transpose()?;
-        Ok(Convolution { weights: Tensor::from_slice(weights, (weights.len() / channels, channels), &device)?, bias })
-    }
-}
 
 /// What a layer's convolution remembers of one sequence.
 pub struct Memory {
@@ -144,17 +127,18 @@ impl ConvolutionBatch {
     }
 
     /// From `bcx` (tokens, 3 · channels), two gates B and C beside the inputs x, computes C · (convolution ∗ B · x) into `out`
-    /// (tokens, channels). `tails` are the memories of this layer that the batch was made of.
+    /// (tokens, channels). The convolution is its weights (length, channels), of the oldest token first, and its bias
+    /// (channels), in f32. `tails` are the memories of this layer that the batch was made of.
     pub fn convolve(
         &self,
         layer: usize,
-        convolution: &Convolution,
+        (weights, bias): (&Tensor, Option<&Tensor>),
         bcx: &Tensor,
         tails: &mut [&mut Memory],
         out: &Tensor,
     ) -> Result<()> {
         let tokens: usize = self.rows.iter().sum();
-        let (length, channels) = convolution.weights.dims2()?;
+        let (length, channels) = weights.dims2()?;
         if tails.len() != self.rows.len() || bcx.dims() != [tokens, 3 * channels] || out.dims() != [tokens, channels] {
             bail!("a convolution of {:?} into {:?} for {tokens} tokens", bcx.shape(), out.shape());
         }
@@ -162,8 +146,8 @@ impl ConvolutionBatch {
         let sequences = self.sequences.device_ptr(&stream).0;
         let convolve = Convolve {
             bcx: self.gpu.address(bcx, DTYPE)?,
-            weights: self.gpu.address(&convolution.weights, DType::F32)?,
-            bias: convolution.bias.as_ref().map_or(Ok(0), |bias| self.gpu.address(bias, DType::F32))?,
+            weights: self.gpu.address(weights, DType::F32)?,
+            bias: bias.map_or(Ok(0), |bias| self.gpu.address(bias, DType::F32))?,
             sequences: sequences + (layer * self.rows.len() * size_of::<Remembered>()) as u64,
             sequence_of: self.sequence_of.device_ptr(&stream).0,
             out: self.gpu.address(out, DTYPE)?,

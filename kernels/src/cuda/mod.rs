@@ -25,9 +25,9 @@ pub mod slots;
 mod store;
 
 #[cfg(feature = "cuda")]
-pub use cache::{Batch, Cache, Turn};
+pub use cache::{Angles, Batch, Cache};
 #[cfg(feature = "cuda")]
-pub use convolution::{Convolution, ConvolutionBatch, Memory};
+pub use convolution::{ConvolutionBatch, Memory};
 #[cfg(feature = "cuda")]
 pub use gpu::{DTYPE, FLOAT, Gpu};
 pub use launch::{Float, Kind, Launch, Tile};

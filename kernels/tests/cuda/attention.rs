@@ -96,9 +96,8 @@ impl Batch<'_> {
         all
     }
 
-    /// `None` where Hopper's kernels are wanted and there is nothing to do for them, or nothing that they run on.
+    /// `None` as [`Look::run`] tells.
     fn run(&self, hopper: bool, prefix: &Kv, tails: &[Kv], q: &[f32]) -> Option<Vec<f32>> {
-        let Shape { heads, kv_heads, head_dim, scale, window, softcap } = self.shape;
         let mut memory = Memory::default();
         let (mut jobs, mut positions) = (Vec::new(), Vec::new());
         let tokens = self.branches.iter().map(|(_, new)| new).sum();
@@ -107,18 +106,38 @@ impl Batch<'_> {
             jobs.push(self.job(&mut memory, tail, self.prefix, positions.len(), *new));
             positions.extend((0..*new).map(|token| (self.prefix + held + token) as i32));
         }
-        let spans: Vec<Span> = jobs.iter().map(span).collect();
         let chip = Chip { processors: self.processors, hopper };
+        let look = Look { float: self.float, shape: self.shape, jobs: &jobs, positions: &positions, q };
+        look.run(&mut memory, chip, self.seed)
+    }
+}
+
+/// Queries (tokens, heads, head_dim) at their positions, and the keys and values that they look at.
+pub struct Look<'a> {
+    pub float: Float,
+    pub shape: Shape,
+    pub jobs: &'a [Job],
+    pub positions: &'a [i32],
+    pub q: &'a [f32],
+}
+
+impl Look<'_> {
+    /// Plans for a chip, runs and merges. `None` where Hopper's kernels are wanted and there is nothing to do for them, or
+    /// nothing that they run on.
+    pub fn run(&self, memory: &mut Memory, chip: Chip, seed: i32) -> Option<Vec<f32>> {
+        let Shape { heads, kv_heads, head_dim, scale, window, softcap } = self.shape;
+        let tokens = self.positions.len();
+        let spans: Vec<Span> = self.jobs.iter().map(span).collect();
         let plan = Plan::new((heads, kv_heads, head_dim), &spans, tokens, chip).expect("a plan");
-        if hopper && !(memory.hopper() && plan.parts.iter().any(|part| part.tile.kind == Kind::Hopper)) {
+        if chip.hopper && !(memory.hopper() && plan.parts.iter().any(|part| part.tile.kind == Kind::Hopper)) {
             return None;
         }
         let none = f32::NAN;
-        let out = memory.put(&vec![0xffff_u16; q.len()]);
+        let out = memory.put(&vec![0xffff_u16; self.q.len()]);
         let mut attention = Attention {
-            q: memory.put(&bits(self.float, q)),
-            jobs: memory.put(&jobs),
-            positions: memory.put(&positions),
+            q: memory.put(&bits(self.float, self.q)),
+            jobs: memory.put(self.jobs),
+            positions: memory.put(self.positions),
             partial_out: memory.put(&vec![none; plan.partials * heads * head_dim]),
             partial_lse: memory.put(&vec![none; plan.partials * heads]),
             out: if plan.direct() { out } else { 0 },
@@ -132,14 +151,14 @@ impl Batch<'_> {
         };
         for part in &plan.parts {
             attention.tasks = memory.put(&part.tasks);
-            memory.run(&launch::attention(self.float, part, kv_heads), &attention, self.seed);
+            memory.run(&launch::attention(self.float, part, kv_heads), &attention, seed);
         }
         if !plan.direct() {
             let Attention { partial_out, partial_lse, .. } = attention;
             let (starts, list) = (memory.put(&plan.starts), memory.put(&plan.list));
             let (tokens, heads, head_dim) = (tokens as i32, heads as i32, head_dim as i32);
             let merge = Merge { partial_out, partial_lse, starts, list, out, tokens, heads, head_dim, unused: 0 };
-            memory.run(&launch::merge(self.float, &merge), &merge, self.seed);
+            memory.run(&launch::merge(self.float, &merge), &merge, seed);
         }
         Some(wide(self.float, &memory.get(out)))
     }

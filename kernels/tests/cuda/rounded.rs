@@ -1,11 +1,11 @@
 //! Keys and values that are kept as bytes: appended, rounded block by block, cut, and looked at.
 
-use crate::{Memory, Random, assert_close, bits, rounding, wide};
+use crate::{Memory, Random, assert_close, attention::Look, bits, rounding, wide};
 use ronbun_kernels::{
     attention::{Shape, Visible},
     cuda::{
-        Chip, Float, Plan, Span,
-        arguments::{Append, Attention, Job, Merge},
+        Chip, Float,
+        arguments::{Append, Job},
         extent::{self, Extent},
         launch,
         plan::BLOCK,
@@ -49,10 +49,10 @@ impl Sequence {
         self.shape.kv_heads * self.shape.head_dim
     }
 
-    fn jobs(&self) -> Vec<(Job, bool)> {
+    fn jobs(&self) -> Vec<Job> {
         let job = |stretch: extent::Stretch| {
             let memory = if stretch.rounded { self.rounded } else { self.exact };
-            (stretch.job(memory, self.shape.head_dim), stretch.rounded)
+            stretch.job(memory, self.shape.head_dim)
         };
         self.extent.stretches().into_iter().map(job).collect()
     }
@@ -64,7 +64,7 @@ impl Sequence {
         let keys: Vec<f32> = keys.iter().enumerate().map(|(at, x)| x + 3.0 * ((at % dim) as f32).sin()).collect();
         let keys = wide(FLOAT, &bits(FLOAT, &keys));
         let values = random.exact(FLOAT, keys.len());
-        let (mut job, _) = self.jobs().pop().expect("a last stretch");
+        let mut job = self.jobs().pop().expect("a last stretch");
         job.length += tokens as i32;
         job.tokens = tokens as i32;
         let append = Append {
@@ -116,54 +116,13 @@ impl Sequence {
     /// Holds the attention of the last tokens to the reference over keys and values that were not rounded.
     #[track_caller]
     fn check(&mut self, tokens: usize, processors: usize, random: &mut Random) {
-        let Shape { heads, kv_heads, head_dim, scale, window, softcap } = self.shape;
-        let q = random.exact(FLOAT, tokens * heads * head_dim);
+        let q = random.exact(FLOAT, tokens * self.shape.heads * self.shape.head_dim);
         let first = self.extent.length - tokens;
-        let (mut jobs, mut spans) = (Vec::new(), Vec::new());
-        for (job, rounded) in self.jobs() {
-            spans.push(Span { length: job.length as usize, first_token: 0, tokens, rounded });
-            jobs.push(Job { tokens: tokens as i32, ..job });
-        }
-        let plan =
-            Plan::new((heads, kv_heads, head_dim), &spans, tokens, Chip { processors, hopper: false }).expect("a plan");
-        let out = self.memory.put(&vec![0xffff_u16; q.len()]);
+        let jobs: Vec<Job> = self.jobs().into_iter().map(|job| Job { tokens: tokens as i32, ..job }).collect();
         let positions: Vec<i32> = (first..self.extent.length).map(|position| position as i32).collect();
-        let mut attention = Attention {
-            q: self.memory.put(&bits(FLOAT, &q)),
-            jobs: self.memory.put(&jobs),
-            positions: self.memory.put(&positions),
-            partial_out: self.memory.put(&vec![f32::NAN; plan.partials * heads * head_dim]),
-            partial_lse: self.memory.put(&vec![f32::NAN; plan.partials * heads]),
-            out: if plan.direct() { out } else { 0 },
-            heads: heads as i32,
-            kv_heads: kv_heads as i32,
-            head_dim: head_dim as i32,
-            window: window.unwrap_or(0) as i32,
-            scale,
-            softcap: softcap.unwrap_or(0.0),
-            ..Attention::default()
-        };
-        for part in &plan.parts {
-            attention.tasks = self.memory.put(&part.tasks);
-            self.memory.run(&launch::attention(FLOAT, part, kv_heads), &attention, self.seed);
-        }
-        if !plan.direct() {
-            let Attention { partial_out, partial_lse, heads, head_dim, .. } = attention;
-            let (starts, list) = (self.memory.put(&plan.starts), self.memory.put(&plan.list));
-            let merge = Merge {
-                partial_out,
-                partial_lse,
-                starts,
-                list,
-                out,
-                tokens: tokens as i32,
-                heads,
-                head_dim,
-                unused: 0,
-            };
-            self.memory.run(&launch::merge(FLOAT, &merge), &merge, self.seed);
-        }
-        let got = wide(FLOAT, &self.memory.get(out));
+        let look = Look { float: FLOAT, shape: self.shape, jobs: &jobs, positions: &positions, q: &q };
+        let chip = Chip { processors, hopper: false };
+        let got = look.run(&mut self.memory, chip, self.seed).expect("kernels for all");
         let visible = Visible::Causal { first };
         let (expected, _) = reference::attention(self.shape, &q, &self.keys, &self.values, visible);
         let tolerance = if self.extent.rounded > 0 { 1.5e-2 } else { 2.0 * rounding(FLOAT) };

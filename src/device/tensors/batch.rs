@@ -2,17 +2,20 @@
 
 use super::{
     attention::{self, Blocks, Seen},
-    cache::{Cache, Layer, Turn},
+    cache::{Cache, Layer},
     gpu::{Gpu, put},
 };
 use candle_core::{DType, Result, Tensor, bail};
-use ronbun_kernels::attention::Shape;
+use ronbun_kernels::{attention::Shape, elementwise::Pairing};
 use std::{ops::Range, sync::Arc};
 
 /// Head sizes that candle's fused attention has for many tokens.
 const FUSED: [usize; 7] = [32, 64, 72, 80, 96, 128, 256];
 /// Rows of its tiles; its tiles of keys divide them.
 const TILE: usize = 32;
+
+/// Cosines and sines of a batch's positions, (tokens, pairs) in f32 each.
+pub type Angles<'a> = (&'a Tensor, &'a Tensor, Pairing);
 
 pub struct Batch {
     gpu: Arc<Gpu>,
@@ -60,7 +63,7 @@ impl Batch {
         &self,
         layer: usize,
         [q, k, v]: [&Tensor; 3],
-        turn: Option<&Turn>,
+        turn: Option<Angles>,
         tails: &mut [&mut Cache],
     ) -> Result<()> {
         let head_dim = self.queries.dim(2)?;
@@ -91,9 +94,9 @@ impl Batch {
     }
 
     /// Queries or keys (tokens, heads · head_dim) as (tokens, heads, head_dim) in f32, turned.
-    fn turned(&self, x: &Tensor, head_dim: usize, turn: Option<&Turn>) -> Result<Tensor> {
+    fn turned(&self, x: &Tensor, head_dim: usize, turn: Option<Angles>) -> Result<Tensor> {
         let x = x.to_dtype(DType::F32)?.reshape((self.tokens, (), head_dim))?;
-        turn.map_or(Ok(x.clone()), |turn| turn.turned(&x))
+        turn.map_or(Ok(x.clone()), |angles| turned(&x, angles))
     }
 
     /// How many of the first tokens candle's fused attention computes: on Metal, those of one sequence alone.
@@ -131,6 +134,30 @@ impl Batch {
         let by = of_tails(behind, &lengths, window).split_off(first);
         seen.push(Seen { keys: side_by_side(keys)?, values: side_by_side(values)?, by });
         Ok(seen)
+    }
+}
+
+/// Heads (tokens, heads, head_dim), in f32, turned by their tokens' positions; elements behind the pairs stay.
+fn turned(x: &Tensor, (cos, sin, pairing): Angles) -> Result<Tensor> {
+    let (tokens, heads, dim) = x.dims3()?;
+    let pairs = cos.dim(1)?;
+    if pairs == 0 {
+        return Ok(x.clone());
+    }
+    // A pair's two elements lie along one axis, the pairs along the other.
+    let (axis, elements, angles) = match pairing {
+        Pairing::HalfSplit => (2, (tokens, heads, 2, pairs), (tokens, 1, 1, pairs)),
+        Pairing::Interleaved => (3, (tokens, heads, pairs, 2), (tokens, 1, pairs, 1)),
+    };
+    let elements = x.narrow(2, 0, 2 * pairs)?.reshape(elements)?;
+    let (a, b) = (elements.narrow(axis, 0, 1)?, elements.narrow(axis, 1, 1)?);
+    let (cos, sin) = (cos.reshape(angles)?, sin.reshape(angles)?);
+    let first = (a.broadcast_mul(&cos)? - b.broadcast_mul(&sin)?)?;
+    let second = (a.broadcast_mul(&sin)? + b.broadcast_mul(&cos)?)?;
+    let turned = Tensor::cat(&[first, second], axis)?.reshape((tokens, heads, 2 * pairs))?;
+    match dim - 2 * pairs {
+        0 => Ok(turned),
+        rest => Tensor::cat(&[turned, x.narrow(2, 2 * pairs, rest)?], 2),
     }
 }
 

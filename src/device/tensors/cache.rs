@@ -1,8 +1,7 @@
-//! Keys and values on the device, and how positions turn them.
+//! Keys and values on the device.
 
 use super::gpu::Gpu;
 use candle_core::{DType, Result, Tensor, bail};
-use ronbun_kernels::elementwise::Pairing;
 use std::sync::Arc;
 
 /// Fewest tokens that room is made for.
@@ -127,43 +126,4 @@ impl Layer {
 /// which may as well be used.
 fn room(tokens: usize, bytes: usize) -> usize {
     (tokens.max(STEP) * bytes).next_power_of_two() / bytes.max(1)
-}
-
-/// Cosines and sines of a batch's positions, on the device.
-pub struct Turn {
-    /// (tokens, pairs)
-    cos: Tensor,
-    sin: Tensor,
-    pairing: Pairing,
-}
-
-impl Turn {
-    pub fn new(gpu: &Gpu, cos: &[f32], sin: &[f32], tokens: usize, pairing: Pairing) -> Result<Turn> {
-        let sent = |values: &[f32]| Tensor::from_slice(values, (tokens, values.len() / tokens.max(1)), &gpu.device());
-        Ok(Turn { cos: sent(cos)?, sin: sent(sin)?, pairing })
-    }
-
-    /// Heads (tokens, heads, head_dim), in f32, turned by their tokens' positions; elements behind the pairs stay.
-    pub fn turned(&self, x: &Tensor) -> Result<Tensor> {
-        let (tokens, heads, dim) = x.dims3()?;
-        let pairs = self.cos.dim(1)?;
-        if pairs == 0 {
-            return Ok(x.clone());
-        }
-        // A pair's two elements lie along one axis, the pairs along the other.
-        let (axis, elements, angles) = match self.pairing {
-            Pairing::HalfSplit => (2, (tokens, heads, 2, pairs), (tokens, 1, 1, pairs)),
-            Pairing::Interleaved => (3, (tokens, heads, pairs, 2), (tokens, 1, pairs, 1)),
-        };
-        let elements = x.narrow(2, 0, 2 * pairs)?.reshape(elements)?;
-        let (a, b) = (elements.narrow(axis, 0, 1)?, elements.narrow(axis, 1, 1)?);
-        let (cos, sin) = (self.cos.reshape(angles)?, self.sin.reshape(angles)?);
-        let first = (a.broadcast_mul(&cos)? - b.broadcast_mul(&sin)?)?;
-        let second = (a.broadcast_mul(&sin)? + b.broadcast_mul(&cos)?)?;
-        let turned = Tensor::cat(&[first, second], axis)?.reshape((tokens, heads, 2 * pairs))?;
-        match dim - 2 * pairs {
-            0 => Ok(turned),
-            rest => Tensor::cat(&[turned, x.narrow(2, 2 * pairs, rest)?], 2),
-        }
-    }
 }

@@ -1,63 +1,37 @@
 //! Short convolutions over a sequence's tokens, each channel by itself, and what they remember of the sequence.
 
 use super::gpu::{Gpu, put};
+use crate::device::Marks;
 use candle_core::{DType, Result, Tensor, bail};
 use std::sync::Arc;
 
-/// A layer's convolution.
-pub struct Convolution {
-    /// (length, channels), f32
-    weights: Tensor,
-    /// (channels), f32
-    bias: Option<Tensor>,
-}
-
-impl Convolution {
-    /// `weights` are (length, channels), of the oldest token first.
-    pub fn new(gpu: &Gpu, channels: usize, weights: &[f32], bias: Option<&[f32]>) -> Result<Convolution> {
-        let device = gpu.device();
-        let bias = bias.map(|bias| Tensor::from_slice(bias, channels, &device)).transpose()?;
-        Ok(Convolution { weights: Tensor::from_slice(weights, (weights.len() / channels, channels), &device)?, bias })
-    }
-
-    /// From `inputs` (length − 1 + tokens, channels) for each token what it and those before it give: (tokens, channels).
-    fn of(&self, inputs: &Tensor) -> Result<Tensor> {
-        let length = self.weights.dim(0)?;
-        let tokens = inputs.dim(0)? + 1 - length;
-        let back = |from| inputs.narrow(0, from, tokens)?.broadcast_mul(&self.weights.narrow(0, from, 1)?);
-        let sum = (1..length).try_fold(back(0)?, |sum, from| sum + back(from)?)?;
-        self.bias.as_ref().map_or(Ok(sum.clone()), |bias| sum.broadcast_add(bias))
-    }
+/// From `inputs` (length − 1 + tokens, channels) for each token what it and those before it give, by weights (length,
+/// channels): (tokens, channels).
+fn convolved(weights: &Tensor, inputs: &Tensor) -> Result<Tensor> {
+    let length = weights.dim(0)?;
+    let tokens = inputs.dim(0)? + 1 - length;
+    let back = |from| inputs.narrow(0, from, tokens)?.broadcast_mul(&weights.narrow(0, from, 1)?);
+    (1..length).try_fold(back(0)?, |sum, from| sum + back(from)?)
 }
 
 /// What a layer's convolution remembers of one sequence.
 pub struct Memory {
     gpu: Arc<Gpu>,
-    stride: usize,
     /// (length − 1, channels)
     shape: (usize, usize),
-    /// Tokens held.
-    len: usize,
-    /// Inputs of the last tokens, in f32; none at a text's start, or right behind a prefix.
-    last: Option<Tensor>,
-    /// The same after each so many tokens as the stride says.
-    marks: Vec<Tensor>,
+    /// Inputs of the last tokens, in f32, of that shape.
+    marks: Marks<Tensor>,
 }
 
 impl Memory {
     /// Of a convolution over `length` tokens, which can be cut after each `stride` of them.
     pub fn new(gpu: Arc<Gpu>, length: usize, channels: usize, stride: usize) -> Memory {
-        Memory { gpu, stride, shape: (length - 1, channels), len: 0, last: None, marks: Vec::new() }
+        Memory { gpu, shape: (length - 1, channels), marks: Marks::new(stride) }
     }
 
     /// Keeps the first `len` tokens, or fewer: those up to a multiple of the stride. Returns how many.
     pub fn truncate(&mut self, len: usize) -> usize {
-        if len < self.len {
-            self.marks.truncate(len / self.stride);
-            self.len = self.marks.len() * self.stride;
-            self.last = self.marks.last().cloned();
-        }
-        self.len
+        self.marks.truncate(len)
     }
 
     /// Bytes that `tokens` tokens take.
@@ -67,9 +41,10 @@ impl Memory {
 
     /// Adds tokens' inputs (tokens, channels); returns them behind those that were remembered, or that `before` holds.
     fn append(&mut self, inputs: &Tensor, before: Option<&Tensor>) -> Result<Tensor> {
-        let (kept, tokens) = (self.shape.0, inputs.dim(0)?);
-        let joined = match (kept, self.last.as_ref().or(before)) {
-            (0, _) => inputs.clone(),
+        let kept = self.shape.0;
+        let joined = match (kept, self.marks.last().or(before)) {
+            // There is no tensor of nothing.
+            (0, _) => return Ok(inputs.clone()),
             (_, Some(past)) => Tensor::cat(&[past, inputs], 0)?,
             (_, None) => {
                 let none = Tensor::zeros(self.shape, DType::F32, &self.gpu.device())?;
@@ -77,15 +52,7 @@ impl Memory {
             }
         };
         // After so many of the new tokens, what came last begins at as many rows. A copy: else all of them would stay.
-        let after = |tokens: usize| joined.narrow(0, tokens, kept)?.force_contiguous();
-        if kept > 0 {
-            let first = (self.len / self.stride + 1) * self.stride;
-            for mark in (first..=self.len + tokens).step_by(self.stride) {
-                self.marks.push(after(mark - self.len)?);
-            }
-            self.last = Some(after(tokens)?);
-        }
-        self.len += tokens;
+        self.marks.advance(inputs.dim(0)?, |tokens| joined.narrow(0, tokens, kept)?.force_contiguous())?;
         Ok(joined)
     }
 }
@@ -107,17 +74,18 @@ impl ConvolutionBatch {
         tails: &mut [(usize, Vec<&mut Memory>)],
     ) -> Result<ConvolutionBatch> {
         let Some((_, memories)) = tails.first() else { bail!("a batch without sequences") };
-        let of_prefix = |layer: usize| prefix.and_then(|prefix| prefix[layer].last.clone());
+        let of_prefix = |layer: usize| prefix.and_then(|prefix| prefix[layer].marks.last().cloned());
         let before = (0..memories.len()).map(of_prefix).collect();
         Ok(ConvolutionBatch { rows: tails.iter().map(|(rows, _)| *rows).collect(), before })
     }
 
     /// From `bcx` (tokens, 3 · channels), two gates B and C beside the inputs x, computes C · (convolution ∗ B · x) into `out`
-    /// (tokens, channels). `tails` are the memories of this layer that the batch was made of.
+    /// (tokens, channels). The convolution is its weights (length, channels), of the oldest token first, and its bias
+    /// (channels), in f32. `tails` are the memories of this layer that the batch was made of.
     pub fn convolve(
         &self,
         layer: usize,
-        convolution: &Convolution,
+        (weights, bias): (&Tensor, Option<&Tensor>),
         bcx: &Tensor,
         tails: &mut [&mut Memory],
         out: &Tensor,
@@ -128,7 +96,9 @@ impl ConvolutionBatch {
         let (mut first, mut found) = (0, Vec::new());
         for (memory, rows) in tails.iter_mut().zip(&self.rows) {
             let inputs = memory.append(&inputs.narrow(0, first, *rows)?, self.before[layer].as_ref())?;
-            found.push((convolution.of(&inputs)? * gates.narrow(0, first, *rows)?)?);
+            let sum = convolved(weights, &inputs)?;
+            let sum = bias.map_or(Ok(sum.clone()), |bias| sum.broadcast_add(bias))?;
+            found.push((sum * gates.narrow(0, first, *rows)?)?);
             first += rows;
         }
         put(&Tensor::cat(&found, 0)?, out)
@@ -138,6 +108,7 @@ impl ConvolutionBatch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::device::Convolution;
     use candle_core::Device;
 
     const CHANNELS: usize = 2;
@@ -165,7 +136,7 @@ mod tests {
         let prefix = prefix.map(|prefix| [prefix]);
         let prefix = prefix.as_ref().map(|prefix| &prefix[..]);
         let batch = ConvolutionBatch::new(gpu(), prefix, &mut [(to - from, vec![&mut *own])]).expect("a batch");
-        batch.convolve(0, &convolution, &rows, &mut [own], &out).expect("convolves");
+        batch.convolve(0, convolution.parts(), &rows, &mut [own], &out).expect("convolves");
         out.flatten_all().and_then(|out| out.to_vec1()).expect("numbers")
     }
 

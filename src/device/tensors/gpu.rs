@@ -4,15 +4,10 @@ use super::mac;
 use crate::device::METAL;
 use candle_core::{DType, Device, Result, Tensor, bail};
 use ronbun_kernels::elementwise::Activation;
-use std::time::{Duration, Instant};
 use sysinfo::System;
 
 /// Elements of a gated activation that are computed in f32 at a time.
 const PIECE: usize = 1 << 22;
-/// How long each rate is looked at; the best moment counts.
-const LOOK: Duration = Duration::from_millis(400);
-/// Bytes that are copied at a time, or an eighth of what is free: far more than caches hold.
-const COPIED: u64 = 1 << 30;
 /// Rows and columns of the matrices that are multiplied.
 const SIDE: usize = 4096;
 
@@ -74,37 +69,19 @@ impl Gpu {
         None
     }
 
-    /// Bytes a second that a copy within the device's memory reads and writes together.
-    pub fn copy_rate(&self) -> Result<f64> {
-        let elements = (self.memory()?.0 / 8).min(COPIED) as usize / DType::F32.size_in_bytes();
-        let [from, to] = [(); 2].map(|()| Tensor::zeros(elements, DType::F32, &self.device));
+    /// A copy of so many bytes within the device's memory, and those that it reads and writes together.
+    pub fn copying(&self, bytes: usize) -> Result<(impl FnMut() -> Result<()>, f64)> {
+        let [from, to] = [(); 2].map(|()| Tensor::zeros(bytes, DType::U8, &self.device));
         let (from, to) = (from?, to?);
-        let seconds = self.best(|| to.slice_set(&from, 0, 0))?;
-        Ok((2 * elements * DType::F32.size_in_bytes()) as f64 / seconds)
+        Ok((move || to.slice_set(&from, 0, 0), 2.0 * bytes as f64))
     }
 
-    /// Operations a second in products of matrices of the type that layers are multiplied in; of random numbers, as zeros cost
+    /// A product of matrices of the type that layers are multiplied in, and its operations. The numbers are random: zeros cost
     /// less power.
-    pub fn matrix_rate(&self) -> Result<f64> {
+    pub fn multiplying(&self) -> Result<(impl FnMut() -> Result<()>, f64)> {
         let random = || Tensor::randn(0f32, 1f32, (SIDE, SIDE), &self.device)?.to_dtype(self.dtype);
         let (x, w) = (random()?, random()?);
-        let seconds = self.best(|| x.matmul(&w.t()?).map(drop))?;
-        Ok(2.0 * (SIDE as f64).powi(3) / seconds)
-    }
-
-    /// Seconds of a call of `work` in the best moment.
-    fn best(&self, work: impl Fn() -> Result<()>) -> Result<f64> {
-        work()?;
-        self.finish()?;
-        let begin = Instant::now();
-        let mut best = f64::INFINITY;
-        while begin.elapsed() < LOOK {
-            let start = Instant::now();
-            work()?;
-            self.finish()?;
-            best = best.min(start.elapsed().as_secs_f64());
-        }
-        Ok(best)
+        Ok((move || x.matmul(&w.t()?).map(drop), 2.0 * (SIDE as f64).powi(3)))
     }
 
     /// Waits for all work that was begun.

@@ -1,57 +1,25 @@
 //! A weight matrix on the device.
 
 use super::gpu::{Gpu, put};
-use candle_core::{
-    DType, Device, Module, Result, Tensor, bail,
-    quantized::{GgmlDType, QMatMul, QStorage, QTensor},
-};
-use std::{borrow::Cow, sync::Arc};
+use candle_core::{DType, Error, Module, Result, Tensor, bail, quantized::QMatMul};
+use std::sync::Arc;
 
 /// Elements of a head that are widened to f32 at a time.
 const PIECE: usize = 1 << 24;
 
-/// y = x · wᵀ + bias. Quantised weights stay as they are in the file, others are rounded to the device's type.
+/// y = x · wᵀ + bias.
 pub struct Linear {
-    weights: Weights,
+    /// (outputs, inputs): as they are in the file where they are quantised, else of the device's type.
+    weights: QMatMul,
     /// f32
     bias: Option<Tensor>,
 }
 
-enum Weights {
-    /// (outputs, inputs)
-    Plain(Tensor),
-    Quantised(QMatMul),
-}
-
 impl Linear {
-    /// Sends a matrix of `columns` inputs to the device: its type, its bytes in a file, and its rows. One at a time.
-    pub fn new(
-        gpu: Arc<Gpu>,
-        columns: usize,
-        matrices: &[(GgmlDType, &[u8], usize)],
-        bias: Option<&[f32]>,
-    ) -> Result<Linear> {
-        let &[(kind, bytes, rows)] = matrices else { bail!("{} matrices in one", matrices.len()) };
-        let device = gpu.device();
-        let plain = |dtype| {
-            let matrix = Tensor::from_raw_buffer(bytes, dtype, &[rows, columns], &Device::Cpu)?;
-            matrix.to_dtype(gpu.dtype())?.to_device(&device).map(Weights::Plain)
-        };
-        let weights = match kind {
-            GgmlDType::F32 => plain(DType::F32)?,
-            GgmlDType::F16 => plain(DType::F16)?,
-            GgmlDType::BF16 => plain(DType::BF16)?,
-            quantised => {
-                let storage = QStorage::from_data(Cow::Borrowed(bytes), &device, quantised)?;
-                let matrix = QTensor::new(storage, (rows, columns))?;
-                // Only tests compute on candle's CPU device, whose products round to bytes what weights are multiplied with.
-                Weights::Quantised(match device.is_cpu() {
-                    true => QMatMul::Tensor(matrix.dequantize(&device)?),
-                    false => QMatMul::from_qtensor(matrix)?,
-                })
-            }
-        };
-        let bias = bias.map(|bias| Tensor::from_slice(bias, bias.len(), &device)).transpose()?;
+    /// Of one matrix.
+    pub fn new(_: Arc<Gpu>, pieces: Vec<QMatMul>, bias: Option<Tensor>) -> Result<Linear> {
+        let [weights] = <[QMatMul; 1]>::try_from(pieces)
+            .map_err(|pieces| Error::msg(format!("{} matrices in one", pieces.len())))?;
         Ok(Linear { weights, bias })
     }
 
@@ -67,9 +35,9 @@ impl Linear {
 
     fn result(&self, x: &Tensor) -> Result<Tensor> {
         let product = match &self.weights {
-            Weights::Plain(w) => x.matmul(&w.t()?)?,
+            QMatMul::Tensor(w) => x.to_dtype(w.dtype())?.matmul(&w.t()?)?,
             // Metal's kernels for them take and give f32.
-            Weights::Quantised(w) => w.forward(&x.to_dtype(DType::F32)?)?,
+            quantised => quantised.forward(&x.to_dtype(DType::F32)?)?,
         };
         match &self.bias {
             Some(bias) => product.to_dtype(DType::F32)?.broadcast_add(bias),
@@ -84,8 +52,8 @@ impl Linear {
         }
         let x = x.to_dtype(DType::F32)?;
         let result = match &self.weights {
-            Weights::Plain(w) => product(&x, w)?,
-            Weights::Quantised(w) => w.forward(&x)?,
+            QMatMul::Tensor(w) => product(&x, w)?,
+            quantised => quantised.forward(&x)?,
         };
         let values = result.flatten_all()?.to_vec1::<f32>()?;
         if values.len() != y.len() {

@@ -12,7 +12,7 @@ mod linear;
 mod mac;
 
 pub use batch::Batch;
-pub use cache::{Cache, Turn};
-pub use convolution::{Convolution, ConvolutionBatch, Memory};
+pub use cache::Cache;
+pub use convolution::{ConvolutionBatch, Memory};
 pub use gpu::Gpu;
 pub use linear::Linear;

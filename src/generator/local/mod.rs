@@ -214,14 +214,15 @@ impl Generator for LocalGenerator {
         })?;
         let Extension { context_length, .. } = extension.extension;
         let decoder = &self.engine.decoder;
+        let (gpu_bytes, moves_layers) = decoder.gpu_bytes(KV_TYPE, &caches, self.files.layers_may_move)?;
         Ok(Plan {
             shared_tokens: shared,
             longest_tokens: longest,
             context_length,
             weight_bytes: self.weight_bytes,
             cache_bytes: caches.iter().map(|tokens| decoder.cache_bytes(KV_TYPE, *tokens)).sum(),
-            gpu_bytes: decoder.gpu_bytes(KV_TYPE, &caches, self.files.layers_may_move)?,
-            moves_layers: decoder.gpu_bytes(KV_TYPE, &caches, false).is_err(),
+            gpu_bytes,
+            moves_layers,
             extension: Some(extension.extension),
         })
     }
