@@ -52,6 +52,26 @@ fn ids_come_from_a_file_too() {
 }
 
 #[test]
+fn threads_are_limited_alike() {
+    let machine = Machine::new();
+    let model = model("gguf-llama-f32");
+    fs::write(machine.path("a.txt"), "A paper about papers, and what they say of each other. ".repeat(4))
+        .expect("a file");
+    let (ids, text) = (["--ids", "5,6,7"], ["--text", "a.txt"]);
+    let commands =
+        [("logits", ids, &[][..]), ("greedy", ids, &["--tokens", "2"]), ("divergence", text, &[]), ("nll", text, &[])];
+    for (command, input, more) in commands {
+        let run = |threads| {
+            let command = [&["eval", command, &model, "--threads", threads][..], &input, more].concat();
+            machine.run(&command)
+        };
+        let (one, none) = (run("1"), run("0"));
+        assert!(one.status.success() && !one.stdout.is_empty(), "{command}: {}", String::from_utf8_lossy(&one.stderr));
+        assert_eq!(none.status.code(), Some(2), "{command}");
+    }
+}
+
+#[test]
 fn key_tokens_are_those_that_the_whole_text_foretells() {
     let machine = Machine::new();
     let model = model("gguf-llama-f32");

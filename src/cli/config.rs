@@ -2,7 +2,7 @@
 
 use super::args::{
     self, Ask, AskMode, Bench, Common, Computing, Device, Extract, Format, Generation, GpuKv, LeaveOut, Local, Output,
-    Positions, Reading, Summarize, Weights, When, check_max_tokens, check_temperature,
+    Positions, Reading, Summarize, Threads, Weights, When, check_max_tokens, check_temperature,
 };
 use crate::device::GpuLayers;
 use crate::document::Pages;
@@ -158,7 +158,7 @@ impl Over for Local {
     fn over(self, config: &Config) -> Self {
         Local {
             computing: self.computing.over(config),
-            threads: self.threads.or(config.threads),
+            threads: Threads { threads: self.threads.threads.or(config.threads) },
             weights: Weights { quantize: self.weights.quantize.or(config.quantize) },
             positions: self.positions.over(config),
         }

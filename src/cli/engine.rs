@@ -1,6 +1,6 @@
 //! The one place of the command line that knows which engine runs a model.
 
-use super::args::{Computing, Device, GpuKv, Local, Positions};
+use super::args::{Computing, Device, GpuKv, Local, Positions, Threads};
 use super::context::usage;
 use crate::device::{self, Devices, GpuLayers};
 use crate::generator::local::{LocalGenerator, ModelSource};
@@ -60,8 +60,8 @@ pub fn prepare(local: &Local) -> Result<()> {
 }
 
 /// The kernels' threads; all cores where the user named no number.
-pub fn limit_threads(threads: Option<usize>) -> Result<()> {
-    let Some(threads) = threads else { return Ok(()) };
+pub fn limit_threads(threads: Threads) -> Result<()> {
+    let Some(threads) = threads.threads else { return Ok(()) };
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
     pool.map_err(|error| usage("--threads", &error.to_string(), "set it once, at the start"))?;
     ronbun_kernels::pool::set_threads(threads);

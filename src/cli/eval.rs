@@ -68,6 +68,7 @@ fn with_ids(input: EvalInput) -> Result<EvalInput> {
 
 /// The input's model, its positions as asked for sequences of the ids and `more` tokens.
 fn open(context: &Context, input: &EvalInput, more: usize) -> Result<Decoder> {
+    engine::limit_threads(input.threads)?;
     let cache = engine::packed_cache(&context.hub()?);
     let path = locate(context, &input.model)?;
     let (mut checkpoint, weights) = Checkpoint::open_as(&path, input.weights.quantize, &cache)?;
@@ -94,6 +95,7 @@ fn asked_positions(context: &Context, positions: &Positions, checkpoint: &mut Ch
 
 /// The model as it answers, quantised where that is asked for, against its own weights in f32.
 fn divergence(context: &Context, args: &args::Divergence) -> Result<Vec<Divergence>> {
+    engine::limit_threads(args.threads)?;
     let path = locate(context, &args.model)?;
     let mut ids = ids(&path, &args.text)?;
     ids.truncate(args.tokens);

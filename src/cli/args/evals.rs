@@ -1,6 +1,6 @@
 //! Options of the tests of long contexts.
 
-use super::values::{Weights, max_tokens, positive, size};
+use super::values::{Threads, Weights, max_tokens, positive, size};
 use crate::eval::Task;
 use crate::rope::Method;
 use clap::{Args, ValueHint};
@@ -19,9 +19,8 @@ pub struct Results {
     /// Draw the result into this SVG file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub plot: Option<PathBuf>,
-    /// Threads to compute with [default: all cores]
-    #[arg(long, env = "RONBUN_THREADS", value_name = "N", value_parser = positive)]
-    pub threads: Option<usize>,
+    #[command(flatten)]
+    pub threads: Threads,
 }
 
 /// A model under one or several ways to extend it.

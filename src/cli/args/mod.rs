@@ -14,8 +14,8 @@ pub use others::{Bench, Divergence, Doctor, Eval, EvalInput, Models, Template};
 pub use papers::{Ask, Extract, Generation, LeaveOut, Output, Reading, Summarize};
 pub use rope::{Objective, Rope, Search, Show};
 pub use values::{
-    AskMode, Computing, Device, Format, GpuKv, JudgedThing, Kv, Local, Only, PlainFormat, Positions, Weights, When,
-    check_max_tokens, check_temperature, gpu_layers, method, quantization, reach,
+    AskMode, Computing, Device, Format, GpuKv, JudgedThing, Kv, Local, Only, PlainFormat, Positions, Threads, Weights,
+    When, check_max_tokens, check_temperature, gpu_layers, method, quantization, reach,
 };
 
 use clap::builder::BoolishValueParser;

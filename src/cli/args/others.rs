@@ -1,7 +1,7 @@
 //! Commands about models, templates and the machine.
 
 use super::evals::{LongPpl, Nll, Passkey, Qa, Ruler};
-use super::values::{Device, GpuKv, Kv, Local, PlainFormat, Positions, Weights, max_tokens, positive};
+use super::values::{Device, GpuKv, Kv, Local, PlainFormat, Positions, Threads, Weights, max_tokens, positive};
 use crate::device::GpuLayers;
 use clap::{Args, Subcommand, ValueHint};
 use std::path::PathBuf;
@@ -175,6 +175,8 @@ pub struct EvalInput {
     #[arg(long, value_name = "TYPE", default_value = "bf16")]
     pub gpu_kv: GpuKv,
     #[command(flatten)]
+    pub threads: Threads,
+    #[command(flatten)]
     pub positions: Positions,
     #[command(flatten)]
     pub weights: Weights,
@@ -204,6 +206,8 @@ pub struct Divergence {
     /// Positions in a row of the table
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = positive)]
     pub bucket: usize,
+    #[command(flatten)]
+    pub threads: Threads,
     #[command(flatten)]
     pub positions: Positions,
     #[command(flatten)]

@@ -52,13 +52,20 @@ pub enum GpuKv {
 pub struct Local {
     #[command(flatten)]
     pub computing: Computing,
-    /// CPU threads [default: all cores]
-    #[arg(long, env = "RONBUN_THREADS", value_name = "N", value_parser = positive)]
-    pub threads: Option<usize>,
+    #[command(flatten)]
+    pub threads: Threads,
     #[command(flatten)]
     pub weights: Weights,
     #[command(flatten)]
     pub positions: Positions,
+}
+
+/// How much of the CPU computes.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct Threads {
+    /// CPU threads [default: all cores]
+    #[arg(long, env = "RONBUN_THREADS", value_name = "N", value_parser = positive)]
+    pub threads: Option<usize>,
 }
 
 /// In what a model's matrices are kept.

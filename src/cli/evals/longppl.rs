@@ -66,7 +66,7 @@ pub fn run(context: &Context, args: LongPpl) -> Result<()> {
     let subject = Subject::open(context, &args.extended, &args.results)?;
     let name = args.chooser.clone().unwrap_or_else(|| subject.name.clone());
     let auto = Extended { model: name, rope: vec![Method::Auto], weights: Weights::default() };
-    let chooser = Subject::open(context, &auto, &Results { threads: None, ..Results::default() })?;
+    let chooser = Subject::open(context, &auto, &Results::default())?;
     let tokens = args.tokens.unwrap_or(subject.checkpoint.config.context_length);
     let (own, choosing) = (subject.text_side()?, chooser.text_side()?);
     let names: Vec<String> = args.text.iter().map(|path| path.display().to_string()).collect();
