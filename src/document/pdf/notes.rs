@@ -25,14 +25,21 @@ pub fn mark(column: &mut [Draft], body: Style, frame: &Frame) {
             && !is_entry(&draft.text)
     };
     let from = column.iter().rposition(|draft| !can_be(draft)).map_or(0, |last| last + 1);
-    let begins = |draft: &Draft| {
+    let begins = |at: &usize| {
+        let draft = &column[*at];
         (draft.marked || begins_with_mark(&draft.text)) && top(draft) > 0.35 * height
-            || from > 0 && top(draft) > (1.0 - FOOT) * height
+            || from > 0 && top(draft) > (1.0 - FOOT) * height && !goes_on(&column[at - 1], draft)
     };
-    let Some(first) = column[from..].iter().position(begins) else { return };
-    for note in &mut column[from + first..] {
+    let Some(first) = (from..column.len()).find(begins) else { return };
+    for note in &mut column[first..] {
         note.kind = BlockKind::Footnote;
     }
+}
+
+/// Whether an item with a bullet is of the same list as the one before it; those with numbers may be notes.
+fn goes_on(before: &Draft, draft: &Draft) -> bool {
+    let bullet = |draft: &Draft| draft.kind == BlockKind::ListItem && !draft.text.starts_with(char::is_alphanumeric);
+    bullet(before) && bullet(draft) && (before.style.size - draft.style.size).abs() < 0.02 * draft.style.size
 }
 
 /// `[12] …`: small print of a reference list.
@@ -82,6 +89,24 @@ mod tests {
             at("It goes on.", 8.0, 640.0),
         ];
         assert_eq!(notes(column), [false, false, true, true]);
+    }
+
+    #[test]
+    fn a_list_of_small_print_goes_on_to_the_foot() {
+        let item = |text, top| Draft { kind: BlockKind::ListItem, ..at(text, 8.0, top) };
+        let column = |last| {
+            vec![
+                at("Text of the body.", 10.0, 100.0),
+                item("• one", 660.0),
+                item("• two", 690.0),
+                last,
+                item("• four", 740.0),
+            ]
+        };
+        assert_eq!(notes(column(item("• three", 720.0))), [false; 5]);
+        for note in [at("Preprint. Under review.", 8.0, 720.0), item("8. A note with a number.", 720.0)] {
+            assert_eq!(notes(column(note)), [false, false, false, true, true]);
+        }
     }
 
     #[test]
