@@ -2,7 +2,7 @@
 
 use super::headings::Number;
 use super::letters::is_cjk;
-use super::marks::ends_sentence;
+use super::marks::{ends_sentence, is_entry};
 use super::paragraphs::Draft;
 use super::words::{Vocabulary, join};
 use crate::document::BlockKind;
@@ -74,7 +74,7 @@ fn continues(before: &Draft, next: &Draft, first: bool) -> bool {
         "at", "our", "we", "et", "its",
     ];
     let (text, next_text) = (before.text.as_str(), next.text.as_str());
-    let item = next.kind == BlockKind::ListItem || next.marked;
+    let item = next.kind == BlockKind::ListItem || next.marked || is_entry(text) && is_entry(next_text);
     if ends_sentence(text) || item || (next.kind == BlockKind::Footnote) != (before.kind == BlockKind::Footnote) {
         return false;
     }

@@ -115,6 +115,12 @@ pub fn is_item(text: &str) -> bool {
     ITEM.is_match(text)
 }
 
+/// `[12] …`: an entry of a reference list.
+pub fn is_entry(text: &str) -> bool {
+    static ENTRY: LazyLock<Regex> = LazyLock::new(|| pattern(r"^\[[\p{L}\d+⁺]{1,12}\]\s"));
+    ENTRY.is_match(text)
+}
+
 pub fn is_broken_word(line: &Line, next: &Line) -> bool {
     let mut end = line.text.chars().rev();
     end.next() == Some('-') && end.next().is_some_and(char::is_alphabetic) && next.text.starts_with(char::is_alphabetic)

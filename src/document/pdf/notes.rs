@@ -2,6 +2,7 @@
 
 use super::letters::is_superscript;
 use super::lines::{Frame, Style};
+use super::marks::is_entry;
 use super::paragraphs::Draft;
 use crate::document::{BlockKind, pattern};
 use regex::Regex;
@@ -40,12 +41,6 @@ pub fn mark(column: &mut [Draft], body: Style, frame: &Frame) {
 fn goes_on(before: &Draft, draft: &Draft) -> bool {
     let bullet = |draft: &Draft| draft.kind == BlockKind::ListItem && !draft.text.starts_with(char::is_alphanumeric);
     bullet(before) && bullet(draft) && (before.style.size - draft.style.size).abs() < 0.02 * draft.style.size
-}
-
-/// `[12] …`: small print of a reference list.
-fn is_entry(text: &str) -> bool {
-    static ENTRY: LazyLock<Regex> = LazyLock::new(|| pattern(r"^\[[\p{L}\d+⁺]{1,12}\]\s"));
-    ENTRY.is_match(text)
 }
 
 fn begins_with_mark(text: &str) -> bool {

@@ -332,6 +332,16 @@ pub mod tests {
     }
 
     #[test]
+    fn an_entry_without_a_full_stop_is_not_joined_to_the_next_columns() {
+        let open = [full("[1] L. Ben Allal et al., a small", 0), full("language model, https://example.org", 1)];
+        let entry = |first: &str| vec![full(first, 0), full("has a second line of some length. It ends.", 1)];
+        let texts = read(vec![open.to_vec(), entry("[2] M. Milakov and N. Gimelshein, which")]);
+        assert_eq!(texts.len(), 2);
+        let texts = read(vec![open.to_vec(), entry("Milakov and N. Gimelshein, which all")]);
+        assert_eq!(texts.len(), 1);
+    }
+
+    #[test]
     fn rows_of_a_table_keep_their_lines() {
         let row = |text: &str, row: usize| line(text, 100.0, 180.0, 50.0 + 12.0 * row as f32);
         assert_eq!(read(vec![vec![row("BERT 93.2", 0), row("GPT 91.0", 1)]]), ["BERT 93.2\nGPT 91.0"]);
