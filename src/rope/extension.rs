@@ -155,7 +155,7 @@ impl Policy {
                 return Ok(Chosen::new("published", reach, Scaling::Yarn(yarn), cost));
             }
         }
-        if let Some(factors) = self.searched.as_ref().filter(|factors| factors.target_context >= needed) {
+        if let Some(factors) = self.searched.as_ref().filter(|factors| factors.are_for(needed)) {
             return searched("searched", factors, rope).map_err(Refusal::Contradiction);
         }
         let factor = smallest(needed, original);

@@ -18,6 +18,10 @@ pub struct Factors {
     pub original_context: usize,
     /// The longest text that the long factors are for, in tokens.
     pub target_context: usize,
+    /// Texts of at most so many tokens were found to be read better by YaRN, which is taken for them unless these factors are
+    /// asked for; absent: none beyond the model's own context.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worth_beyond: Option<usize>,
     /// One a pair, ascending; absent: the model as it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub short_factors: Option<Vec<f64>>,
@@ -58,6 +62,9 @@ impl Factors {
             let (target, original) = (self.target_context, self.original_context);
             return Err(format!("target_context {target} is not above original_context {original}"));
         }
+        if let Some(tokens) = self.worth_beyond.filter(|tokens| *tokens >= self.target_context) {
+            return Err(format!("worth_beyond {tokens} is not below target_context {}", self.target_context));
+        }
         if self.start_tokens >= self.original_context {
             let (start, original) = (self.start_tokens, self.original_context);
             return Err(format!("start_tokens {start} is not below original_context {original}"));
@@ -76,6 +83,11 @@ impl Factors {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Whether they are the better choice for a text of so many tokens, as far as is known.
+    pub fn are_for(&self, tokens: usize) -> bool {
+        tokens <= self.target_context && tokens > self.worth_beyond.unwrap_or(0)
     }
 
     /// As the scaling of a model with this base and so many pairs.

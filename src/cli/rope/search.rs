@@ -107,6 +107,7 @@ fn goal(subject: &Subject, args: &Search) -> Result<Goal> {
         rope_theta: rope.theta,
         original_context: original as usize,
         target_context: args.target,
+        worth_beyond: None,
         short_factors: None,
         long_factors: vec![1.0; pairs],
         start_tokens: 0,

@@ -69,10 +69,16 @@ fn factors_lie_beside_the_card() {
 }
 
 #[test]
-fn every_file_of_factors_is_read_and_named_by_a_card() {
+fn every_file_of_factors_fits_the_cards_that_name_it() {
+    let cards: Vec<Card> = BUILTIN.iter().map(|(file, text)| Card::parse(text, file).unwrap()).collect();
     for (file, text) in FACTORS {
-        crate::rope::Factors::parse(text).unwrap_or_else(|problem| panic!("{file}: {problem}"));
-        assert!(BUILTIN.iter().any(|(_, card)| card.contains(file)), "no card names {file}");
+        let factors = crate::rope::Factors::parse(text).unwrap_or_else(|problem| panic!("{file}: {problem}"));
+        let of_file: Vec<_> = cards.iter().filter(|card| card.rope_factors.as_deref() == Some(*file)).collect();
+        assert!(!of_file.is_empty(), "no card names {file}");
+        for card in of_file {
+            let (context, pairs) = (factors.original_context as u64, factors.long_factors.len() as u64);
+            assert_eq!((card.native_context, card.memory.head_dim / 2), (context, pairs), "{}: {file}", card.id);
+        }
     }
 }
 

@@ -45,6 +45,9 @@ fn auto_takes_what_fits_in_its_order() {
     assert!(matches!(refused(&auto, 32_769), Refusal::TooLong { context_length: 32_768, .. }));
     auto.searched = Some(Factors::parse(&factors().to_string()).expect("is possible"));
     assert_eq!(chosen(&auto, 12_000), ("searched".into(), 32_768, None));
+    auto.searched = auto.searched.map(|factors| Factors { worth_beyond: Some(13_000), ..factors });
+    assert_eq!(chosen(&auto, 12_000), ("yarn".into(), 12_288, Some(1.5)));
+    assert_eq!(chosen(&auto, 13_001), ("searched".into(), 32_768, None));
     auto.published = Some(Published { factor: 2.0, original_context: NATIVE, source: "its card".into() });
     assert_eq!(chosen(&auto, 12_000), ("published".into(), 16_384, Some(2.0)));
     assert_eq!(chosen(&auto, 17_000).0, "searched", "the published one does not reach");
@@ -126,6 +129,7 @@ fn factors_are_read_and_what_is_wrong_names_the_key() {
         ("long_factors", json!([])),
         ("short_factors", json!([1, 2])),
         ("target_context", json!(8192)),
+        ("worth_beyond", json!(32_768)),
         ("original_context", json!(1)),
         ("start_tokens", json!(9000)),
         ("attention_factor", json!(0)),
