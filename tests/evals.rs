@@ -8,12 +8,17 @@ use ronbun::model::{Checkpoint, Decoder};
 use serde_json::Value;
 use std::{fs, path::Path};
 
-#[test]
-fn likelihoods_by_position_are_those_of_the_logits() {
+/// A machine with a text in a.txt, and the path of a model.
+fn machine_with_text() -> (Machine, String) {
     let machine = Machine::new();
-    let model = model("gguf-llama-f32");
     fs::write(machine.path("a.txt"), "A paper about papers, and what they say of each other. ".repeat(4))
         .expect("a file");
+    (machine, model("gguf-llama-f32"))
+}
+
+#[test]
+fn likelihoods_by_position_are_those_of_the_logits() {
+    let (machine, model) = machine_with_text();
     let ids: Value = machine.json(&["eval", "tokens", &model, "--text", "a.txt"]);
     let ids: Vec<u32> = serde_json::from_value(ids["ids"].clone()).expect("ids");
     let report =
@@ -53,10 +58,7 @@ fn ids_come_from_a_file_too() {
 
 #[test]
 fn threads_are_limited_alike() {
-    let machine = Machine::new();
-    let model = model("gguf-llama-f32");
-    fs::write(machine.path("a.txt"), "A paper about papers, and what they say of each other. ".repeat(4))
-        .expect("a file");
+    let (machine, model) = machine_with_text();
     let (ids, text) = (["--ids", "5,6,7"], ["--text", "a.txt"]);
     let commands =
         [("logits", ids, &[][..]), ("greedy", ids, &["--tokens", "2"]), ("divergence", text, &[]), ("nll", text, &[])];
