@@ -220,6 +220,11 @@ fn vertical_japanese_is_read_from_the_right() {
     let (Some(library), Some(papers)) = (library(), papers()) else { return };
     let document = read(&library, &papers.join("ja_jo_vertical.pdf"), None).expect("a good page");
     let text = document.text();
+    // The file brings no font, and PDFium leaves lines out where the machine has none.
+    if document.warnings.iter().any(|warning| warning.starts_with("lines are missing (page 1)")) {
+        eprintln!("skipped: no font of this machine has Japanese letters");
+        return;
+    }
     let places: Vec<Option<usize>> = [
         "わたくしといふ現象は",
         "假定された有機交流電燈の",

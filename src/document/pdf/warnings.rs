@@ -22,7 +22,21 @@ pub fn of_reading(raw: &RawDocument, verdicts: &[Verdict]) -> Vec<String> {
     let mut warnings: Vec<String> =
         told.into_iter().map(|(what, why, pages)| format!("{}{what}: {why}", page_list(&pages))).collect();
     warnings.extend(unmapped(raw));
+    warnings.extend(lost(raw));
     warnings
+}
+
+/// Text that PDFium leaves out for want of a font. A few runs without width may be spaces.
+fn lost(raw: &RawDocument) -> Option<String> {
+    let loses = |page: &RawPage| 5 * page.pictures.lost > page.pictures.foreign;
+    let on: Vec<u32> = (1..).zip(&raw.pages).filter(|(_, page)| loses(page)).map(|(number, _)| number).collect();
+    (!on.is_empty()).then(|| {
+        format!(
+            "lines are missing ({}): their font is not in the file, and none of this machine has their letters; install one \
+             (Debian: fonts-ipafont, fonts-noto-cjk)",
+            page_list(&on)
+        )
+    })
 }
 
 fn unmapped(raw: &RawDocument) -> Option<String> {
@@ -56,6 +70,17 @@ mod tests {
     fn page(text: &str) -> RawPage {
         let glyph = |ch| Glyph { ch, size: 10.0, ..Glyph::default() };
         RawPage { glyphs: text.chars().map(glyph).collect(), ..RawPage::default() }
+    }
+
+    #[test]
+    fn lines_without_a_font_are_told() {
+        let page = |foreign, lost| RawPage {
+            pictures: crate::document::pdf::pdfium::Pictures { foreign, lost, ..Default::default() },
+            ..page("text")
+        };
+        let raw = RawDocument { pages: vec![page(30, 2), page(30, 19), page(0, 0), page(3, 3)], ..Default::default() };
+        let warnings = of_reading(&raw, &[]);
+        assert!(warnings.len() == 1 && warnings[0].starts_with("lines are missing (pages 2, 4): "), "{warnings:?}");
     }
 
     #[test]

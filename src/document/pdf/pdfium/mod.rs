@@ -86,7 +86,7 @@ pub struct RawPage {
     pub height: f32,
     pub glyphs: Vec<Glyph>,
     pub drawn: Drawn,
-    /// Of pages that hold little or invisible text, else nothing.
+    /// Of pages that hold little, invisible or vertical text, else nothing.
     pub pictures: Pictures,
     /// Link annotations that lead to a URI, in order.
     pub uris: Vec<LinkedUri>,
@@ -175,8 +175,9 @@ fn read_page(page: &PdfPage, fonts: &mut Fonts) -> RawPage {
     RawPage { width, height, glyphs, drawn, pictures, uris, failure }
 }
 
-/// Whether the page's text may be less than what the page shows: a scan, outlines.
+/// Whether the page's text may be less than what the page shows: a scan, outlines, vertical text without a font.
 fn has_doubtful_text(glyphs: &[Glyph]) -> bool {
     let invisible = glyphs.iter().filter(|glyph| glyph.invisible).count();
-    glyphs.len() - invisible < FULL_TEXT || 2 * invisible > glyphs.len()
+    let vertical = glyphs.iter().any(|glyph| glyph.flow == Flow::Down);
+    vertical || glyphs.len() - invisible < FULL_TEXT || 2 * invisible > glyphs.len()
 }

@@ -1,4 +1,5 @@
-//! What a page shows besides text: how much of it images cover, and how many drawn paths have the size of letters.
+//! What a page shows besides text: how much of it images cover, and how many drawn paths have the size of letters; and text
+//! that PDFium leaves out.
 
 use super::placement::Placement;
 use pdfium_render::prelude::*;
@@ -18,6 +19,11 @@ pub struct Pictures {
     pub cover: f32,
     /// Filled paths of the size of letters.
     pub outlines: usize,
+    /// Runs of text whose font is not in the file.
+    pub foreign: usize,
+    /// Those of them that have no width, which PDFium leaves out: vertical text whose letters no font of this machine has.
+    /// Runs of spaces have none either.
+    pub lost: usize,
 }
 
 pub fn look_at(page: &PdfPage, place: &Placement) -> Pictures {
@@ -56,6 +62,11 @@ impl Survey<'_> {
                     (1.0..40.0).contains(&(bottom - top)) && (0.5..60.0).contains(&(right - left))
                 };
                 self.pictures.outlines += usize::from(filled && self.bbox(object).is_some_and(letter));
+            }
+            PdfPageObject::Text(text) if text.font().is_embedded().is_ok_and(|inside| !inside) => {
+                let thin = |rect: PdfRect| rect.width().value < 0.01 || rect.height().value < 0.01;
+                self.pictures.foreign += 1;
+                self.pictures.lost += usize::from(object.bounds().is_ok_and(|bounds| thin(bounds.to_rect())));
             }
             PdfPageObject::XObjectForm(inner) if level < MOST_LEVELS => {
                 let form = form.or_else(|| self.bbox(object));

@@ -199,7 +199,11 @@ pub mod tests {
     }
 
     fn page(text: &str, cover: f32, images: usize, outlines: usize) -> RawPage {
-        RawPage { glyphs: glyphs(text), pictures: Pictures { images, cover, outlines }, ..RawPage::default() }
+        RawPage {
+            glyphs: glyphs(text),
+            pictures: Pictures { images, cover, outlines, ..Pictures::default() },
+            ..RawPage::default()
+        }
     }
 
     fn judged(pages: Vec<RawPage>) -> (RawDocument, Vec<Verdict>) {
