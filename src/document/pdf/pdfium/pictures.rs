@@ -8,6 +8,8 @@ use pdfium_render::prelude::*;
 const GRID: usize = 40;
 /// A page of more objects than this is a drawing; looking at the rest tells nothing new.
 const MOST_OBJECTS: usize = 50_000;
+/// PDFium leaves out runs of text that are narrower, in points.
+const LEAST_WIDTH: f32 = 0.01;
 /// Forms within forms are followed this deep.
 const MOST_LEVELS: usize = 4;
 
@@ -64,9 +66,9 @@ impl Survey<'_> {
                 self.pictures.outlines += usize::from(filled && self.bbox(object).is_some_and(letter));
             }
             PdfPageObject::Text(text) if text.font().is_embedded().is_ok_and(|inside| !inside) => {
-                let thin = |rect: PdfRect| rect.width().value < 0.01 || rect.height().value < 0.01;
+                let lost = object.bounds().is_ok_and(|bounds| bounds.to_rect().width().value < LEAST_WIDTH);
                 self.pictures.foreign += 1;
-                self.pictures.lost += usize::from(object.bounds().is_ok_and(|bounds| thin(bounds.to_rect())));
+                self.pictures.lost += usize::from(lost);
             }
             PdfPageObject::XObjectForm(inner) if level < MOST_LEVELS => {
                 let form = form.or_else(|| self.bbox(object));
