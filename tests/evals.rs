@@ -151,6 +151,22 @@ fn ways_to_extend_are_compared_on_the_same_tokens() {
 }
 
 #[test]
+fn ways_that_turn_positions_alike_are_measured_once() {
+    let machine = Machine::new();
+    let model = model("gguf-qwen2-bf16");
+    fs::write(machine.path("a.txt"), "A paper about papers. ".repeat(100)).expect("a file");
+    // 1,200 tokens over its own 1,024: what dynamic NTK comes to, planned.
+    let ropes = ["--rope", "ntk:1.171875", "--rope", "dynamic", "--rope", "yarn:2"];
+    let args = ["eval", "nll", &model, "--text", "a.txt", "--tokens", "1200", "--out", "n.json"];
+    machine.works(&[args.as_slice(), &ropes].concat());
+    let report: Value = serde_json::from_str(&machine.read("n.json")).expect("JSON");
+    let against = |rope: usize| report["ropes"][rope]["all"]["against_first"]["value"].as_f64().expect("a number");
+    assert!(report["ropes"][1]["rope"] == "dynamic" && against(1) == 0.0 && against(2) != 0.0, "{report}");
+    // The settings, NTK and YaRN.
+    assert_eq!(machine.read("n.json.samples.jsonl").lines().count(), 3);
+}
+
+#[test]
 fn questions_on_papers_are_held_to_their_answers() {
     let machine = Machine::new();
     let model = model("gguf-llama-f32");

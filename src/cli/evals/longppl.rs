@@ -1,6 +1,6 @@
 //! `ronbun eval longppl`: the perplexity of the tokens that a long context foretells.
 
-use super::{Difference, Journal, Subject, finish};
+use super::{Difference, Journal, Subject, Way, finish};
 use crate::cli::args::{Extended, LongPpl, Results, Weights};
 use crate::cli::context::Context;
 use crate::cli::output;
@@ -89,11 +89,10 @@ pub fn run(context: &Context, args: LongPpl) -> Result<()> {
     let mut ropes = Vec::new();
     let mut first: Option<Losses> = None;
     let mut decoder = None;
-    for (method, policy) in &subject.policies {
-        let chosen = subject.choose(policy, tokens)?;
+    for Way { method, chosen, name: way, .. } in subject.ways(tokens)? {
         let mut losses = Losses::default();
         for ((name, read), spans) in names.iter().zip(&read).zip(&spans) {
-            let sample = format!("{method} ({}) {name}", chosen.extension.description);
+            let sample = format!("{way} {name}");
             let found = journal.measured(&sample, || {
                 let decoder = subject.loaded(&mut decoder)?;
                 decoder.plan_extended(tokens, chosen.scaling.as_ref())?;

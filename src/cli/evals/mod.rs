@@ -15,8 +15,8 @@ use crate::eval::score::{Estimate, Verdict};
 use crate::generator::local::{KV_TYPE, ModelSource, TextSide};
 use crate::model::{Checkpoint, Config, Decoder};
 use crate::progress::Unit;
-use crate::rope::{Chosen, Extension, Method, Policy, Reach};
-use crate::{Result, report};
+use crate::rope::{Chosen, Extension, Method, Policy, Reach, RopePlan};
+use crate::{Error, Kind, Result, report};
 pub use journal::{Journal, checksum};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -96,6 +96,28 @@ impl<'a> Subject<'a> {
         TextSide::of(&ModelSource { path: self.path.clone(), ..ModelSource::default() }, &self.checkpoint)
     }
 
+    /// How sequences of `tokens` tokens are read under each policy. Ways that turn all positions alike have one name
+    /// between them, that of the first, so that what is kept under it is computed once.
+    fn ways(&self, tokens: usize) -> Result<Vec<Way<'_>>> {
+        let mut ways: Vec<Way> = Vec::new();
+        for (method, policy) in &self.policies {
+            let chosen = self.choose(policy, tokens)?;
+            let mut config = self.checkpoint.config.clone();
+            if let Some(scaling) = &chosen.scaling {
+                config.extend(scaling).map_err(|problem| Error::new(Kind::Usage, "--rope", problem))?;
+            }
+            let turned = config.extendable().map(|rope| rope.plan(tokens));
+            let alike = |way: &&Way| match (&way.turned, &turned) {
+                (Some(one), Some(other)) => one.same_angles(other),
+                (one, other) => one.is_none() && other.is_none(),
+            };
+            let own = || format!("{method} ({})", chosen.extension.description);
+            let name = ways.iter().find(alike).map_or_else(own, |way| way.name.clone());
+            ways.push(Way { method, chosen, name, turned });
+        }
+        Ok(ways)
+    }
+
     /// How sequences of `tokens` tokens are read under a policy, told where that is news.
     fn choose(&self, policy: &Policy, tokens: usize) -> Result<Chosen> {
         let chosen = choose(policy, &self.name, &self.checkpoint.config, tokens)?;
@@ -104,6 +126,16 @@ impl<'a> Subject<'a> {
         }
         Ok(chosen)
     }
+}
+
+/// A way to extend the context, for sequences of one length.
+struct Way<'a> {
+    method: &'a Method,
+    chosen: Chosen,
+    /// What its samples are kept under.
+    name: String,
+    /// The angles of the layers that see the whole text; none where no layer turns positions.
+    turned: Option<RopePlan>,
 }
 
 /// What one way gives less what the first one does, and what that says.

@@ -1,6 +1,6 @@
 //! `ronbun eval nll`: how well each part of a long text is foretold, under one or several ways to extend the context.
 
-use super::{Difference, Journal, Subject, finish};
+use super::{Difference, Journal, Subject, Way, finish};
 use crate::cli::args::Nll;
 use crate::cli::context::Context;
 use crate::cli::output;
@@ -62,11 +62,10 @@ pub fn run(context: &Context, args: Nll) -> Result<()> {
     let mut journal = Journal::open(args.results.out.as_deref(), &settings)?;
     let mut decoder = None;
     let mut measured: Vec<(String, Extension, Vec<Blocks>)> = Vec::new();
-    for (method, policy) in &subject.policies {
-        let chosen = subject.choose(policy, tokens)?;
+    for Way { method, chosen, name: way, .. } in subject.ways(tokens)? {
         let mut blocks = Vec::new();
         for (name, ids) in names.iter().zip(&texts) {
-            let sample = format!("{method} ({}) {name}, {} tokens", chosen.extension.description, ids.len());
+            let sample = format!("{way} {name}, {} tokens", ids.len());
             let measure = || {
                 let decoder = subject.loaded(&mut decoder)?;
                 decoder.plan_extended(tokens, chosen.scaling.as_ref())?;

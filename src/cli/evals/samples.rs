@@ -1,6 +1,6 @@
 //! `ronbun eval passkey` and `eval ruler`: samples with known answers, answered greedily, one prefix after the other.
 
-use super::{Journal, Subject, finish};
+use super::{Journal, Subject, Way, finish};
 use crate::chat::Message;
 use crate::cli::args::{Passkey, Ruler, Sampled};
 use crate::cli::context::Context;
@@ -108,10 +108,9 @@ fn measure(
     let mut cells = Vec::new();
     for &length in lengths {
         let items = items(&text, chat, test, length, sampled)?;
-        for (method, policy) in &subject.policies {
-            let chosen = subject.choose(policy, length)?;
+        for Way { method, chosen, name: way, .. } in subject.ways(length)? {
             let positions = chosen.extension.description.clone();
-            let name = |item: &Item| format!("{method} ({positions}) {}", item.name);
+            let name = |item: &Item| format!("{way} {}", item.name);
             let bar =
                 subject.context.progress.bar(&format!("{method}, {length} tokens"), items.len() as u64, Unit::Answers);
             for item in &items {
