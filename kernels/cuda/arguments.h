@@ -5,7 +5,7 @@
 
 /// Keys and values that some queries look at, which are those of one sequence in one layer, or a part of it.
 struct Job {
-    /// (kv_heads, capacity, head_dim), 16-bit or bytes.
+    /// 16-bit, as `tiles::exact_at` says, or bytes (kv_heads, capacity, head_dim).
     const void* keys;
     const void* values;
     /// Of blocks that are rounded to bytes; see `tiles::factors_at`.
@@ -85,7 +85,7 @@ struct Append {
 
 /// Rounds whole blocks of a cache to bytes.
 struct Round {
-    /// (kv_heads, exact_capacity, head_dim), 16-bit.
+    /// 16-bit, as `tiles::exact_at` says.
     const void* exact_keys;
     const void* exact_values;
     /// (kv_heads, capacity, head_dim)

@@ -66,9 +66,9 @@ DEVICE void add_bias(const Bias& a) {
 DEVICE float within(bf16, float x) { return x; }
 DEVICE float within(f16, float x) { return x > 65504.0f ? 65504.0f : (x < -65504.0f ? -65504.0f : x); }
 
-/// Two elements of a head of a token, turned into `to`.
-template <class T>
-DEVICE void turn(const Append& a, const T* from, T* to, int token, int pair) {
+/// Two elements of a head of a token, turned; `to(element)` is where an element goes.
+template <class T, class To>
+DEVICE void turn(const Append& a, const T* from, int token, int pair, To to) {
     const int first = tiles::pair_first(pair, a.half, a.interleaved),
               second = tiles::pair_second(pair, a.half, a.interleaved);
     const float x = widen(from[first]), y = widen(from[second]);
@@ -77,8 +77,8 @@ DEVICE void turn(const Append& a, const T* from, T* to, int token, int pair) {
         const long long at = static_cast<long long>(token) * a.half + pair;
         cos = a.cos[at], sin = a.sin[at];
     }
-    to[first] = narrow<T>(within(T{}, x * cos - y * sin));
-    to[second] = narrow<T>(within(T{}, y * cos + x * sin));
+    *to(first) = narrow<T>(within(T{}, x * cos - y * sin));
+    *to(second) = narrow<T>(within(T{}, y * cos + x * sin));
 }
 
 /// A thread for each pair of elements of each head of queries, keys and values.
@@ -90,20 +90,21 @@ DEVICE void append(const Append& a) {
         const long long row = static_cast<long long>(token) * a.stride;
         if (head < a.heads) {
             T* to = static_cast<T*>(a.turned) + (static_cast<long long>(token) * a.heads + head) * a.head_dim;
-            return turn(a, static_cast<const T*>(a.q) + row + head * a.head_dim, to, token, pair);
+            const T* q = static_cast<const T*>(a.q) + row + head * a.head_dim;
+            return turn(a, q, token, pair, [&](int element) { return to + element; });
         }
         const int kv_head = (head - a.heads) % a.kv_heads;
         const long long from = row + kv_head * a.head_dim;
         const Job& job = a.jobs[a.job_of[token]];
         const int slot = job.length - job.tokens + token - job.first_token;
-        const long long to = tiles::kv_at(kv_head, slot, job.capacity, a.head_dim);
-        if (head < a.heads + a.kv_heads) {
-            T* keys = static_cast<T*>(const_cast<void*>(job.keys));
-            return turn(a, static_cast<const T*>(a.k) + from, keys + to, token, pair);
-        }
+        const bool is_key = head < a.heads + a.kv_heads;
+        T* cache = static_cast<T*>(const_cast<void*>(is_key ? job.keys : job.values));
+        auto to = [&](int element) {
+            return cache + tiles::element_at(kv_head, slot, element, job.capacity, a.head_dim);
+        };
+        if (is_key) return turn(a, static_cast<const T*>(a.k) + from, token, pair, to);
         const T* v = static_cast<const T*>(a.v) + from;
-        T* values = static_cast<T*>(const_cast<void*>(job.values)) + to;
-        values[2 * pair] = v[2 * pair], values[2 * pair + 1] = v[2 * pair + 1];
+        *to(2 * pair) = v[2 * pair], *to(2 * pair + 1) = v[2 * pair + 1];
     });
 }
 
@@ -116,29 +117,34 @@ DEVICE int8_t code(float x, float most) {
 template <class T>
 DEVICE void round_block(const Round& a) {
     const int kv_head = block_y(), first = a.first + block_x() * tiles::BLOCK, dim = a.head_dim;
-    const long long from = tiles::kv_at(kv_head, a.exact_first + block_x() * tiles::BLOCK, a.exact_capacity, dim);
-    const long long to = tiles::kv_at(kv_head, first, a.capacity, dim);
-    const T *keys = static_cast<const T*>(a.exact_keys) + from, *values = static_cast<const T*>(a.exact_values) + from;
+    const int exact_first = a.exact_first + block_x() * tiles::BLOCK;
+    const long long to = tiles::codes_at(kv_head, first, a.capacity, dim);
+    auto exact = [&](const void* cache, int key, int element) {
+        const long long at = tiles::element_at(kv_head, exact_first + key, element, a.exact_capacity, dim);
+        return widen(static_cast<const T*>(cache)[at]);
+    };
     float* factors = a.factors + tiles::factors_at(kv_head, first / tiles::BLOCK, a.capacity, dim);
     float *means = factors + tiles::mean_at(dim), *scales = factors + tiles::value_scales_at(dim);
     for (int i = thread(); i < dim; i += THREADS) {
         float sum = 0.0f, most = 0.0f;
         for (int key = 0; key < tiles::BLOCK; key++) {
-            sum += widen(keys[key * dim + i]);
-            most = fmaxf(most, fabsf(widen(values[key * dim + i])));
+            sum += exact(a.exact_keys, key, i);
+            most = fmaxf(most, fabsf(exact(a.exact_values, key, i)));
         }
         means[i] = sum / tiles::BLOCK;
         scales[i] = most / 127.0f;
         for (int key = 0; key < tiles::BLOCK; key++) {
-            a.values[to + key * dim + i] = code(widen(values[key * dim + i]), most);
+            a.values[to + key * dim + i] = code(exact(a.exact_values, key, i), most);
         }
     }
     barrier();
     for (int key = thread(); key < tiles::BLOCK; key += THREADS) {
         float most = 0.0f;
-        for (int i = 0; i < dim; i++) most = fmaxf(most, fabsf(widen(keys[key * dim + i]) - means[i]));
+        for (int i = 0; i < dim; i++) most = fmaxf(most, fabsf(exact(a.exact_keys, key, i) - means[i]));
         factors[key] = most / 127.0f;
-        for (int i = 0; i < dim; i++) a.keys[to + key * dim + i] = code(widen(keys[key * dim + i]) - means[i], most);
+        for (int i = 0; i < dim; i++) {
+            a.keys[to + key * dim + i] = code(exact(a.exact_keys, key, i) - means[i], most);
+        }
     }
 }
 

@@ -5,19 +5,18 @@
 #include "machine.cuh"
 
 /// Copies rows of `head_dim` elements of 16 bits into a tile; what is beyond the rows or the elements becomes 0.
-/// `row_at(row)` is where a row begins, or null.
-template <class T, class Tile, int ROWS, class RowAt>
-DEVICE void copy_rows(T* to, int head_dim, RowAt row_at) {
+/// `chunk_at(row, chunk)` is where a chunk of a row begins, or null where there is no such row.
+template <class T, class Tile, int ROWS, class ChunkAt>
+DEVICE void copy_rows(T* to, int head_dim, ChunkAt chunk_at) {
     constexpr int COPIES = ROWS * Tile::CHUNKS;
     static_assert(COPIES % Tile::COPIERS == 0, "all threads that copy do so alike");
     UNROLL_BY(Tile::STRIDE)
     for (int step = 0; step < COPIES / Tile::COPIERS; step++) {
         const int copy = tiles::copied(thread() - Tile::FIRST_COPIER, step, Tile::COPIERS);
         const int row = tiles::copied_row(copy, Tile::CHUNKS), chunk = tiles::copied_chunk(copy, Tile::CHUNKS);
-        const T* from = row_at(row);
-        const bool there = from != nullptr && chunk * tiles::CHUNK < head_dim;
+        const T* from = chunk * tiles::CHUNK < head_dim ? chunk_at(row, chunk) : nullptr;
         // Nothing is read of no bytes, but the address must be one.
-        copy_16(to + Tile::place(row, chunk, ROWS), there ? from + chunk * tiles::CHUNK : to, there ? 16 : 0);
+        copy_16(to + Tile::place(row, chunk, ROWS), from ? from : to, from ? 16 : 0);
     }
 }
 
@@ -25,20 +24,22 @@ template <class T, class Tile>
 DEVICE void load_queries(T* to, const Attention& problem, const Job& job, const Task& task) {
     const int group = problem.heads / problem.kv_heads;
     const T* q = static_cast<const T*>(problem.q);
-    copy_rows<T, Tile, Tile::ROWS>(to, problem.head_dim, [&](int row) -> const T* {
+    copy_rows<T, Tile, Tile::ROWS>(to, problem.head_dim, [&](int row, int chunk) -> const T* {
         const int token = tiles::token_of(task.row + row, group);
         const int head = tiles::head_of(task.row + row, group, block_y());
         if (token >= job.tokens) return nullptr;
-        return q + (static_cast<long long>(job.first_token + token) * problem.heads + head) * problem.head_dim;
+        const long long at = static_cast<long long>(job.first_token + token) * problem.heads + head;
+        return q + at * problem.head_dim + chunk * tiles::CHUNK;
     });
 }
 
 /// Copies the tile number `tile` of keys, or of values, that are kept in 16 bits.
 template <class T, class Tile>
 DEVICE void copy_tile(T* to, const void* from, int tile, const Job& job, int head_dim) {
-    const T* first = static_cast<const T*>(from) + tiles::kv_at(block_y(), tile * Tile::KEYS, job.capacity, head_dim);
-    copy_rows<T, Tile, Tile::KEYS>(to, head_dim, [&](int row) -> const T* {
-        return tile * Tile::KEYS + row < job.length ? first + static_cast<long long>(row) * head_dim : nullptr;
+    copy_rows<T, Tile, Tile::KEYS>(to, head_dim, [&](int row, int chunk) -> const T* {
+        const int key = tile * Tile::KEYS + row;
+        if (key >= job.length) return nullptr;
+        return static_cast<const T*>(from) + tiles::exact_at(block_y(), key, chunk, job.capacity, head_dim);
     });
 }
 
@@ -118,7 +119,7 @@ struct Rounded {
 
     DEVICE void fetch(int8_t* to, const void* from, int tile) {
         const int8_t* first =
-            static_cast<const int8_t*>(from) + tiles::kv_at(block_y(), tile * Tile::KEYS, job.capacity, head_dim);
+            static_cast<const int8_t*>(from) + tiles::codes_at(block_y(), tile * Tile::KEYS, job.capacity, head_dim);
         for (int copy = thread(); copy < COPIES; copy += Tile::THREADS) {
             const int row = tiles::copied_row(copy, COPIES_A_ROW),
                       column = tiles::copied_chunk(copy, COPIES_A_ROW) * CODES;

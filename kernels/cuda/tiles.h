@@ -154,8 +154,26 @@ INDEX int visible_start(int position, int base, int length, int window) {
     return start < 0 ? 0 : (start < length ? start : length);
 }
 
-/// First element of a key, or value, in a cache (kv_heads, capacity, head_dim).
-INDEX long long kv_at(int kv_head, int key, int capacity, int head_dim) {
+/// Elements of a head that lie behind each other in a cache of 16 bits (kv_heads, head_dim / line, capacity, line): those
+/// that Hopper's products want so, or the whole head where it is not so many times as long.
+INDEX int line_of(int head_dim) { return head_dim % LINE_ELEMENTS == 0 ? LINE_ELEMENTS : head_dim; }
+
+/// First element of a chunk of a key, or value, in such a cache. The chunks of a line are turned by the key's number, as
+/// `blocked` has them: what is copied piece by piece is then a tile as it should be.
+INDEX long long exact_at(int kv_head, int key, int chunk, int capacity, int head_dim) {
+    if (line_of(head_dim) == head_dim && head_dim != LINE_ELEMENTS) {
+        return (static_cast<long long>(kv_head) * capacity + key) * head_dim + chunk * CHUNK;
+    }
+    const int line = kv_head * (head_dim / LINE_ELEMENTS) + chunk / LINE_CHUNKS;
+    return (static_cast<long long>(line) * capacity + key) * LINE_ELEMENTS + ((chunk % LINE_CHUNKS) ^ (key & 7)) * CHUNK;
+}
+/// An element of a key, or value, in such a cache.
+INDEX long long element_at(int kv_head, int key, int element, int capacity, int head_dim) {
+    return exact_at(kv_head, key, element / CHUNK, capacity, head_dim) + element % CHUNK;
+}
+
+/// First code of a key, or value, in a cache of bytes (kv_heads, capacity, head_dim).
+INDEX long long codes_at(int kv_head, int key, int capacity, int head_dim) {
     return (static_cast<long long>(kv_head) * capacity + key) * head_dim;
 }
 

@@ -198,14 +198,20 @@ void stacked() {
 void caches() {
     for (int dim : {64, 80, 96, 128, 256}) {
         const int capacity = 2 * tiles::BLOCK, heads = 3;
-        std::set<long long> rows, blocks;
+        std::set<long long> rows, elements, blocks;
         for (int head = 0; head < heads; head++) {
-            for (int key = 0; key < capacity; key++) rows.insert(tiles::kv_at(head, key, capacity, dim) / dim);
+            for (int key = 0; key < capacity; key++) {
+                rows.insert(tiles::codes_at(head, key, capacity, dim) / dim);
+                for (int i = 0; i < dim; i++) elements.insert(tiles::element_at(head, key, i, capacity, dim));
+            }
             for (int block = 0; block < 2; block++)
                 blocks.insert(tiles::factors_at(head, block, capacity, dim) / tiles::factors(dim));
         }
         hold(static_cast<int>(rows.size()) == heads * capacity && *rows.rbegin() == heads * capacity - 1,
-             "rows of a cache", dim);
+             "rows of a cache of bytes", dim);
+        hold(static_cast<int>(elements.size()) == heads * capacity * dim &&
+                 *elements.rbegin() == heads * capacity * dim - 1,
+             "elements of a cache", dim);
         hold(blocks.size() == 6 && *blocks.rbegin() == 5, "factors of a cache", dim);
         hold(tiles::mean_at(dim) == tiles::BLOCK && tiles::value_scales_at(dim) == tiles::mean_at(dim) + dim,
              "factors' order", dim);

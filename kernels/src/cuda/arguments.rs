@@ -4,7 +4,7 @@
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 #[repr(C)]
 pub struct Job {
-    /// (kv_heads, capacity, head_dim), 16-bit or bytes.
+    /// 16-bit, (kv_heads, head_dim / line, capacity, line) with chunks turned, or bytes (kv_heads, capacity, head_dim).
     pub keys: u64,
     pub values: u64,
     /// Of blocks that are rounded to bytes, for each key head and block: scales of keys, their mean, scales of values.
@@ -103,7 +103,7 @@ pub struct Append {
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(C)]
 pub struct Round {
-    /// (kv_heads, exact_capacity, head_dim), 16-bit.
+    /// 16-bit, (kv_heads, head_dim / line, exact_capacity, line) with chunks turned.
     pub exact_keys: u64,
     pub exact_values: u64,
     /// (kv_heads, capacity, head_dim)

@@ -3,7 +3,7 @@
 use super::{
     Plan, Span,
     arguments::{Append, Attention, Job, Merge, Task},
-    extent::{CHUNK, Extent, Stretch},
+    extent::{CHUNK, Extent, Stretch, line_of},
     gpu::{DTYPE, FLOAT, Gpu},
     launch,
     plan::BLOCK,
@@ -76,7 +76,9 @@ impl Cache {
             bytes.sum::<f64>()
         };
         let (exact, rounded) = if as_bytes { Self::rooms(tokens) } else { (tokens, 0) };
-        let a_head = row(&exact_forms(head_dim)) * exact as f64 + row(&rounded_forms(head_dim)) * rounded as f64;
+        let lines = (head_dim / line_of(head_dim)) as f64;
+        let a_head =
+            lines * row(&exact_forms(head_dim)) * exact as f64 + row(&rounded_forms(head_dim)) * rounded as f64;
         (a_head * (layers * kv_heads) as f64) as u64
     }
 
@@ -106,9 +108,10 @@ impl Cache {
     /// Makes room a layer after the other: two copies are there of one layer only. `wanted` gives how many tokens a layer
     /// must have room for in 16 bits and as bytes, and for how many more it is made where it has not.
     fn grow(&mut self, wanted: impl Fn(&Extent) -> (usize, usize, usize)) -> Result<()> {
+        let lines = self.kv_heads * (self.head_dim / line_of(self.head_dim));
         for layer in &mut self.layers {
             let (exact, rounded, ahead) = wanted(&layer.extent);
-            layer.exact.grow(exact, ahead, self.kv_heads, &exact_forms(self.head_dim), &self.gpu)?;
+            layer.exact.grow(exact, ahead, lines, &exact_forms(self.head_dim), &self.gpu)?;
             layer.rounded.grow(rounded, ahead, self.kv_heads, &rounded_forms(self.head_dim), &self.gpu)?;
         }
         Ok(())

@@ -6,13 +6,21 @@ use super::{
     plan::BLOCK,
 };
 
-/// Where keys and values (kv_heads, capacity, head_dim) of one kind lie on the device, and the factors of blocks of bytes.
+/// Where keys and values of one kind lie on the device, and the factors of blocks of bytes. Codes are (kv_heads, capacity,
+/// head_dim); what is in 16 bits is (kv_heads, head_dim / line, capacity, line) with lines of [`line_of`] elements, the chunks
+/// of 8 elements of which are turned: `tiles::exact_at`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Memory {
     pub keys: u64,
     pub values: u64,
     pub factors: u64,
     pub capacity: usize,
+}
+
+/// Elements of a head that lie behind each other in 16 bits (`tiles::line_of`).
+pub const fn line_of(head_dim: usize) -> usize {
+    const LINE: usize = 64;
+    if head_dim.is_multiple_of(LINE) { LINE } else { head_dim }
 }
 
 /// Tokens of a prompt that a GPU computes at a time, at most.
@@ -40,8 +48,8 @@ pub struct Stretch {
 impl Stretch {
     /// Without what looks at it, in the memory of its kind.
     pub fn job(self, memory: Memory, head_dim: usize) -> Job {
-        let bytes = if self.rounded { 1 } else { 2 };
-        let before = (self.slot * head_dim * bytes) as u64;
+        let row = if self.rounded { head_dim } else { 2 * line_of(head_dim) };
+        let before = (self.slot * row) as u64;
         Job {
             keys: memory.keys + before,
             values: memory.values + before,

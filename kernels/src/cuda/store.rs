@@ -1,7 +1,7 @@
 //! Memory of one kind for a layer's keys and values, which grows.
 
 use super::{
-    extent::Memory,
+    extent::{Memory, line_of},
     gpu::{DTYPE, Gpu},
     plan::BLOCK,
 };
@@ -10,7 +10,7 @@ use candle_core::{DType, Result, Tensor};
 /// Room that nobody has told the end of is made for this many tokens at a time.
 const STEP: usize = 256;
 
-/// Tensors (kv_heads, capacity, width) of the same tokens, or none yet; one of blocks has a row for each.
+/// Tensors (heads, capacity, width) of the same tokens, or none yet; one of blocks has a row for each.
 #[derive(Default)]
 pub struct Store {
     pub tensors: Vec<Tensor>,
@@ -49,9 +49,9 @@ impl Store {
     }
 }
 
-/// Keys and values in 16 bits.
+/// Keys and values in 16 bits, where each line of a head counts as a head.
 pub fn exact_forms(head_dim: usize) -> [Form; 2] {
-    [(DTYPE, 1, head_dim); 2]
+    [(DTYPE, 1, line_of(head_dim)); 2]
 }
 
 /// Codes of keys and of values, and of each block scales of keys, their mean and scales of values: `tiles::factors`.

@@ -1,6 +1,6 @@
 //! Prefill, decoding and cascade decoding: whole plans, run and merged as on a device.
 
-use crate::{FLOATS, Memory, Random, assert_close, bits, rounding, wide};
+use crate::{FLOATS, Memory, Random, assert_close, bits, kept_at, rounding, wide};
 use ronbun_kernels::{
     attention::{Shape, Visible},
     cuda::{
@@ -38,13 +38,14 @@ impl Batch<'_> {
         Kv { keys: random.exact(self.float, len), values: random.exact(self.float, len) }
     }
 
-    /// As the device keeps them, (kv_heads, capacity, head_dim); the room that is not used holds no numbers.
+    /// As the device keeps them; the room that is not used holds no numbers.
     fn kept(&self, rows: &[f32], capacity: usize) -> Vec<u16> {
-        let dim = self.shape.head_dim;
-        let mut kept = vec![0xffff; self.shape.kv_heads * capacity * dim];
-        for (number, row) in bits(self.float, rows).chunks_exact(dim).enumerate() {
-            let (token, head) = (number / self.shape.kv_heads, number % self.shape.kv_heads);
-            kept[(head * capacity + token) * dim..][..dim].copy_from_slice(row);
+        let Shape { kv_heads, head_dim, .. } = self.shape;
+        let mut kept = vec![0xffff; kv_heads * capacity * head_dim];
+        for (number, row) in bits(self.float, rows).chunks_exact(head_dim).enumerate() {
+            for (element, bits) in row.iter().enumerate() {
+                kept[kept_at(head_dim, capacity, number % kv_heads, number / kv_heads, element)] = *bits;
+            }
         }
         kept
     }

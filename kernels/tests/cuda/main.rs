@@ -55,6 +55,16 @@ fn rounding(float: Float) -> f64 {
     }
 }
 
+/// Where a cache of 16 bits has an element: lines of 64 elements by keys, whose eight chunks are turned by the key's number;
+/// heads that are not whole lines as they are.
+fn kept_at(dim: usize, capacity: usize, head: usize, key: usize, element: usize) -> usize {
+    if !dim.is_multiple_of(64) {
+        return (head * capacity + key) * dim + element;
+    }
+    let line = head * dim / 64 + element / 64;
+    (line * capacity + key) * 64 + (element % 64 / 8 ^ key % 8) * 8 + element % 8
+}
+
 const FLOATS: [Float; 2] = [Float::Bf16, Float::F16];
 
 #[test]

@@ -6,7 +6,7 @@ use ronbun_kernels::{
     cuda::{
         Chip, Float,
         arguments::{Append, Job},
-        extent::{self, Extent},
+        extent::{self, Extent, line_of},
         launch,
         plan::BLOCK,
     },
@@ -94,12 +94,10 @@ impl Sequence {
         self.extent = self.extent.with_rounded(blocks);
         for address in [&mut self.exact.keys, &mut self.exact.values] {
             let mut elements: Vec<u16> = self.memory.get(*address);
-            for head in elements.chunks_exact_mut(EXACT * self.shape.head_dim) {
-                head.copy_within(
-                    from * self.shape.head_dim..(from + left) * self.shape.head_dim,
-                    BLOCK * self.shape.head_dim,
-                );
-                head[(BLOCK + left) * self.shape.head_dim..].fill(0xffff);
+            let line = line_of(self.shape.head_dim);
+            for lines in elements.chunks_exact_mut(EXACT * line) {
+                lines.copy_within(from * line..(from + left) * line, BLOCK * line);
+                lines[(BLOCK + left) * line..].fill(0xffff);
             }
             *address = self.memory.put(&elements);
         }
