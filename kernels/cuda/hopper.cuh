@@ -1,6 +1,7 @@
 // Attention of a wide tile by Hopper's own means: the same tables, masks and results as attention.cuh's, whose softmax
-// and stores it takes. One warpgroup copies keys and values into a ring of slots; two others, which have 64 rows each,
-// multiply, and while the weights of a tile are multiplied by its values they make those of the next tile.
+// and stores it takes. One warpgroup copies: the queries, and one thread of it keys and values into a ring of slots, a line
+// of a tile at a time. Two others, which have 64 rows each, multiply, and while the weights of a tile are multiplied by its
+// values they make those of the next tile.
 #pragma once
 
 #include "attention.cuh"
@@ -11,17 +12,20 @@
 template <class T, class Tile>
 struct Ring {
     T* room;
-    /// Of each slot: whether a tile is there, and whether it is no longer needed.
-    uint64_t *full, *empty;
+    /// Of each slot: whether a tile is there, and whether it is no longer needed; and whether the queries are there.
+    uint64_t *full, *empty, *queries;
 
-    DEVICE Ring(T* room, uint64_t* barriers) : room(room), full(barriers), empty(barriers + Tile::SLOTS) {}
+    DEVICE Ring(T* room, uint64_t* barriers)
+        : room(room), full(barriers), empty(barriers + Tile::SLOTS), queries(barriers + 2 * Tile::SLOTS) {}
 
     /// One thread does this before all others may use the ring.
     DEVICE void begin() {
         for (int slot = 0; slot < Tile::SLOTS; slot++) {
-            barrier_begin(full + slot, Tile::COPIERS);
+            barrier_begin(full + slot, 1);
             barrier_begin(empty + slot, Tile::FIRST_COPIER / tiles::WARP);
         }
+        barrier_begin(queries, Tile::COPIERS);
+        barriers_begun();
     }
 
     DEVICE T* tile(int item) const { return room + tiles::slot_of(item, Tile::SLOTS) * Tile::KV; }
@@ -30,7 +34,6 @@ struct Ring {
     DEVICE void await_room(int item) const {
         barrier_await(empty + tiles::slot_of(item, Tile::SLOTS), 1 - tiles::round_of(item, Tile::SLOTS));
     }
-    DEVICE void filled(int item) const { barrier_arrive(full + tiles::slot_of(item, Tile::SLOTS)); }
     DEVICE void await(int item) const {
         barrier_await(full + tiles::slot_of(item, Tile::SLOTS), tiles::round_of(item, Tile::SLOTS));
     }
@@ -40,32 +43,50 @@ struct Ring {
     }
 };
 
-/// The warpgroup that copies: queries and the tiles [first, end).
+/// A warp copies the tile number `tile` of keys, or of values, into the room of an item.
+template <class T, class Tile>
+DEVICE void copy_lines(const Ring<T, Tile>& ring, int item, const void* from, int tile, const Job& job) {
+    T* to = ring.tile(item);
+    const int lane = thread() % tiles::WARP, first = tile * Tile::KEYS;
+    const int rows = job.length - first < Tile::KEYS ? job.length - first : Tile::KEYS;
+    ring.await_room(item);
+    if (rows < Tile::KEYS) {
+        // No key has a weight there, but what lies there could be no number.
+        for (int copy = rows * Tile::CHUNKS + lane; copy < Tile::KEYS * Tile::CHUNKS; copy += tiles::WARP) {
+            const int row = tiles::copied_row(copy, Tile::CHUNKS), chunk = tiles::copied_chunk(copy, Tile::CHUNKS);
+            copy_16(to + Tile::place(row, chunk, Tile::KEYS), to, 0);
+        }
+        copies_end();
+        copies_done<0>();
+        show_products();
+        warp_barrier();
+    }
+    if (lane != 0) return;
+    uint64_t* full = ring.full + tiles::slot_of(item, Tile::SLOTS);
+    barrier_expect(full, rows * Tile::LINES * tiles::LINE);
+    for (int line = 0; line < Tile::LINES; line++) {
+        const int chunk = line * tiles::LINE_CHUNKS;
+        const long long at = tiles::exact_at(block_y(), first, chunk, job.capacity, Tile::HEAD);
+        copy_bulk(to + Tile::place(0, chunk, Tile::KEYS), static_cast<const T*>(from) + at, rows * tiles::LINE, full);
+    }
+}
+
+/// The warpgroup that copies: queries and, by its first warp, the tiles [first, end).
 template <class T, class Tile>
 DEVICE void fill(const Ring<T, Tile>& ring, T* queries, int first, int end, const Attention& problem, const Job& job,
                  const Task& task) {
-    int items = 0;
-    // Tells of a tile when the next one has been asked for.
-    auto tell = [&]() {
-        show_products();
-        if (items > 0) ring.filled(items - 1);
-    };
-    auto fetch = [&](const void* from, int tile) {
-        ring.await_room(items);
-        copy_tile<T, Tile>(ring.tile(items), from, tile, job, problem.head_dim);
-        copies_end();
-        copies_done<1>();
-        tell();
-        items++;
-    };
     load_queries<T, Tile>(queries, problem, job, task);
-    fetch(job.keys, first);
-    for (int tile = first; tile < end; tile++) {
-        if (tile + 1 < end) fetch(job.keys, tile + 1);
-        fetch(job.values, tile);
-    }
+    copies_end();
     copies_done<0>();
-    tell();
+    show_products();
+    barrier_arrive(ring.queries);
+    if (thread() >= Tile::FIRST_COPIER + tiles::WARP) return;
+    int items = 0;
+    copy_lines(ring, items++, job.keys, first, job);
+    for (int tile = first; tile < end; tile++) {
+        if (tile + 1 < end) copy_lines(ring, items++, job.keys, tile + 1, job);
+        copy_lines(ring, items++, job.values, tile, job);
+    }
 }
 
 /// A warpgroup that multiplies.
@@ -128,6 +149,7 @@ struct Multiplier {
     /// Looks at the tiles [first, end), of which there is one.
     DEVICE void look(int first, int end, const Span& span) {
         float factors[1][2];
+        barrier_await(ring.queries, 0);
         const int keys = multiply_keys();
         products_done<0>(scores[0]);
         ring.release(keys);

@@ -10,7 +10,8 @@ template <class T, class Tile, int ROWS, class ChunkAt>
 DEVICE void copy_rows(T* to, int head_dim, ChunkAt chunk_at) {
     constexpr int COPIES = ROWS * Tile::CHUNKS;
     static_assert(COPIES % Tile::COPIERS == 0, "all threads that copy do so alike");
-    UNROLL_BY(Tile::STRIDE)
+    // More of them at once would take registers that products need.
+    UNROLL_BY(4)
     for (int step = 0; step < COPIES / Tile::COPIERS; step++) {
         const int copy = tiles::copied(thread() - Tile::FIRST_COPIER, step, Tile::COPIERS);
         const int row = tiles::copied_row(copy, Tile::CHUNKS), chunk = tiles::copied_chunk(copy, Tile::CHUNKS);

@@ -41,6 +41,7 @@ DEVICE int block_y() { return blockIdx.y; }
 DEVICE long long threads_in_grid() { return static_cast<long long>(gridDim.x) * blockDim.x; }
 DEVICE int threads_in_block() { return blockDim.x; }
 DEVICE void barrier() { __syncthreads(); }
+DEVICE void warp_barrier() { __syncwarp(); }
 
 DEVICE unsigned char* shared_memory() {
     extern __shared__ __align__(128) unsigned char shared[];

@@ -45,8 +45,8 @@ struct Tile {
     static constexpr int CHUNKS = HEAD / CHUNK;
     /// Elements of a tile of keys, or of values.
     static constexpr int KV = KEYS * HEAD;
-    /// The threads that copy, which are all, and the steps of theirs that are written out.
-    static constexpr int FIRST_COPIER = 0, COPIERS = THREADS, STRIDE = 32;
+    /// The threads that copy, which are all.
+    static constexpr int FIRST_COPIER = 0, COPIERS = THREADS;
     /// Queries, then two stages of keys and values in 16 bits (or one, and two in 8 bits), then the rows' limits.
     static constexpr int LIMITS_AT = 2 * (ROWS * HEAD + 4 * KV);
     static constexpr int SHARED = LIMITS_AT + 2 * 4 * ROWS;
@@ -83,31 +83,36 @@ INDEX uint64_t matrix(uint32_t address, int leading) {
 /// The same `bytes` further on; all of shared memory is within what a matrix can tell of.
 INDEX uint64_t further(uint64_t matrix, int bytes) { return matrix + bytes / 16; }
 
-/// What a block works on by Hopper's products: two groups of four warps have 64 rows each, a third one copies keys and
-/// values into a ring of slots, each for a tile of either.
+/// What a block works on by Hopper's products: two groups of four warps have 64 rows each, a third one copies the queries,
+/// and its first warp then keys and values into a ring of slots, each for a tile of either. Heads are `HEAD` elements long,
+/// so that a tile is whole lines of a cache.
 template <int HEAD_>
 struct Hopper {
     static constexpr int HEAD = HEAD_;
     static constexpr int FRAGMENTS = 1, KEY_WARPS = 1;
     static constexpr int GROUP = 4 * WARP;
     static constexpr int GROUP_ROWS = 4 * MMA;
-    static constexpr int FIRST_COPIER = 2 * GROUP, COPIERS = GROUP, STRIDE = 4;
+    static constexpr int FIRST_COPIER = 2 * GROUP, COPIERS = GROUP;
     static constexpr int THREADS = FIRST_COPIER + COPIERS;
     static constexpr int ROWS = 2 * GROUP_ROWS;
     static constexpr int KEYS = HEAD <= 128 ? 128 : 64;
     static constexpr int WARP_KEYS = KEYS;
     static constexpr int CHUNKS = HEAD / CHUNK;
     static constexpr int KV = KEYS * HEAD;
+    /// Copies of a whole tile, each of a line of all its keys.
+    static constexpr int LINES = HEAD / LINE_ELEMENTS;
     static constexpr int SLOTS = 4;
     /// Registers of a thread that copies, and of one that multiplies.
     static constexpr int FEW = 40, MANY = 232;
     /// Columns of one product with values.
     static constexpr int COLUMNS = HEAD < 128 ? HEAD : 128;
-    /// Queries, then the slots, the rows' limits and two barriers a slot, from the first multiple of `ATOM` on.
+    /// Queries, then the slots, the rows' limits, two barriers a slot and the queries' own, from the first multiple of `ATOM`
+    /// on.
     static constexpr int LIMITS_AT = 2 * (ROWS * HEAD + SLOTS * KV);
     static constexpr int BARRIERS_AT = LIMITS_AT + 2 * 4 * ROWS;
-    static constexpr int SHARED = ATOM + BARRIERS_AT + 2 * 8 * SLOTS;
+    static constexpr int SHARED = ATOM + BARRIERS_AT + 8 * (2 * SLOTS + 1);
     static INDEX int place(int row, int chunk, int rows) { return blocked(row, chunk, rows); }
+    static_assert(HEAD % LINE_ELEMENTS == 0, "a tile is whole lines");
     static_assert(COPIERS * FEW + FIRST_COPIER * MANY <= 65536, "a processor has so many registers");
 };
 
@@ -161,7 +166,7 @@ INDEX int line_of(int head_dim) { return head_dim % LINE_ELEMENTS == 0 ? LINE_EL
 /// First element of a chunk of a key, or value, in such a cache. The chunks of a line are turned by the key's number, as
 /// `blocked` has them: what is copied piece by piece is then a tile as it should be.
 INDEX long long exact_at(int kv_head, int key, int chunk, int capacity, int head_dim) {
-    if (line_of(head_dim) == head_dim && head_dim != LINE_ELEMENTS) {
+    if (line_of(head_dim) != LINE_ELEMENTS) {
         return (static_cast<long long>(kv_head) * capacity + key) * head_dim + chunk * CHUNK;
     }
     const int line = kv_head * (head_dim / LINE_ELEMENTS) + chunk / LINE_CHUNKS;

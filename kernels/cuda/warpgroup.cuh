@@ -1,5 +1,6 @@
 // What kernels ask of Hopper beyond machine.cuh: products of warpgroups (four warps, of which the first's number is a
-// multiple of four), barriers that count arrivals, and registers moved from threads that copy to those that multiply.
+// multiple of four), barriers that count arrivals and bytes, copies of many bytes that tell them, and registers moved from
+// threads that copy to those that multiply.
 //
 // nvcc takes PTX instructions that only sm_90a has; other compilers take host/warpgroup.h.
 #pragma once
@@ -20,8 +21,22 @@ DEVICE uint32_t shared_address(const void* at) {
 DEVICE void barrier_begin(uint64_t* barrier, int count) {
     asm volatile("mbarrier.init.shared::cta.b64 [%0], %1;" ::"r"(shared_address(barrier)), "r"(count) : "memory");
 }
+/// Shows copies the barriers that this thread has begun.
+DEVICE void barriers_begun() { asm volatile("fence.mbarrier_init.release.cluster;" ::: "memory"); }
 DEVICE void barrier_arrive(uint64_t* barrier) {
     asm volatile("mbarrier.arrive.shared::cta.b64 _, [%0];" ::"r"(shared_address(barrier)) : "memory");
+}
+/// Arrives, and tells that so many bytes will: the phase does not end without them.
+DEVICE void barrier_expect(uint64_t* barrier, int bytes) {
+    asm volatile("mbarrier.arrive.expect_tx.shared::cta.b64 _, [%0], %1;" ::"r"(shared_address(barrier)), "r"(bytes)
+                 : "memory");
+}
+/// Copies bytes, in sixteens, from global to shared memory, where products see them once the barrier's phase has ended.
+DEVICE void copy_bulk(void* to, const void* from, int bytes, uint64_t* barrier) {
+    asm volatile("cp.async.bulk.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1], %2, [%3];" ::"r"(
+                     shared_address(to)),
+                 "l"(from), "r"(bytes), "r"(shared_address(barrier))
+                 : "memory");
 }
 /// Waits for the end of a phase, of the current one or of the one before, by its number's parity.
 DEVICE void barrier_await(uint64_t* barrier, int parity) {

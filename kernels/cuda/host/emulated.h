@@ -66,9 +66,25 @@ struct Fiber {
     int turn = 0;
 };
 
-/// A barrier that counts: arrivals of each phase, those that are missing of the current one, and its number.
+/// A barrier that counts: arrivals of each phase; of the current one those that are missing, bytes of copies that are, and
+/// its number.
 struct Phases {
-    int count, missing, number;
+    int count, missing;
+    long long bytes;
+    int number;
+    /// Whether copies know of it.
+    bool shown;
+
+    void arrived() {
+        if (missing > 0 || bytes != 0) return;
+        missing = count, number++;
+    }
+};
+
+/// A copy that arrives by itself and tells a barrier.
+struct Bulk {
+    Copy copy;
+    Phases* tells;
 };
 
 struct Block {
@@ -77,6 +93,8 @@ struct Block {
     /// What products see of the memory.
     std::vector<unsigned char> shown;
     std::map<const void*, Phases> barriers;
+    /// Copies on their way.
+    std::vector<Bulk> bulks;
     /// First aligned byte of the memory.
     unsigned char* shared = nullptr;
     int current = 0, released = 0, x = 0, y = 0, grid_x = 1, seed = 0;
@@ -125,6 +143,11 @@ inline int ordered(int i, int count, int seed) {
     return (i * 7 + seed) % count;
 }
 
+/// What products see of a place in shared memory.
+inline unsigned char* shown_at(void* shared) {
+    return block().shown.data() + (static_cast<unsigned char*>(shared) - block().shared);
+}
+
 /// Runs a warp's threads until each of them has ended or waits for the block. Tells whether anything happened.
 inline bool run_warp(int warp) {
     Block& now = block();
@@ -153,6 +176,26 @@ inline bool release_one(int warps) {
     return false;
 }
 
+/// A copy that nobody waits for arrives, and products see it.
+inline void land(const Bulk& bulk) {
+    const auto& [to, from, bytes] = bulk.copy;
+    std::memcpy(to, from, bytes);
+    std::memcpy(shown_at(to), from, bytes);
+    bulk.tells->bytes -= bytes;
+    bulk.tells->arrived();
+}
+
+/// Lets one copy arrive, the first or the last that was asked for.
+inline bool land_one() {
+    auto& bulks = block().bulks;
+    if (bulks.empty()) return false;
+    const auto next = block().seed / 4 % 2 ? bulks.begin() : bulks.end() - 1;
+    const Bulk bulk = *next;
+    bulks.erase(next);
+    land(bulk);
+    return true;
+}
+
 inline void run_block(const Kernel& kernel, const void* arguments, int x, int y, int grid_x, int seed) {
     Block& now = block();
     now.kernel = &kernel, now.arguments = arguments, now.x = x, now.y = y, now.grid_x = grid_x, now.seed = seed;
@@ -160,6 +203,7 @@ inline void run_block(const Kernel& kernel, const void* arguments, int x, int y,
     auto start = reinterpret_cast<uintptr_t>(now.memory.data());
     now.shown = std::vector<unsigned char>(kernel.shared, 0xff);
     now.barriers.clear();
+    now.bulks.clear();
     now.shared = now.memory.data() + (128 - start % 128) % 128;
     now.fibers.resize(kernel.threads);
     for (Fiber& fiber : now.fibers) {
@@ -179,7 +223,7 @@ inline void run_block(const Kernel& kernel, const void* arguments, int x, int y,
         moved = false;
         for (int i = 0; i < warps; i++) moved |= run_warp(ordered(i, warps, seed));
         moved |= release(0, kernel.threads, Waits::Block);
-        if (!moved) moved = release_one(warps);
+        if (!moved) moved = release_one(warps) || land_one();
     }
     for (const Fiber& fiber : now.fibers) {
         if (fiber.waits != Waits::Done) fail("threads wait for others that do not come");
@@ -206,11 +250,6 @@ V seen(int lane) {
     V value;
     std::memcpy(&value, shown_by(lane), sizeof value);
     return value;
-}
-
-/// What products see of a place in shared memory.
-inline unsigned char* shown_at(void* shared) {
-    return block().shown.data() + (static_cast<unsigned char*>(shared) - block().shared);
 }
 
 inline void arrive(const Copy& copy) {
@@ -251,6 +290,7 @@ inline int block_y() { return emulated::block().y; }
 inline int threads_in_block() { return emulated::block().kernel->threads; }
 inline long long threads_in_grid() { return static_cast<long long>(emulated::block().grid_x) * threads_in_block(); }
 inline void barrier() { emulated::wait(emulated::Waits::Block); }
+inline void warp_barrier() { emulated::wait(emulated::Waits::Warp); }
 inline unsigned char* shared_memory() { return emulated::block().shared; }
 
 struct alignas(8) float2 {

@@ -98,6 +98,20 @@ void hopper() {
             }
         }
     }
+    // A line of a tile's keys lies in a cache as it does in the tile.
+    for (int head : {0, 2}) {
+        for (int first : {0, TILE::KEYS, 3 * TILE::KEYS}) {
+            for (int row = 0; row < TILE::KEYS; row++) {
+                for (int chunk = 0; chunk < TILE::CHUNKS; chunk++) {
+                    const int line = chunk / tiles::LINE_CHUNKS * tiles::LINE_CHUNKS, capacity = 4 * TILE::KEYS + 3;
+                    const long long begins = tiles::exact_at(head, first, line, capacity, TILE::HEAD);
+                    const long long kept = tiles::exact_at(head, first + row, chunk, capacity, TILE::HEAD) - begins;
+                    const int placed = TILE::place(row, chunk, TILE::KEYS) - TILE::place(0, line, TILE::KEYS);
+                    hold(kept == placed && begins % tiles::CHUNK == 0, "a line is copied in one piece", row, chunk);
+                }
+            }
+        }
+    }
     hold(room % tiles::ATOM == 0 && TILE::KV * 2 % tiles::ATOM == 0, "tiles begin where chunks are turned anew");
     hold(TILE::BARRIERS_AT % 8 == 0 && TILE::SHARED <= 227 << 10, "a tile fits Hopper's shared memory", TILE::SHARED);
     for (int item = 0; item < 4 * TILE::SLOTS; item++) {

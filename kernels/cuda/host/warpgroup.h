@@ -3,7 +3,8 @@
 //   says; until then their sums are what they were, and what they read, registers too, must stay;
 // - they see of shared memory what the thread that copied it has shown them;
 // - each of a warpgroup's warps goes on by itself;
-// - a barrier's phase ends with the last arrival that it was told to expect.
+// - a barrier's phase ends with the last arrival that it was told to expect, and with the last byte;
+// - copies that tell a barrier arrive at once, or one by one when nobody can do anything without them.
 #pragma once
 
 #include "emulated.h"
@@ -93,16 +94,37 @@ inline uint32_t shared_address(const void* at) {
 
 inline void barrier_begin(uint64_t* barrier, int count) {
     if (reinterpret_cast<uintptr_t>(barrier) % 8) emulated::fail("a barrier where none can be");
-    emulated::block().barriers[barrier] = {count, count, 0};
+    emulated::block().barriers[barrier] = {count, count, 0, 0, false};
+}
+inline void barriers_begun() {
+    for (auto& [_, phases] : emulated::block().barriers) phases.shown = true;
 }
 inline void barrier_arrive(uint64_t* barrier) {
     auto& phases = emulated::phases(barrier);
-    if (--phases.missing == 0) phases.missing = phases.count, phases.number++;
+    phases.missing--;
+    phases.arrived();
+}
+inline void barrier_expect(uint64_t* barrier, int bytes) {
+    emulated::phases(barrier).bytes += bytes;
+    barrier_arrive(barrier);
 }
 inline void barrier_await(uint64_t* barrier, int parity) {
     auto& phases = emulated::phases(barrier);
     emulated::fiber().awaits = [&phases, parity] { return phases.number % 2 != parity; };
     emulated::wait(emulated::Waits::Phase);
+}
+
+inline void copy_bulk(void* to, const void* from, int bytes, uint64_t* barrier) {
+    auto begins = [](const void* at) { return reinterpret_cast<uintptr_t>(at) % 16 == 0; };
+    if (!begins(to) || !begins(from) || bytes % 16 || bytes <= 0) emulated::fail("a copy of what is no 16 bytes");
+    auto& phases = emulated::phases(barrier);
+    if (!phases.shown) emulated::fail("a copy that does not know of its barrier");
+    const emulated::Bulk bulk{{to, from, bytes}, &phases};
+    if (emulated::block().seed % 2) return emulated::land(bulk);
+    // What is there from now on until it arrives is neither one thing nor the other.
+    std::memset(to, 0xff, bytes);
+    std::memset(emulated::shown_at(to), 0xff, bytes);
+    emulated::block().bulks.push_back(bulk);
 }
 
 inline void show_products() {

@@ -41,7 +41,7 @@ pub enum Kind {
     Narrow,
     /// Many rows, for all of which keys are loaded once.
     Wide,
-    /// The same by Hopper's own means.
+    /// The same by Hopper's own means, for heads that a tile has no room beside of.
     Hopper,
 }
 
@@ -85,7 +85,7 @@ impl Tile {
     /// Queries, four tiles of keys or values, limits of rows; and barriers where a ring of tiles begins at a multiple of 1024.
     const fn shared(self) -> usize {
         let tiles = 2 * (self.rows() * self.head + 4 * self.keys() * self.head) + 8 * self.rows();
-        if matches!(self.kind, Kind::Hopper) { tiles + 2 * 4 * 8 + 1024 } else { tiles }
+        if matches!(self.kind, Kind::Hopper) { tiles + (2 * 4 + 1) * 8 + 1024 } else { tiles }
     }
 }
 

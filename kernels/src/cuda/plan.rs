@@ -67,7 +67,7 @@ impl Plan {
         let mut found = vec![Vec::new(); tokens];
         for (job, span) in spans.iter().enumerate().filter(|(_, span)| span.length > 0 && span.tokens > 0) {
             let rows = span.tokens * group;
-            let tile = Tile::new(head_dim, kind(rows, span.rounded, chip))?;
+            let tile = Tile::new(head_dim, kind(rows, head_dim, span.rounded, chip))?;
             let row_tiles = rows.div_ceil(tile.rows());
             let splits = splits(span.length, row_tiles * kv_heads, chip.processors);
             let keys = span.length.div_ceil(splits).next_multiple_of(ALIGNED);
@@ -111,10 +111,10 @@ impl Plan {
     }
 }
 
-/// For `rows` stacked rows. Hopper's kernels take no keys that are kept as bytes.
-fn kind(rows: usize, rounded: bool, chip: Chip) -> Kind {
+/// For `rows` stacked rows. Hopper's kernels take no keys that are kept as bytes, nor heads that do not fill their tiles.
+fn kind(rows: usize, head_dim: usize, rounded: bool, chip: Chip) -> Kind {
     const FEW: usize = 16;
-    match (rows <= FEW, chip.hopper && !rounded) {
+    match (rows <= FEW, chip.hopper && !rounded && matches!(head_dim, 64 | 128 | 256)) {
         (true, _) => Kind::Narrow,
         (false, true) => Kind::Hopper,
         (false, false) => Kind::Wide,
@@ -176,9 +176,13 @@ mod tests {
     }
 
     #[test]
-    fn keys_in_bytes_are_not_for_hoppers_kernels() {
-        let plan = check((32, 8, 128), &[Span { rounded: true, ..span(640, 0, 100) }], 100, CHIPS[1]);
-        assert_eq!(plan.parts[0].tile.kind, Kind::Wide);
+    fn keys_in_bytes_and_heads_of_other_lengths_are_not_for_hoppers_kernels() {
+        let kind = |head_dim, rounded| {
+            let plan = check((32, 8, head_dim), &[Span { rounded, ..span(640, 0, 100) }], 100, CHIPS[1]);
+            plan.parts[0].tile.kind
+        };
+        assert_eq!([(128, true), (96, false), (192, false)].map(|(dim, rounded)| kind(dim, rounded)), [Kind::Wide; 3]);
+        assert_eq!([64, 128, 256].map(|dim| kind(dim, false)), [Kind::Hopper; 3]);
     }
 
     #[test]

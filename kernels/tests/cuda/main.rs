@@ -62,7 +62,7 @@ fn kept_at(dim: usize, capacity: usize, head: usize, key: usize, element: usize)
         return (head * capacity + key) * dim + element;
     }
     let line = head * dim / 64 + element / 64;
-    (line * capacity + key) * 64 + (element % 64 / 8 ^ key % 8) * 8 + element % 8
+    (line * capacity + key) * 64 + ((element % 64 / 8) ^ (key % 8)) * 8 + element % 8
 }
 
 const FLOATS: [Float; 2] = [Float::Bf16, Float::F16];
