@@ -1,7 +1,9 @@
 //! What this machine can do at most, measured on the spot: the rates that kernels are compared with.
 
 use crate::{
-    Isa, pool,
+    Isa,
+    amx::{self, Tiles},
+    pool,
     simd::{Simd, kernel},
 };
 use std::{
@@ -21,6 +23,40 @@ const READ: usize = 256 << 20;
 /// Operations a second in products of bytes, all threads together: the instruction that [`crate::packed`] is made of.
 pub fn int8(isa: Isa) -> f64 {
     best(|| spin_int8(isa, ROUNDS), (2 * 4 * lanes(isa) * SUMS * ROUNDS) as f64)
+}
+
+/// Operations a second in products of tiles of bf16, all threads together; `None` where the machine has none.
+pub fn bf16_tiles() -> Option<f64> {
+    let operations = 2 * 4 * amx::ROWS * amx::ROWS * amx::DEPTH * ROUNDS;
+    amx::is_available().then(|| best(|| spin_tiles::<amx::Machine>(ROUNDS), operations as f64))
+}
+
+/// The first number of four sums of products of ones with ones, so many of each.
+fn spin_tiles<T: Tiles>(rounds: usize) -> f32 {
+    let ones = black_box([0x3f80_u16; amx::TILE / 2]);
+    let mut sums = [0f32; amx::TILE / 4];
+    let from = ones.as_ptr().cast();
+    // SAFETY: both are whole tiles; this thread has no other tiles.
+    unsafe {
+        T::begin();
+        T::zero::<0>();
+        T::zero::<1>();
+        T::zero::<2>();
+        T::zero::<3>();
+        T::load::<4>(from, amx::LINE);
+        T::load::<5>(from, amx::LINE);
+        T::load::<6>(from, amx::LINE);
+        T::load::<7>(from, amx::LINE);
+        for _ in 0..rounds {
+            T::multiply::<0, 4, 6>();
+            T::multiply::<1, 4, 7>();
+            T::multiply::<2, 5, 6>();
+            T::multiply::<3, 5, 7>();
+        }
+        T::store::<3>(sums.as_mut_ptr().cast(), amx::LINE);
+        T::end();
+    }
+    sums[0]
 }
 
 /// Operations a second in fused multiply-add of f32, all threads together.
@@ -44,7 +80,7 @@ pub fn bandwidth() -> f64 {
 }
 
 fn lanes(isa: Isa) -> usize {
-    if isa == Isa::Avx512 { 16 } else { 8 }
+    if matches!(isa, Isa::Amx | Isa::Avx512) { 16 } else { 8 }
 }
 
 /// The sum over threads of each one's best rate, when all run.
@@ -122,5 +158,6 @@ mod tests {
             // x → x/2 + 1/2 from 1/2: after two rounds 7/8.
             assert_eq!(spin_f32(isa, 2), 0.875 * SUMS as f32, "{isa}");
         }
+        assert_eq!(spin_tiles::<amx::Soft>(3), (3 * amx::DEPTH) as f32);
     }
 }

@@ -1,10 +1,13 @@
 //! Which instruction set the kernels use.
 
+use crate::amx;
 use std::{fmt, str::FromStr, sync::OnceLock};
 
 /// Instruction sets that kernels are compiled for, best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Isa {
+    /// AVX-512 and, for quantised linears over long prompts, AMX with products of bf16.
+    Amx,
     /// AVX-512 F, BW, DQ, VL and VNNI.
     Avx512,
     /// AVX2, FMA and F16C.
@@ -16,10 +19,10 @@ pub enum Isa {
 impl Isa {
     /// Every instruction set that this machine can run.
     pub fn available() -> Vec<Isa> {
-        [Isa::Avx512, Isa::Avx2, Isa::Portable].into_iter().filter(|isa| isa.is_available()).collect()
+        [Isa::Amx, Isa::Avx512, Isa::Avx2, Isa::Portable].into_iter().filter(|isa| isa.is_available()).collect()
     }
 
-    /// The one in use: the best, or the one that `RONBUN_CPU` asks for (`avx512`, `avx2`, `portable`; [`asked`]) if it is
+    /// The one in use: the best, or the one that `RONBUN_CPU` asks for (`amx`, `avx512`, `avx2`, `portable`; [`asked`]) if it is
     /// available.
     pub fn current() -> Isa {
         static CURRENT: OnceLock<Isa> = OnceLock::new();
@@ -33,6 +36,7 @@ impl Isa {
     #[cfg(target_arch = "x86_64")]
     pub fn is_available(self) -> bool {
         match self {
+            Isa::Amx => amx::is_available() && Isa::Avx512.is_available(),
             Isa::Avx512 => {
                 is_x86_feature_detected!("avx512f")
                     && is_x86_feature_detected!("avx512bw")
@@ -60,15 +64,18 @@ pub fn asked() -> Option<Result<Isa, String>> {
     std::env::var("RONBUN_CPU").ok().filter(|name| !name.is_empty()).map(|name| name.parse())
 }
 
-/// What to tell about `RONBUN_CPU`, where kernels run on something else than it asks for.
+/// What to tell where kernels run on something else than `RONBUN_CPU` asks for, or than the processor has.
 pub fn fallback() -> Option<String> {
     let current = Isa::current();
-    let asked = match asked()? {
-        Ok(isa) if isa == current => return None,
-        Ok(isa) => isa.to_string(),
-        Err(name) => name,
+    let refused = amx::refusal();
+    let asked = match asked() {
+        None => return refused.map(|why| format!("this processor's AMX is not used: {why}; computing with {current}")),
+        Some(Ok(isa)) if isa == current => return None,
+        Some(Ok(isa)) => isa.to_string(),
+        Some(Err(name)) => name,
     };
-    Some(format!("RONBUN_CPU={asked} is not to be had here; computing with {current}"))
+    let why = refused.filter(|_| asked == "amx").map(|why| format!(" ({why})")).unwrap_or_default();
+    Some(format!("RONBUN_CPU={asked} is not to be had here{why}; computing with {current}"))
 }
 
 impl FromStr for Isa {
@@ -76,6 +83,7 @@ impl FromStr for Isa {
 
     fn from_str(name: &str) -> Result<Self, String> {
         match name {
+            "amx" => Ok(Isa::Amx),
             "avx512" => Ok(Isa::Avx512),
             "avx2" => Ok(Isa::Avx2),
             "portable" => Ok(Isa::Portable),
@@ -87,6 +95,7 @@ impl FromStr for Isa {
 impl fmt::Display for Isa {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Isa::Amx => "amx",
             Isa::Avx512 => "avx512",
             Isa::Avx2 => "avx2",
             Isa::Portable => "portable",

@@ -2,6 +2,7 @@
 //!
 //! | module | what it is for |
 //! |---|---|
+//! | [`amx`] | products of tiles, where the machine has them |
 //! | [`isa`] | which instruction set is used, and how to force one (`RONBUN_CPU`) |
 //! | [`mapping`] | a file as a slice of memory |
 //! | [`blocks`] | GGUF's tensor types: bytes → f32 |
@@ -14,8 +15,10 @@
 //! | [`elementwise`] | norms, rotary embedding, gated activation |
 //! | [`reference`](mod@reference) | the same in naive f64: what the tests hold every kernel to |
 //!
-//! Each kernel of the CPU is written once over a small SIMD trait and compiled for AVX-512, AVX2 with FMA, and portable code.
+//! Each kernel of the CPU is written once over a small SIMD trait and compiled for AVX-512, AVX2 with FMA, and portable code;
+//! quantised linears over long prompts are written over tiles of AMX too.
 
+pub mod amx;
 pub mod attention;
 pub mod blocks;
 pub mod ceiling;

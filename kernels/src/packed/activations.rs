@@ -1,6 +1,6 @@
 //! Rows of activations as signed bytes.
 
-use super::{Form, SPAN};
+use super::{Form, SPAN, wide};
 use crate::{
     Isa,
     lines::Lines,
@@ -10,8 +10,9 @@ use crate::{
 
 use std::ops::Range;
 
-/// Rounded rows, in the order in which their products take them: panels of [`PANEL`] rows, the last of 1, 2, 4 or 8, filled
-/// up with zeros.
+/// Rounded rows, in the order in which their products take them: as bytes in panels of [`PANEL`] rows, the last of 1, 2, 4 or
+/// 8, filled up with zeros; or in bf16, where the machine multiplies tiles of it.
+#[derive(Default)]
 pub struct Activations {
     pub(super) rows: usize,
     pub(super) columns: usize,
@@ -21,6 +22,8 @@ pub struct Activations {
     pub(super) scales: Lines<f32>,
     /// Sums of sixteen codes each: for each panel (columns / 16, rows of the panel).
     sums: Lines<i32>,
+    /// As [`wide::round`] gives them; the others are empty then.
+    pub(super) wide: Option<Lines<u16>>,
 }
 
 /// Sums of activations over the groups of a type of weights: for each panel (columns / group, rows of the panel).
@@ -81,6 +84,9 @@ impl Activations {
     pub fn new(isa: Isa, x: &[f32], columns: usize) -> Activations {
         assert!(columns > 0 && columns.is_multiple_of(SPAN) && x.len().is_multiple_of(columns), "shape of x");
         let rows = x.len() / columns;
+        if isa == Isa::Amx && rows >= wide::FROM_ROWS {
+            return Activations { wide: Some(wide::round(isa, x, columns)), rows, columns, ..Activations::default() };
+        }
         let panels = Panels::of(rows);
         let (padded, step) = (panels.padded(), panels.step);
         let mut codes = Lines::any(padded * columns);
@@ -105,7 +111,7 @@ impl Activations {
                 round_panel(isa, x, columns, out);
             }
         });
-        Activations { rows, columns, codes, scales, sums }
+        Activations { rows, columns, codes, scales, sums, wide: None }
     }
 
     /// Sums for the groups of weights that are packed in `form`.
@@ -127,6 +133,9 @@ impl Activations {
     /// What the rounded rows stand for: (rows, columns).
     pub fn values(&self) -> Vec<f32> {
         let value = |row: usize, column: usize| {
+            if let Some(wide) = &self.wide {
+                return wide::value(wide, self.columns, row, column);
+            }
             let panels = Panels::of(self.rows);
             let (first, rows) =
                 panels.iter(0..panels.len()).find(|(first, rows)| row < first + rows).expect("a row of x");

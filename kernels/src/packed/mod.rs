@@ -7,12 +7,16 @@
 //! around zero: the sum starts at `-zero · Σ a`, so that types with a fixed code for zero need no offsets, and those of the
 //! others are small beside the scales.
 //!
+//! Where the machine multiplies tiles of bf16 (AMX), long prompts are: weights are unpacked for all rows at once, and
+//! activations keep more of their bits.
+//!
 //! Packed, 16 rows (outputs) are a tile, and a tile is its groups one after the other, so that decoding reads memory in
 //! order and a long prompt's product keeps a tile in the first-level cache.
 
 mod activations;
 mod pack;
 mod product;
+mod wide;
 
 pub use activations::Activations;
 pub use pack::pack;

@@ -3,10 +3,10 @@
 use super::{
     Activations, Form, HEADER, PLANE, Packed, SPAN, TILE, VECTOR,
     activations::{PANEL, Panels, Sums},
-    size,
+    size, wide,
 };
 use crate::{
-    Isa,
+    Isa, amx,
     lines::Lines,
     output::Output,
     pool,
@@ -21,6 +21,9 @@ pub fn linear(isa: Isa, x: &Activations, weights: Packed, bias: Option<&[f32]>, 
     assert!(bias.is_none_or(|bias| bias.len() == weights.rows), "length of the bias");
     let form = Form::of(weights.kind).expect("a quantised type");
     let target = Output { start: y.as_mut_ptr(), stride: weights.rows };
+    if let Some(wide) = &x.wide {
+        return wide::linear::<amx::Machine>(isa, (wide, x.rows), weights, bias, target);
+    }
     let sums = x.sums(isa, form);
     let tiles = weights.rows.div_ceil(TILE);
     // A thread's share is rows that it has in its cache, where there are enough to make up for unpacking the weights again.
@@ -207,7 +210,7 @@ const fn wide_bytes(group: usize) -> usize {
 }
 
 #[inline(always)]
-fn widen_codes(form: Form, codes: &[u8], wide: &mut [u8]) {
+pub(super) fn widen_codes(form: Form, codes: &[u8], wide: &mut [u8]) {
     if form.bits == 8 {
         wide.copy_from_slice(codes);
         return;

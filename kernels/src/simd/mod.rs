@@ -207,7 +207,7 @@ macro_rules! kernel {
             match isa {
                 // SAFETY: the machine was just found to have it.
                 #[cfg(target_arch = "x86_64")]
-                $crate::Isa::Avx512 if isa.is_available() => unsafe { avx512($($arg),*) },
+                $crate::Isa::Amx | $crate::Isa::Avx512 if isa.is_available() => unsafe { avx512($($arg),*) },
                 // SAFETY: as above.
                 #[cfg(target_arch = "x86_64")]
                 $crate::Isa::Avx2 if isa.is_available() => unsafe { avx2($($arg),*) },

@@ -58,6 +58,8 @@ struct Report {
 #[derive(Serialize)]
 struct Ceilings {
     int8_ops_per_second: f64,
+    /// Where the processor multiplies tiles, and linears over long prompts do.
+    bf16_tile_flops_per_second: Option<f64>,
     f32_flops_per_second: f64,
     read_bytes_per_second: f64,
 }
@@ -79,6 +81,7 @@ impl Ceilings {
         let isa = Isa::current();
         Ceilings {
             int8_ops_per_second: ceiling::int8(isa),
+            bf16_tile_flops_per_second: (isa == Isa::Amx).then(ceiling::bf16_tiles).flatten(),
             f32_flops_per_second: ceiling::f32(isa),
             read_bytes_per_second: ceiling::bandwidth(),
         }
@@ -127,6 +130,8 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
         true => ceilings.f32_flops_per_second,
         false => ceilings.int8_ops_per_second,
     });
+    let tiles = ceilings.as_ref().and_then(|ceilings| ceilings.bf16_tile_flops_per_second);
+    let of_long_prompts = unit.map(|unit| tiles.filter(|_| !args.exact).unwrap_or(unit));
     let report = Report {
         schema_version: 1,
         model: name.to_string(),
@@ -136,6 +141,7 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
         arithmetic: match (on_cpu, args.exact) {
             (false, _) => "bf16",
             (true, true) => "f32",
+            (true, false) if Isa::current() == Isa::Amx => "bf16 and int8",
             (true, false) => "int8",
         },
         load_seconds,
@@ -152,8 +158,8 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
         kv_cache_bytes: engine.cache_bytes(),
         peak_memory_bytes,
         ceilings,
-        prefill: part(&prefill, unit, args.profile || gpu.is_none()),
-        decode: part(&decode, unit, args.profile || gpu.is_none()),
+        prefill: part(&prefill, [of_long_prompts, unit], args.profile || gpu.is_none()),
+        decode: part(&decode, [unit; 2], args.profile || gpu.is_none()),
         gpu,
     };
     match args.json {
@@ -181,9 +187,10 @@ fn prompt(args: &Args, model: &Path, vocabulary: usize) -> Result<Vec<u32>> {
     Ok(ids.into_iter().cycle().take(tokens).collect())
 }
 
-/// `ceiling` is that of the arithmetic used, where there is one; stages are told where each was `waited` for.
-fn part(measured: &Measured, ceiling: Option<f64>, waited: bool) -> Part {
-    let share = |flops: f64, stage| {
+/// The ceilings are those of the arithmetic used, by linears and by attention, where there are any; stages are told where each
+/// was `waited` for.
+fn part(measured: &Measured, [linears, attention]: [Option<f64>; 2], waited: bool) -> Part {
+    let share = |flops: f64, stage, ceiling: Option<f64>| {
         let seconds = measured.seconds(stage);
         ceiling.map(|ceiling| if seconds > 0.0 { flops / seconds / ceiling } else { 0.0 })
     };
@@ -195,9 +202,9 @@ fn part(measured: &Measured, ceiling: Option<f64>, waited: bool) -> Part {
     }
     Part {
         linear_flops: measured.linear_flops,
-        linear_mfu: share(measured.linear_flops, Stage::Linears),
+        linear_mfu: share(measured.linear_flops, Stage::Linears, linears),
         attention_flops: measured.attention_flops,
-        attention_mfu: share(measured.attention_flops, Stage::Attention),
+        attention_mfu: share(measured.attention_flops, Stage::Attention, attention),
         seconds,
     }
 }
@@ -233,10 +240,12 @@ fn in_words(report: &Report, profile: bool) -> String {
         rows.push(row("prefill MFU", format!("linears {linears:.0} %, attention {attention:.0} % of the ceiling")));
     }
     if let Some(ceilings) = &report.ceilings {
+        let tiles = ceilings.bf16_tile_flops_per_second;
+        let tiles = tiles.map(|flops| format!("bf16 in tiles {:.0} GFLOP/s, ", flops / 1e9)).unwrap_or_default();
         rows.push(row(
             "ceilings",
             format!(
-                "int8 {:.0} Gop/s, f32 {:.0} GFLOP/s, reading memory {:.1} GB/s",
+                "int8 {:.0} Gop/s, {tiles}f32 {:.0} GFLOP/s, reading memory {:.1} GB/s",
                 ceilings.int8_ops_per_second / 1e9,
                 ceilings.f32_flops_per_second / 1e9,
                 ceilings.read_bytes_per_second / 1e9

@@ -1,0 +1,341 @@
+//! AMX: products of 16-bit matrices in tiles of sixteen rows, which some Xeons have beside AVX-512.
+//!
+//! The standard library knows neither the instructions nor whether they may be used, so both are asked for here. What the
+//! processor gives is held to [`Soft`] once before it is used; nothing else stands between a mistake here and wrong answers
+//! on a machine that no test of ours has seen.
+
+use half::bf16;
+use std::cell::RefCell;
+
+/// Rows of a tile.
+pub(crate) const ROWS: usize = 16;
+/// Bytes of a row.
+pub(crate) const LINE: usize = 64;
+/// What a product goes deep: elements of 16 bits in a row.
+pub(crate) const DEPTH: usize = LINE / 2;
+/// Bytes of a tile.
+pub(crate) const TILE: usize = ROWS * LINE;
+
+/// A thread's eight tiles, by their numbers. Only between [`Tiles::begin`] and [`Tiles::end`], and only where
+/// [`is_available`].
+pub(crate) trait Tiles {
+    unsafe fn begin();
+    unsafe fn end();
+    unsafe fn zero<const T: usize>();
+    /// Rows that lie `stride` bytes apart.
+    unsafe fn load<const T: usize>(from: *const u8, stride: usize);
+    unsafe fn store<const T: usize>(to: *mut u8, stride: usize);
+    /// C, 16 × 16 in f32, plus A, 16 × 32 in bf16, times B, 32 × 16 in bf16, whose rows 2i and 2i + 1 lie in row i of the
+    /// tile, element by element in turns.
+    unsafe fn multiply<const C: usize, const A: usize, const B: usize>();
+}
+
+/// Sums of tiles that lie behind each other: C (32 × 32, f32, rows `stride` elements apart) = A · B, or += where `add`. A is
+/// two rows of `steps` tiles, B `steps` pairs of tiles side by side.
+///
+/// # Safety
+/// Between `begin` and `end`; all of A, B and C is there.
+#[inline(always)]
+pub(crate) unsafe fn multiply<T: Tiles>(
+    [a, below]: [*const u8; 2],
+    b: *const u8,
+    steps: usize,
+    c: *mut f32,
+    stride: usize,
+    add: bool,
+) {
+    let bytes = stride * size_of::<f32>();
+    // SAFETY: the caller's.
+    unsafe {
+        let quarter = |row: usize, column: usize| c.add(row * ROWS * stride + column * ROWS).cast::<u8>();
+        if add {
+            T::load::<0>(quarter(0, 0), bytes);
+            T::load::<1>(quarter(0, 1), bytes);
+            T::load::<2>(quarter(1, 0), bytes);
+            T::load::<3>(quarter(1, 1), bytes);
+        } else {
+            T::zero::<0>();
+            T::zero::<1>();
+            T::zero::<2>();
+            T::zero::<3>();
+        }
+        for step in 0..steps {
+            T::load::<4>(a.add(step * TILE), LINE);
+            T::load::<6>(b.add(2 * step * TILE), LINE);
+            T::multiply::<0, 4, 6>();
+            T::load::<7>(b.add((2 * step + 1) * TILE), LINE);
+            T::multiply::<1, 4, 7>();
+            T::load::<5>(below.add(step * TILE), LINE);
+            T::multiply::<2, 5, 6>();
+            T::multiply::<3, 5, 7>();
+        }
+        T::store::<0>(quarter(0, 0), bytes);
+        T::store::<1>(quarter(0, 1), bytes);
+        T::store::<2>(quarter(1, 0), bytes);
+        T::store::<3>(quarter(1, 1), bytes);
+    }
+}
+
+/// Whether this machine has AMX, lets this process use it, and computes as [`Soft`] does.
+pub fn is_available() -> bool {
+    state() == State::Works
+}
+
+/// Why AMX that is there is not used.
+pub fn refusal() -> Option<&'static str> {
+    match state() {
+        State::Works | State::Absent => None,
+        State::Refused => Some("the system does not let this process use it"),
+        State::Differs => Some("its products are not what they should be"),
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Absent,
+    Refused,
+    Differs,
+    Works,
+}
+
+#[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+fn state() -> State {
+    State::Absent
+}
+
+#[cfg(not(all(target_arch = "x86_64", target_os = "linux")))]
+pub(crate) use Soft as Machine;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+pub(crate) use hardware::Machine;
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+use hardware::state;
+
+#[cfg(all(target_arch = "x86_64", target_os = "linux"))]
+mod hardware {
+    use super::{ROWS, State, Tiles, sample};
+    use std::{
+        arch::{asm, x86_64::__cpuid_count},
+        sync::OnceLock,
+    };
+
+    pub(super) fn state() -> State {
+        static STATE: OnceLock<State> = OnceLock::new();
+        *STATE.get_or_init(|| match (is_there(), is_allowed()) {
+            (false, _) => State::Absent,
+            (true, false) => State::Refused,
+            // SAFETY: both were just found.
+            (true, true) if unsafe { sample::<Machine>() } == unsafe { sample::<super::Soft>() } => State::Works,
+            (true, true) => State::Differs,
+        })
+    }
+
+    /// CPUID: tiles and products of bf16, with the processor's states under the system's care (Intel's manual, volume 1,
+    /// 18.2).
+    fn is_there() -> bool {
+        let (leaves, seven) = (__cpuid_count(0, 0).eax, __cpuid_count(7, 0).edx);
+        let saved = __cpuid_count(1, 0).ecx & 1 << 27 != 0;
+        leaves >= 7 && saved && seven & 1 << 22 != 0 && seven & 1 << 24 != 0 && kept_states() >> 17 & 3 == 3
+    }
+
+    /// The states that the system keeps for each thread: XCR0.
+    fn kept_states() -> u32 {
+        let states: u32;
+        // SAFETY: only called where CPUID says that the register is there, and changes nothing.
+        unsafe {
+            asm!("xgetbv", in("ecx") 0, out("eax") states, out("edx") _, options(nomem, nostack, preserves_flags));
+        }
+        states
+    }
+
+    /// Asks Linux, for all threads: arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA).
+    fn is_allowed() -> bool {
+        let mut result: i64 = 158;
+        // SAFETY: the call takes two numbers and no memory.
+        unsafe {
+            asm!("syscall", inout("rax") result, in("rdi") 0x1023, in("rsi") 18, out("rcx") _, out("r11") _, options(nostack));
+        }
+        result == 0
+    }
+
+    /// The processor's own.
+    pub(crate) struct Machine;
+
+    /// What the tiles are: the first palette, and of each tile the bytes of its rows and how many they are.
+    #[repr(C, align(64))]
+    struct Configuration {
+        palette: u8,
+        start: u8,
+        reserved: [u8; 14],
+        row_bytes: [u16; 16],
+        rows: [u8; 16],
+    }
+
+    static ALL: Configuration = {
+        let mut all = Configuration { palette: 1, start: 0, reserved: [0; 14], row_bytes: [0; 16], rows: [0; 16] };
+        let mut tile = 0;
+        while tile < 8 {
+            (all.row_bytes[tile], all.rows[tile]) = (super::LINE as u16, ROWS as u8);
+            tile += 1;
+        }
+        all
+    };
+
+    // The compiler knows nothing of tiles, and uses none by itself.
+    impl Tiles for Machine {
+        #[inline(always)]
+        unsafe fn begin() {
+            unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const ALL, options(nostack, readonly, preserves_flags)) };
+        }
+
+        #[inline(always)]
+        unsafe fn end() {
+            unsafe { asm!("tilerelease", options(nostack, nomem, preserves_flags)) };
+        }
+
+        #[inline(always)]
+        unsafe fn zero<const T: usize>() {
+            unsafe { asm!("tilezero tmm{tile}", tile = const T, options(nostack, nomem, preserves_flags)) };
+        }
+
+        #[inline(always)]
+        unsafe fn load<const T: usize>(from: *const u8, stride: usize) {
+            unsafe {
+                asm!("tileloadd tmm{tile}, [{from} + {stride}]", tile = const T, from = in(reg) from,
+                    stride = in(reg) stride, options(nostack, readonly, preserves_flags));
+            }
+        }
+
+        #[inline(always)]
+        unsafe fn store<const T: usize>(to: *mut u8, stride: usize) {
+            unsafe {
+                asm!("tilestored [{to} + {stride}], tmm{tile}", tile = const T, to = in(reg) to,
+                    stride = in(reg) stride, options(nostack, preserves_flags));
+            }
+        }
+
+        #[inline(always)]
+        unsafe fn multiply<const C: usize, const A: usize, const B: usize>() {
+            unsafe {
+                asm!("tdpbf16ps tmm{c}, tmm{a}, tmm{b}", c = const C, a = const A, b = const B,
+                    options(nostack, nomem, preserves_flags));
+            }
+        }
+    }
+}
+
+/// What a product of small integers gives, each sum of which every order of adding gives exactly.
+#[cfg_attr(not(all(target_arch = "x86_64", target_os = "linux")), allow(dead_code))]
+unsafe fn sample<T: Tiles>() -> Vec<f32> {
+    const STEPS: usize = 3;
+    let numbers = |len: usize, by: usize| -> Vec<bf16> {
+        (0..len).map(|i| bf16::from_f32((i * by % 23) as f32 - 11.0)).collect()
+    };
+    let (a, b) = (numbers(2 * STEPS * ROWS * DEPTH, 7), numbers(2 * STEPS * ROWS * DEPTH, 5));
+    let mut c = vec![1.0; 32 * 40];
+    let (first, b) = (a.as_ptr().cast::<u8>(), b.as_ptr().cast());
+    // SAFETY: A is two rows of three tiles, B three pairs, C 32 rows of 40 of which 32 are used; the caller has tiles.
+    unsafe {
+        let a = [first, first.add(STEPS * TILE)];
+        T::begin();
+        multiply::<T>(a, b, STEPS, c.as_mut_ptr(), 40, false);
+        multiply::<T>(a, b, 1, c.as_mut_ptr(), 40, true);
+        T::end();
+    }
+    c
+}
+
+/// The same in plain code, as Intel's manual describes the instructions (volume 2: TDPBF16PS, TILELOADD, TILESTORED), but for
+/// sums, which are added in another order, and numbers below the smallest normal one.
+pub(crate) struct Soft;
+
+thread_local! {
+    /// None outside of `begin` and `end`.
+    static SOFT: RefCell<Option<[[u8; TILE]; 8]>> = const { RefCell::new(None) };
+}
+
+impl Soft {
+    fn with<R>(each: impl FnOnce(&mut [[u8; TILE]; 8]) -> R) -> R {
+        SOFT.with_borrow_mut(|tiles| each(tiles.as_mut().expect("tiles that were begun")))
+    }
+}
+
+impl Tiles for Soft {
+    unsafe fn begin() {
+        // Tiles are zero from the start, which nothing may rely on.
+        SOFT.with_borrow_mut(|tiles| assert!(tiles.replace([[0xff; TILE]; 8]).is_none(), "tiles that were not ended"));
+    }
+
+    unsafe fn end() {
+        SOFT.with_borrow_mut(|tiles| assert!(tiles.take().is_some(), "tiles that were not begun"));
+    }
+
+    unsafe fn zero<const T: usize>() {
+        Soft::with(|tiles| tiles[T] = [0; TILE]);
+    }
+
+    unsafe fn load<const T: usize>(from: *const u8, stride: usize) {
+        Soft::with(|tiles| {
+            for (row, line) in tiles[T].chunks_exact_mut(LINE).enumerate() {
+                // SAFETY: the caller's.
+                line.copy_from_slice(unsafe { std::slice::from_raw_parts(from.add(row * stride), LINE) });
+            }
+        });
+    }
+
+    unsafe fn store<const T: usize>(to: *mut u8, stride: usize) {
+        Soft::with(|tiles| {
+            for (row, line) in tiles[T].chunks_exact(LINE).enumerate() {
+                // SAFETY: the caller's.
+                unsafe { std::ptr::copy_nonoverlapping(line.as_ptr(), to.add(row * stride), LINE) };
+            }
+        });
+    }
+
+    unsafe fn multiply<const C: usize, const A: usize, const B: usize>() {
+        let half = |tile: &[u8; TILE], row: usize, at: usize| {
+            let at = row * LINE + 2 * at;
+            bf16::from_le_bytes([tile[at], tile[at + 1]]).to_f32()
+        };
+        Soft::with(|tiles| {
+            let (a, b) = (tiles[A], tiles[B]);
+            let places = (0..ROWS).flat_map(|row| (0..ROWS).map(move |column| (row, column)));
+            for ((row, column), sum) in places.zip(tiles[C].as_chunks_mut::<4>().0) {
+                let products = (0..DEPTH).map(|k| half(&a, row, k) * half(&b, k / 2, 2 * column + k % 2));
+                *sum = (f32::from_le_bytes(*sum) + products.sum::<f32>()).to_le_bytes();
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_product_of_tiles_is_that_of_their_matrices() {
+        const STEPS: usize = 3;
+        // SAFETY: plain code.
+        let got = unsafe { sample::<Soft>() };
+        let number = |i: usize, by: usize| (i * by % 23) as f32 - 11.0;
+        // A: two rows of tiles; B: pairs of tiles side by side, two of its rows in each of theirs.
+        let a = |row: usize, k: usize| {
+            number(((row / ROWS * STEPS + k / DEPTH) * ROWS + row % ROWS) * DEPTH + k % DEPTH, 7)
+        };
+        let b = |k: usize, column: usize| {
+            let tile = k / DEPTH * 2 + column / ROWS;
+            number((tile * ROWS + k % DEPTH / 2) * DEPTH + column % ROWS * 2 + k % 2, 5)
+        };
+        for row in 0..32 {
+            for column in 0..32 {
+                let sum = |depth: usize| (0..depth).map(|k| a(row, k) * b(k, column)).sum::<f32>();
+                assert_eq!(got[row * 40 + column], sum(STEPS * DEPTH) + sum(DEPTH), "{row}, {column}");
+            }
+            assert_eq!(got[row * 40 + 32..row * 40 + 40], [1.0; 8], "what is beside is left alone");
+        }
+    }
+
+    #[test]
+    fn it_is_there_or_it_is_told_why_not() {
+        assert!(!(is_available() && refusal().is_some()));
+    }
+}
