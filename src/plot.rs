@@ -8,6 +8,11 @@ const LEFT: f64 = 70.0;
 const RIGHT: f64 = 190.0;
 const TOP: f64 = 44.0;
 const BOTTOM: f64 = 56.0;
+/// From the curves to their names.
+const LEGEND: f64 = 34.0;
+/// A line of text, and a character of it or a little less.
+const LINE: f64 = 16.0;
+const CHARACTER: f64 = 7.2;
 const COLOURS: [&str; 8] = ["#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#17becf", "#8c564b", "#7f7f7f"];
 
 /// A line through points, each with the ends of its interval where it has one.
@@ -36,7 +41,8 @@ pub fn curves(axes: &Axes, curves: &[Curve]) -> String {
     let ends = curves.iter().flat_map(|curve| curve.intervals.iter().flat_map(|(low, high)| [*low, *high]));
     let ys = curves.iter().flat_map(|curve| curve.points.iter().map(|point| point.1)).chain(ends);
     let (x, y) = (Scale::of(xs, axes.log_x, LEFT, WIDTH - RIGHT), Scale::of(ys, axes.log_y, HEIGHT - BOTTOM, TOP));
-    let mut svg = start(axes);
+    let names = curves.iter().map(|curve| curve.name.as_str());
+    let mut svg = start(axes, 0.0, beyond(names, RIGHT - LEGEND));
     for tick in x.ticks() {
         let at = x.at(tick);
         let _ = writeln!(svg, "<path d='M{at:.1} {TOP}V{:.1}' stroke='#ddd'/>", HEIGHT - BOTTOM);
@@ -60,14 +66,16 @@ pub fn curves(axes: &Axes, curves: &[Curve]) -> String {
         let row = TOP + 10.0 + 18.0 * index as f64;
         let from = WIDTH - RIGHT + 10.0;
         let _ = writeln!(svg, "<path d='M{from} {row}h18' stroke='{colour}' stroke-width='3'/>");
-        text(&mut svg, from + 24.0, row + 4.0, "start", &curve.name);
+        text(&mut svg, WIDTH - RIGHT + LEGEND, row + 4.0, "start", &curve.name);
     }
     svg + "</svg>\n"
 }
 
 /// Shares between 0 and 1 in cells, red to green, each with its number; rows from top to bottom.
 pub fn heat_map(axes: &Axes, columns: &[String], rows: &[String], cells: &[Vec<Option<f64>>]) -> String {
-    let mut svg = start(axes);
+    // The axis's own name stands before those of the rows.
+    let names = rows.iter().map(String::as_str);
+    let mut svg = start(axes, beyond(names, LEFT - LINE - 16.0), 0.0);
     let (width, height) = (WIDTH - RIGHT - LEFT, HEIGHT - BOTTOM - TOP);
     let (cell, line) = (width / columns.len().max(1) as f64, height / rows.len().max(1) as f64);
     for (row, (name, values)) in rows.iter().zip(cells).enumerate() {
@@ -91,15 +99,25 @@ pub fn heat_map(axes: &Axes, columns: &[String], rows: &[String], cells: &[Vec<O
     svg + "</svg>\n"
 }
 
-fn start(axes: &Axes) -> String {
+/// What the longest of these names takes beyond `room`, about.
+fn beyond<'a>(names: impl Iterator<Item = &'a str>, room: f64) -> f64 {
+    let longest = names.map(|name| name.chars().count()).max().unwrap_or(0);
+    (longest as f64 * CHARACTER - room).max(0.0).ceil()
+}
+
+/// A page with so much more room on the left and on the right.
+fn start(axes: &Axes, left: f64, right: f64) -> String {
+    let width = left + WIDTH + right;
     let mut svg = format!(
-        "<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 {WIDTH} {HEIGHT}' font-family='sans-serif' \
-         font-size='12'>\n<rect width='100%' height='100%' fill='#fff'/>\n"
+        "<svg xmlns='http://www.w3.org/2000/svg' viewBox='{} 0 {width} {HEIGHT}' font-family='sans-serif' \
+         font-size='12'>\n<rect x='{}' width='{width}' height='{HEIGHT}' fill='#fff'/>\n",
+        0.0 - left,
+        0.0 - left
     );
     let middle = (LEFT + WIDTH - RIGHT) / 2.0;
     text(&mut svg, middle, 24.0, "middle", &axes.title);
     text(&mut svg, middle, HEIGHT - 14.0, "middle", &axes.x);
-    let _ = write!(svg, "<g transform='translate(16,{:.0}) rotate(-90)'>", HEIGHT / 2.0);
+    let _ = write!(svg, "<g transform='translate({},{:.0}) rotate(-90)'>", LINE - left, HEIGHT / 2.0);
     text(&mut svg, 0.0, 0.0, "middle", &axes.y);
     svg + "</g>\n"
 }
@@ -182,6 +200,16 @@ mod tests {
         // y runs from 0.5 to 4: the first point is a seventh up.
         let y = HEIGHT - BOTTOM - (HEIGHT - BOTTOM - TOP) / 7.0;
         assert!(svg.contains(&format!("points='{LEFT:.1},{y:.1} {:.1},", WIDTH - RIGHT)), "{svg}");
+    }
+
+    #[test]
+    fn long_names_have_room() {
+        let name = "longrope:models/smollm2-135m-longrope.json";
+        let curve = |name: &str| Curve { name: name.into(), points: vec![(0.0, 1.0), (1.0, 2.0)], intervals: vec![] };
+        assert!(curves(&axes(), &[curve("yarn:4")]).contains("viewBox='0 0 760 440'"));
+        assert!(curves(&axes(), &[curve(name)]).contains("viewBox='0 0 907 440'"));
+        let rows = ["niah_multikey_2".to_string()];
+        assert!(heat_map(&axes(), &["8k".into()], &rows, &[vec![Some(1.0)]]).contains("viewBox='-70 0 830 440'"));
     }
 
     #[test]
