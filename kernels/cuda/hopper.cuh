@@ -49,12 +49,14 @@ DEVICE void copy_lines(const Ring<T, Tile>& ring, int item, const void* from, in
     T* to = ring.tile(item);
     const int lane = thread() % tiles::WARP, first = tile * Tile::KEYS;
     const int rows = job.length - first < Tile::KEYS ? job.length - first : Tile::KEYS;
-    ring.await_room(item);
+    // One lane waits for all: another that came late would wait for the phase after the next.
+    if (lane == 0) ring.await_room(item);
     if (rows < Tile::KEYS) {
+        warp_barrier();
         // No key has a weight there, but what lies there could be no number.
         for (int copy = rows * Tile::CHUNKS + lane; copy < Tile::KEYS * Tile::CHUNKS; copy += tiles::WARP) {
             const int row = tiles::copied_row(copy, Tile::CHUNKS), chunk = tiles::copied_chunk(copy, Tile::CHUNKS);
-            copy_16(to + Tile::place(row, chunk, Tile::KEYS), to, 0);
+            copy_16(to + Tile::place(row, chunk, Tile::KEYS), from, 0);
         }
         copies_end();
         copies_done<0>();
@@ -206,7 +208,7 @@ DEVICE void attend_hopper(const Attention& problem) {
 #define HOPPER_TILE(T, name, HEAD)                                                               \
     KERNEL_ALONE(attend_##name##_##HEAD##_hopper, Attention, tiles::Hopper<HEAD>::THREADS,       \
                  tiles::Hopper<HEAD>::SHARED, attend_hopper<T, tiles::Hopper<HEAD>>)
-/// The kernels for heads of up to HEAD elements: attend_{bf16,f16}_HEAD_hopper.
+/// The kernels for heads of HEAD elements: attend_{bf16,f16}_HEAD_hopper.
 #define HOPPER(HEAD)              \
     HOPPER_TILE(bf16, bf16, HEAD) \
     HOPPER_TILE(f16, f16, HEAD)

@@ -36,7 +36,7 @@ pub(crate) trait Tiles {
 /// # Safety
 /// Between `begin` and `end`; all of A, B and C is there.
 #[inline(always)]
-pub(crate) unsafe fn multiply<T: Tiles>(
+pub(crate) unsafe fn multiply_blocks<T: Tiles>(
     [a, below]: [*const u8; 2],
     b: *const u8,
     steps: usize,
@@ -91,6 +91,7 @@ pub fn refusal() -> Option<&'static str> {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(not(all(target_arch = "x86_64", target_os = "linux")), allow(dead_code))]
 enum State {
     Absent,
     Refused,
@@ -120,12 +121,17 @@ mod hardware {
 
     pub(super) fn state() -> State {
         static STATE: OnceLock<State> = OnceLock::new();
-        *STATE.get_or_init(|| match (is_there(), is_allowed()) {
-            (false, _) => State::Absent,
-            (true, false) => State::Refused,
+        *STATE.get_or_init(|| {
+            if !is_there() {
+                State::Absent
+            } else if !is_allowed() {
+                State::Refused
             // SAFETY: both were just found.
-            (true, true) if unsafe { sample::<Machine>() } == unsafe { sample::<super::Soft>() } => State::Works,
-            (true, true) => State::Differs,
+            } else if unsafe { sample::<Machine>() } != unsafe { sample::<super::Soft>() } {
+                State::Differs
+            } else {
+                State::Works
+            }
         })
     }
 
@@ -149,10 +155,10 @@ mod hardware {
 
     /// Asks Linux, for all threads: arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA).
     fn is_allowed() -> bool {
-        let mut result: i64 = 158;
+        let mut result = 158_i64;
         // SAFETY: the call takes two numbers and no memory.
         unsafe {
-            asm!("syscall", inout("rax") result, in("rdi") 0x1023, in("rsi") 18, out("rcx") _, out("r11") _, options(nostack));
+            asm!("syscall", inout("rax") result, in("rdi") 0x1023, in("rsi") 18_u64, out("rcx") _, out("r11") _, options(nostack));
         }
         result == 0
     }
@@ -237,8 +243,8 @@ unsafe fn sample<T: Tiles>() -> Vec<f32> {
     unsafe {
         let a = [first, first.add(STEPS * TILE)];
         T::begin();
-        multiply::<T>(a, b, STEPS, c.as_mut_ptr(), 40, false);
-        multiply::<T>(a, b, 1, c.as_mut_ptr(), 40, true);
+        multiply_blocks::<T>(a, b, STEPS, c.as_mut_ptr(), 40, false);
+        multiply_blocks::<T>(a, b, 1, c.as_mut_ptr(), 40, true);
         T::end();
     }
     c

@@ -67,15 +67,18 @@ pub fn asked() -> Option<Result<Isa, String>> {
 /// What to tell where kernels run on something else than `RONBUN_CPU` asks for, or than the processor has.
 pub fn fallback() -> Option<String> {
     let current = Isa::current();
-    let refused = amx::refusal();
-    let asked = match asked() {
-        None => return refused.map(|why| format!("this processor's AMX is not used: {why}; computing with {current}")),
+    // Whoever asks for something else has nothing to do with AMX, not even to find out whether it works.
+    let (asked, why) = match asked() {
+        None => {
+            let why = amx::refusal()?;
+            return Some(format!("this processor's AMX is not used: {why}; computing with {current}"));
+        }
         Some(Ok(isa)) if isa == current => return None,
-        Some(Ok(isa)) => isa.to_string(),
-        Some(Err(name)) => name,
+        Some(Ok(Isa::Amx)) => (Isa::Amx.to_string(), amx::refusal().map(|why| format!(" ({why})"))),
+        Some(Ok(isa)) => (isa.to_string(), None),
+        Some(Err(name)) => (name, None),
     };
-    let why = refused.filter(|_| asked == "amx").map(|why| format!(" ({why})")).unwrap_or_default();
-    Some(format!("RONBUN_CPU={asked} is not to be had here{why}; computing with {current}"))
+    Some(format!("RONBUN_CPU={asked} is not to be had here{}; computing with {current}", why.unwrap_or_default()))
 }
 
 impl FromStr for Isa {

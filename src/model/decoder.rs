@@ -121,11 +121,7 @@ impl Decoder {
 
     /// As [`Decoder::plan`], with positions scaled in another way than the model's own.
     pub fn plan_extended(&mut self, tokens: usize, scaling: Option<&Scaling>) -> Result<bool> {
-        let mut config = self.config.clone();
-        if let Some(scaling) = scaling {
-            config.extend(scaling).map_err(|problem| Error::new(Kind::Usage, "--rope", problem))?;
-        }
-        Ok(self.set_plans(plans(&config, tokens)))
+        Ok(self.set_plans(plans_extended(&self.config, tokens, scaling)?))
     }
 
     fn set_plans(&mut self, plans: Vec<RopePlan>) -> bool {
@@ -204,12 +200,14 @@ impl Decoder {
         let batch = GpuBatch::new(&part.place, self.config.num_attention_heads, numbers, prefix, tails)?;
         let turns = tables.iter().map(|table| self.turn(part, table, rows)).collect::<Result<Vec<_>>>()?;
         let room = Room::new(&part.place, &self.config, rows)?;
+        // Branches are computed alike whichever others there are.
+        let prompt = prefix.is_none() && tails.len() == 1;
         for number in part.layers.clone() {
             interrupt::check()?;
             let layer = &self.layers[number];
             let wanted = output || number + 1 < self.layers.len();
             self.norm(&layer.mixer_norm, x, &room.normed)?;
-            let normed = Input::new(&room.normed);
+            let normed = Input::of(&room.normed, prompt);
             let mixed = match &layer.mixer {
                 Mixer::Attention(attention) => {
                     let table = attention.rope.map(|rope| &tables[rope]);
@@ -229,13 +227,13 @@ impl Decoder {
             if !wanted {
                 break;
             }
-            self.add(&part.place, &layer.out_proj, &layer.mixed_norm, &Input::new(mixed), x, &room.hidden)?;
+            self.add(&part.place, &layer.out_proj, &layer.mixed_norm, &Input::of(mixed, prompt), x, &room.hidden)?;
             self.norm(&layer.mlp_norm, x, &room.normed)?;
-            let (normed, [gate, up]) = (Input::new(&room.normed), &room.gate_up.each);
+            let (normed, [gate, up]) = (Input::of(&room.normed, prompt), &room.gate_up.each);
             self.profile.time(Stage::Linears, || layer.gate_up_proj.forward(0, &normed, &room.gate_up))?;
             let activation = self.config.activation;
             self.profile.time(Stage::Elementwise, || ops::gate(&part.place, activation, gate, up))?;
-            self.add(&part.place, &layer.down_proj, &layer.down_norm, &Input::new(gate), x, &room.hidden)?;
+            self.add(&part.place, &layer.down_proj, &layer.down_norm, &Input::of(gate, prompt), x, &room.hidden)?;
         }
         Ok(())
     }
@@ -385,6 +383,16 @@ impl Decoder {
         }
         Ok(())
     }
+}
+
+/// A model's plans for sequences of at most `tokens` tokens, with positions scaled in another way than its own where one is
+/// given.
+pub fn plans_extended(config: &Config, tokens: usize, scaling: Option<&Scaling>) -> Result<Vec<RopePlan>> {
+    let mut config = config.clone();
+    if let Some(scaling) = scaling {
+        config.extend(scaling).map_err(|problem| Error::new(Kind::Usage, "--rope", problem))?;
+    }
+    Ok(plans(&config, tokens))
 }
 
 fn plans(config: &Config, tokens: usize) -> Vec<RopePlan> {

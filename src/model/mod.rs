@@ -23,7 +23,7 @@ mod work;
 
 pub use checkpoint::{Checkpoint, TensorView};
 pub use config::{Activation, Config, LayerKind};
-pub use decoder::{Decoder, Sequence};
+pub use decoder::{Decoder, Sequence, plans_extended};
 pub use family::Family;
 pub use gguf::Metadata;
 use packed::PackedWeights;

@@ -129,19 +129,27 @@ impl Linear {
 /// What linears are given: (rows, inputs), rounded once for all of them that multiply in integers.
 pub struct Input<'a> {
     pub tensor: &'a Tensor,
+    /// The rows are of one sequence alone, however many others are read beside it.
+    prompt: bool,
     rounded: OnceCell<Activations>,
 }
 
 impl<'a> Input<'a> {
     pub fn new(tensor: &'a Tensor) -> Input<'a> {
-        Input { tensor, rounded: OnceCell::new() }
+        Input { tensor, prompt: false, rounded: OnceCell::new() }
+    }
+
+    /// Of a `prompt`, or as [`Input::new`].
+    pub fn of(tensor: &'a Tensor, prompt: bool) -> Input<'a> {
+        Input { prompt, ..Input::new(tensor) }
     }
 
     fn rounded(&self, columns: usize) -> Result<&Activations> {
         if let Some(rounded) = self.rounded.get() {
             return Ok(rounded);
         }
-        let rounded = with_slice(self.tensor, |x| Activations::new(Isa::current(), x, columns))?;
+        let round = if self.prompt { Activations::of_prompt } else { Activations::new };
+        let rounded = with_slice(self.tensor, |x| round(Isa::current(), x, columns))?;
         Ok(self.rounded.get_or_init(|| rounded))
     }
 }

@@ -1,7 +1,7 @@
 // Hopper's instructions on the CPU, from what the PTX ISA says of them and not from how kernels use them:
 // - products are taken when they are asked for, or when they are waited for and nobody else can do anything, as the seed
 //   says; until then their sums are what they were, and what they read, registers too, must stay;
-// - they see of shared memory what the thread that copied it has shown them;
+// - they see of shared memory what the thread that copied it has shown them, and what copies brought that tell a barrier;
 // - each of a warpgroup's warps goes on by itself;
 // - a barrier's phase ends with the last arrival that it was told to expect, and with the last byte;
 // - copies that tell a barrier arrive at once, or one by one when nobody can do anything without them.

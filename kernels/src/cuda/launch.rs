@@ -41,7 +41,7 @@ pub enum Kind {
     Narrow,
     /// Many rows, for all of which keys are loaded once.
     Wide,
-    /// The same by Hopper's own means, for heads that a tile has no room beside of.
+    /// The same by Hopper's own means, for heads that fill a tile: of 64, 128 or 256 elements.
     Hopper,
 }
 

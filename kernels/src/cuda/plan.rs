@@ -67,7 +67,7 @@ impl Plan {
         let mut found = vec![Vec::new(); tokens];
         for (job, span) in spans.iter().enumerate().filter(|(_, span)| span.length > 0 && span.tokens > 0) {
             let rows = span.tokens * group;
-            let tile = Tile::new(head_dim, kind(rows, head_dim, span.rounded, chip))?;
+            let tile = Tile::new(head_dim, kind(rows, head_dim, span.rounded, chip)?)?;
             let row_tiles = rows.div_ceil(tile.rows());
             let splits = splits(span.length, row_tiles * kv_heads, chip.processors);
             let keys = span.length.div_ceil(splits).next_multiple_of(ALIGNED);
@@ -112,13 +112,15 @@ impl Plan {
 }
 
 /// For `rows` stacked rows. Hopper's kernels take no keys that are kept as bytes, nor heads that do not fill their tiles.
-fn kind(rows: usize, head_dim: usize, rounded: bool, chip: Chip) -> Kind {
+/// `None` as [`Tile::new`].
+fn kind(rows: usize, head_dim: usize, rounded: bool, chip: Chip) -> Option<Kind> {
     const FEW: usize = 16;
-    match (rows <= FEW, chip.hopper && !rounded && matches!(head_dim, 64 | 128 | 256)) {
+    let fills = Tile::new(head_dim, Kind::Hopper)?.head == head_dim;
+    Some(match (rows <= FEW, chip.hopper && !rounded && fills) {
         (true, _) => Kind::Narrow,
         (false, true) => Kind::Hopper,
         (false, false) => Kind::Wide,
-    }
+    })
 }
 
 /// Parts that `length` keys are looked at in, where all of them at once would be `blocks` blocks of threads.

@@ -1,4 +1,4 @@
-//! Rows of activations as signed bytes.
+//! Rows of activations as signed bytes, or in bf16.
 
 use super::{Form, SPAN, wide};
 use crate::{
@@ -80,13 +80,10 @@ impl Panels {
 }
 
 impl Activations {
-    /// Rounds `x` (rows, columns); `columns` is a multiple of 32.
+    /// Rounds `x` (rows, columns) to bytes; `columns` is a multiple of 32.
     pub fn new(isa: Isa, x: &[f32], columns: usize) -> Activations {
         assert!(columns > 0 && columns.is_multiple_of(SPAN) && x.len().is_multiple_of(columns), "shape of x");
         let rows = x.len() / columns;
-        if isa == Isa::Amx && rows >= wide::FROM_ROWS {
-            return Activations { wide: Some(wide::round(isa, x, columns)), rows, columns, ..Activations::default() };
-        }
         let panels = Panels::of(rows);
         let (padded, step) = (panels.padded(), panels.step);
         let mut codes = Lines::any(padded * columns);
@@ -112,6 +109,19 @@ impl Activations {
             }
         });
         Activations { rows, columns, codes, scales, sums, wide: None }
+    }
+
+    /// As [`Activations::new`] or, where the machine multiplies tiles of it and there are [`FROM_ROWS`] rows, in bf16: for
+    /// rows of one sequence alone, since what a row gives depends a little on how many come with it.
+    ///
+    /// [`FROM_ROWS`]: super::FROM_ROWS
+    pub fn of_prompt(isa: Isa, x: &[f32], columns: usize) -> Activations {
+        if isa != Isa::Amx || !isa.is_available() || x.len() < wide::FROM_ROWS * columns {
+            return Activations::new(isa, x, columns);
+        }
+        assert!(columns > 0 && columns.is_multiple_of(SPAN) && x.len().is_multiple_of(columns), "shape of x");
+        let rows = x.len() / columns;
+        Activations { wide: Some(wide::round(isa, x, columns)), rows, columns, ..Activations::default() }
     }
 
     /// Sums for the groups of weights that are packed in `form`.

@@ -21,6 +21,7 @@ mod wide;
 pub use activations::Activations;
 pub use pack::pack;
 pub use product::linear;
+pub use wide::FROM_ROWS;
 
 use crate::blocks::BlockType;
 

@@ -1,7 +1,7 @@
 //! Long prompts where the machine multiplies tiles of bf16 (AMX): activations in bf16, and weights unpacked to it a stretch at
 //! a time for all rows. No group has to be scaled on its own.
 
-use super::{Form, HEADER, Packed, TILE, VECTOR, product::widen_codes};
+use super::{Form, HEADER, Packed, SPAN, TILE, VECTOR, product::widen_codes};
 use crate::{
     Isa,
     amx::{self, DEPTH, ROWS, Tiles},
@@ -10,10 +10,9 @@ use crate::{
     pool::{self, Parts},
     simd::{Simd, kernel},
 };
-use half::f16;
 
-/// From this many rows on weights are unpacked for them; fewer are multiplied as bytes.
-pub(super) const FROM_ROWS: usize = 64;
+/// From this many rows on weights are unpacked to bf16 for them; fewer are multiplied as bytes.
+pub const FROM_ROWS: usize = 64;
 /// Rows, and outputs, that are multiplied at a time.
 const BLOCK: usize = 2 * ROWS;
 /// Inputs that are gone through at a time: the weights of a block of outputs for so many stay in the first-level cache.
@@ -72,6 +71,7 @@ pub(super) fn linear<T: Tiles>(isa: Isa, x: (&[u16], usize), weights: Packed, bi
     pool::run(weights.rows.div_ceil(BLOCK), |block| {
         let columns = block * BLOCK..weights.rows.min((block + 1) * BLOCK);
         let bias = bias.map(|bias| &bias[columns.clone()]);
+        // All of it, which threads may share, and not its pointer alone.
         let y = all;
         // SAFETY: the columns are those of y.
         let y = Output { start: unsafe { y.start.add(columns.start) }, ..y };
@@ -112,7 +112,14 @@ fn products<T: Tiles>(
             for row in (0..padded).step_by(BLOCK) {
                 let a = |row: usize| x.as_ptr().add(row * columns + start * ROWS).cast::<u8>();
                 let sums = sums.as_mut_ptr().add(row * BLOCK);
-                amx::multiply::<T>([a(row), a(row + ROWS)], unpacked.as_ptr().cast(), steps, sums, BLOCK, start > 0);
+                amx::multiply_blocks::<T>(
+                    [a(row), a(row + ROWS)],
+                    unpacked.as_ptr().cast(),
+                    steps,
+                    sums,
+                    BLOCK,
+                    start > 0,
+                );
             }
             T::end();
         }
@@ -137,35 +144,35 @@ kernel! {
 /// A tile's groups as the tiles on one `side` of pairs.
 #[inline(always)]
 unsafe fn unpack_body<S: Simd>(form: Form, unit: f32, groups: &[u8], side: usize, out: &mut [u32]) {
-    let mut wide = [0u8; 2 * TILE * 16];
-    let wide = &mut wide[..TILE * form.group];
+    let mut bytes = [0u8; TILE * SPAN];
+    let bytes = &mut bytes[..TILE * form.group];
     let mut lines = out.as_chunks_mut::<TILE>().0.chunks_exact_mut(2 * ROWS).flat_map(|pair| {
         let (left, right) = pair.split_at_mut(ROWS);
         if side == 0 { left } else { right }
     });
     for group in groups.chunks_exact(form.group_bytes()) {
         let (codes, halves) = group.split_at(form.code_bytes());
-        widen_codes(form, codes, wide);
+        widen_codes(form, codes, bytes);
         // SAFETY: the instruction set is the caller's.
-        let factors = unsafe { Factors::of::<S>(form, unit, halves) };
-        for codes in wide.as_chunks::<VECTOR>().0 {
+        let scales = unsafe { Scales::of::<S>(form, unit, halves) };
+        for codes in bytes.as_chunks::<VECTOR>().0 {
             for two in [0, 2] {
-                factors.line(codes, two, lines.next().expect("a line for two inputs"));
+                scales.line(codes, two, lines.next().expect("a line for two inputs"));
             }
         }
     }
 }
 
 /// What a group's codes stand for: `scale · code + offset`, for each output of a tile.
-struct Factors {
+struct Scales {
     scale: [f32; TILE],
     offset: [f32; TILE],
 }
 
-impl Factors {
+impl Scales {
     #[inline(always)]
-    unsafe fn of<S: Simd>(form: Form, unit: f32, halves: &[u8]) -> Factors {
-        let half = |number: usize| f16::from_le_bytes([halves[2 * number], halves[2 * number + 1]]).to_bits();
+    unsafe fn of<S: Simd>(form: Form, unit: f32, halves: &[u8]) -> Scales {
+        let half = |number: usize| u16::from_le_bytes([halves[2 * number], halves[2 * number + 1]]);
         // SAFETY: the instruction set is the caller's.
         let factor = |number: usize| unit * unsafe { S::half(half(number)) };
         let scale: [f32; TILE] = std::array::from_fn(factor);
@@ -173,7 +180,7 @@ impl Factors {
             let own = if form.offset { factor(TILE + output) } else { 0.0 };
             own - f32::from(form.zero) * scale[output]
         };
-        Factors { scale, offset: std::array::from_fn(offset) }
+        Scales { scale, offset: std::array::from_fn(offset) }
     }
 
     /// The inputs `two` and `two + 1` of four, of all outputs.
@@ -192,7 +199,12 @@ impl Factors {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{amx::Soft, blocks::BlockType, packed, reference};
+    use crate::{
+        amx::Soft,
+        blocks::BlockType,
+        packed::{self, Activations},
+        reference,
+    };
 
     #[test]
     fn linears_of_every_type_over_tiles_are_those_of_their_matrices() {
@@ -215,8 +227,15 @@ mod tests {
                 let target = Output { start: y.as_mut_ptr(), stride: outputs };
                 let weights = Packed { kind, bytes: &packed, rows: outputs, columns };
                 linear::<Soft>(isa, (&wide, rows), weights, Some(&bias), target);
+                // What the machine has of tiles, by way of what callers call.
+                let mut on_machine = y.clone();
+                if Isa::Amx.is_available() {
+                    let x = Activations::of_prompt(Isa::Amx, &x, columns);
+                    assert!(x.wide.is_some());
+                    packed::linear(Isa::Amx, &x, weights, Some(&bias), &mut on_machine);
+                }
                 let largest = expected.iter().fold(0.0, |most: f64, y| most.max(y.abs()));
-                for (got, expected) in y.iter().zip(&expected) {
+                for (got, expected) in y.iter().chain(&on_machine).zip(expected.iter().cycle()) {
                     let error = (f64::from(*got) - expected).abs() / largest;
                     assert!(error < 2e-3, "{kind:?} on {isa}: {got}, not {expected}");
                 }

@@ -16,7 +16,7 @@ use crate::progress::Unit;
 use crate::{Result, pipeline};
 use gpu::OnGpu;
 use indicatif::{DecimalBytes, HumanCount};
-use ronbun_kernels::{Isa, ceiling, pool};
+use ronbun_kernels::{Isa, ceiling, packed, pool};
 use serde::Serialize;
 use std::path::Path;
 use std::time::Instant;
@@ -130,8 +130,10 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
         true => ceilings.f32_flops_per_second,
         false => ceilings.int8_ops_per_second,
     });
-    let tiles = ceilings.as_ref().and_then(|ceilings| ceilings.bf16_tile_flops_per_second);
-    let of_long_prompts = unit.map(|unit| tiles.filter(|_| !args.exact).unwrap_or(unit));
+    // All but the prompt's last token, which is read with the branches.
+    let long = prompt.len() > packed::FROM_ROWS && !args.exact;
+    let tiles = ceilings.as_ref().and_then(|ceilings| ceilings.bf16_tile_flops_per_second).filter(|_| long);
+    let of_prompt = unit.map(|unit| tiles.unwrap_or(unit));
     let report = Report {
         schema_version: 1,
         model: name.to_string(),
@@ -141,7 +143,7 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
         arithmetic: match (on_cpu, args.exact) {
             (false, _) => "bf16",
             (true, true) => "f32",
-            (true, false) if Isa::current() == Isa::Amx => "bf16 and int8",
+            (true, false) if tiles.is_some() => "bf16 and int8",
             (true, false) => "int8",
         },
         load_seconds,
@@ -158,7 +160,7 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
         kv_cache_bytes: engine.cache_bytes(),
         peak_memory_bytes,
         ceilings,
-        prefill: part(&prefill, [of_long_prompts, unit], args.profile || gpu.is_none()),
+        prefill: part(&prefill, [of_prompt, unit], args.profile || gpu.is_none()),
         decode: part(&decode, [unit; 2], args.profile || gpu.is_none()),
         gpu,
     };

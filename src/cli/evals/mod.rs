@@ -13,10 +13,10 @@ use super::{engine, eval, output};
 use crate::engine::{Engine, eval::nll};
 use crate::eval::score::{Estimate, Verdict};
 use crate::generator::local::{KV_TYPE, ModelSource, TextSide};
-use crate::model::{Checkpoint, Config, Decoder};
+use crate::model::{Checkpoint, Config, Decoder, plans_extended};
 use crate::progress::Unit;
 use crate::rope::{Chosen, Extension, Method, Policy, Reach, RopePlan};
-use crate::{Error, Kind, Result, report};
+use crate::{Result, report};
 pub use journal::{Journal, checksum};
 use serde::Serialize;
 use std::path::PathBuf;
@@ -102,15 +102,8 @@ impl<'a> Subject<'a> {
         let mut ways: Vec<Way> = Vec::new();
         for (method, policy) in &self.policies {
             let chosen = self.choose(policy, tokens)?;
-            let mut config = self.checkpoint.config.clone();
-            if let Some(scaling) = &chosen.scaling {
-                config.extend(scaling).map_err(|problem| Error::new(Kind::Usage, "--rope", problem))?;
-            }
-            let turned = config.extendable().map(|rope| rope.plan(tokens));
-            let alike = |way: &&Way| match (&way.turned, &turned) {
-                (Some(one), Some(other)) => one.same_angles(other),
-                (one, other) => one.is_none() && other.is_none(),
-            };
+            let turned = plans_extended(&self.checkpoint.config, tokens, chosen.scaling.as_ref())?;
+            let alike = |way: &&Way| way.turned.iter().zip(&turned).all(|(one, other)| one.same_angles(other));
             let own = || format!("{method} ({})", chosen.extension.description);
             let name = ways.iter().find(alike).map_or_else(own, |way| way.name.clone());
             ways.push(Way { method, chosen, name, turned });
@@ -134,8 +127,8 @@ struct Way<'a> {
     chosen: Chosen,
     /// What its samples are kept under.
     name: String,
-    /// The angles of the layers that see the whole text; none where no layer turns positions.
-    turned: Option<RopePlan>,
+    /// The angles of layers of each kind.
+    turned: Vec<RopePlan>,
 }
 
 /// What one way gives less what the first one does, and what that says.
