@@ -18,6 +18,10 @@
 //! Each kernel of the CPU is written once over a small SIMD trait and compiled for AVX-512, AVX2 with FMA, and portable code;
 //! quantised linears over long prompts are written over tiles of AMX too.
 
+// For what unit tests share with the others.
+#[cfg(test)]
+extern crate self as ronbun_kernels;
+
 pub mod amx;
 pub mod attention;
 pub mod blocks;

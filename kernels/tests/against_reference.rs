@@ -1,5 +1,7 @@
 //! One test body for every instruction set, held to the naive f64 reference.
 
+#[path = "common/by_candle.rs"]
+mod by_candle;
 mod common;
 
 use common::{Random, assert_close};
@@ -13,32 +15,9 @@ use ronbun_kernels::{
     reference,
 };
 
-fn candle_type(kind: BlockType) -> candle_core::quantized::GgmlDType {
-    use candle_core::quantized::GgmlDType as G;
-    match kind {
-        BlockType::F32 => G::F32,
-        BlockType::F16 => G::F16,
-        BlockType::BF16 => G::BF16,
-        BlockType::Q4_0 => G::Q4_0,
-        BlockType::Q4_1 => G::Q4_1,
-        BlockType::Q5_0 => G::Q5_0,
-        BlockType::Q5_1 => G::Q5_1,
-        BlockType::Q8_0 => G::Q8_0,
-        BlockType::Q2K => G::Q2K,
-        BlockType::Q3K => G::Q3K,
-        BlockType::Q4K => G::Q4K,
-        BlockType::Q5K => G::Q5K,
-        BlockType::Q6K => G::Q6K,
-    }
-}
-
 /// Random weights quantised by candle: their bytes, and what candle makes of them.
 fn quantised(kind: BlockType, rows: usize, columns: usize, random: &mut Random) -> (Vec<u8>, Vec<f32>) {
-    let device = candle_core::Device::Cpu;
-    let tensor = candle_core::Tensor::from_vec(random.vec(rows * columns), (rows, columns), &device).unwrap();
-    let tensor = candle_core::quantized::QTensor::quantize(&tensor, candle_type(kind)).unwrap();
-    let values = tensor.dequantize(&device).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
-    (tensor.data().unwrap().to_vec(), values)
+    by_candle::quantised(kind, &random.vec(rows * columns), columns)
 }
 
 #[test]

@@ -197,6 +197,10 @@ impl Scales {
 }
 
 #[cfg(test)]
+#[path = "../../tests/common/by_candle.rs"]
+mod by_candle;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
@@ -215,7 +219,7 @@ mod tests {
                 (0..len).map(|i| ((i * 7919 + seed) % 1009) as f32 / 504.5 - 1.0).collect()
             };
             let (matrix, x, bias) = (noise(1, outputs * columns), noise(2, rows * columns), noise(3, outputs));
-            let (bytes, values) = quantised(kind, &matrix, columns);
+            let (bytes, values) = by_candle::quantised(kind, &matrix, columns);
             let mut packed = vec![0xaa; packed::size(kind, outputs, columns).expect("a quantised type")];
             packed::pack(kind, &bytes, outputs, columns, &mut packed);
             for isa in Isa::available() {
@@ -261,28 +265,4 @@ mod tests {
         use BlockType::*;
         [Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2K, Q3K, Q4K, Q5K, Q6K]
     };
-
-    /// A matrix in a type, by candle, and what that stands for.
-    fn quantised(kind: BlockType, matrix: &[f32], columns: usize) -> (Vec<u8>, Vec<f32>) {
-        use candle_core::{
-            Device, Tensor,
-            quantized::{GgmlDType, QTensor},
-        };
-        let dtype = match kind {
-            BlockType::Q4_0 => GgmlDType::Q4_0,
-            BlockType::Q4_1 => GgmlDType::Q4_1,
-            BlockType::Q5_0 => GgmlDType::Q5_0,
-            BlockType::Q5_1 => GgmlDType::Q5_1,
-            BlockType::Q8_0 => GgmlDType::Q8_0,
-            BlockType::Q2K => GgmlDType::Q2K,
-            BlockType::Q3K => GgmlDType::Q3K,
-            BlockType::Q4K => GgmlDType::Q4K,
-            BlockType::Q5K => GgmlDType::Q5K,
-            _ => GgmlDType::Q6K,
-        };
-        let matrix = Tensor::from_slice(matrix, (matrix.len() / columns, columns), &Device::Cpu).expect("a matrix");
-        let quantised = QTensor::quantize(&matrix, dtype).expect("quantises");
-        let values = quantised.dequantize(&Device::Cpu).and_then(|values| values.flatten_all()?.to_vec1());
-        (quantised.data().expect("bytes").into_owned(), values.expect("values"))
-    }
 }
