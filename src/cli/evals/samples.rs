@@ -38,6 +38,15 @@ struct Answered {
     score: f64,
 }
 
+/// All cells of one way and length.
+#[derive(Serialize)]
+struct Whole {
+    rope: String,
+    length: usize,
+    samples: usize,
+    score: Estimate,
+}
+
 #[derive(Serialize)]
 struct Report {
     schema_version: u32,
@@ -46,6 +55,7 @@ struct Report {
     seed: u64,
     chat_template: bool,
     cells: Vec<Cell>,
+    all: Vec<Whole>,
 }
 
 /// What is put in each row of a table: its name, and samples by their amount of filling.
@@ -135,7 +145,8 @@ fn measure(
         }
     }
     let (model, seed) = (subject.name.clone(), sampled.seed);
-    Ok(Report { schema_version: 1, eval: test.eval, model, seed, chat_template: chat, cells })
+    let all = wholes(&cells);
+    Ok(Report { schema_version: 1, eval: test.eval, model, seed, chat_template: chat, cells, all })
 }
 
 /// All samples of a length, those that begin alike one after the other, so that what they share is read once.
@@ -193,10 +204,14 @@ fn estimate(samples: &[Answered]) -> Estimate {
     }
 }
 
-/// The cells of one way and length together.
-fn together(report: &Report, rope: &str, length: usize) -> Estimate {
-    let of = report.cells.iter().filter(|cell| cell.rope == rope && cell.length == length);
-    estimate(&of.flat_map(|cell| cell.samples.clone()).collect::<Vec<_>>())
+/// The cells of each way and length together.
+fn wholes(cells: &[Cell]) -> Vec<Whole> {
+    let whole = |(rope, length): (String, usize)| {
+        let of = cells.iter().filter(|cell| cell.rope == rope && cell.length == length);
+        let samples: Vec<Answered> = of.flat_map(|cell| cell.samples.clone()).collect();
+        Whole { score: estimate(&samples), samples: samples.len(), rope, length }
+    };
+    unique(cells.iter().map(|cell| (cell.rope.clone(), cell.length))).into_iter().map(whole).collect()
 }
 
 fn unique<T: Clone + PartialEq>(values: impl Iterator<Item = T>) -> Vec<T> {
@@ -213,13 +228,11 @@ fn in_words(report: &Report, what: &str) -> String {
         [format!("{:.1} %", 100.0 * value), format!("{:.1} to {:.1} %", 100.0 * low, 100.0 * high)]
     };
     let mut rows = vec![["rope", "length", what, "samples", "score", "95 %", "positions"].map(String::from).to_vec()];
-    for (rope, length) in unique(report.cells.iter().map(|cell| (cell.rope.clone(), cell.length))) {
-        let cells = report.cells.iter().filter(|cell| cell.rope == rope && cell.length == length);
-        let mut all = 0;
+    for Whole { rope, length, samples, score } in &report.all {
+        let cells = report.cells.iter().filter(|cell| cell.rope == *rope && cell.length == *length);
         for cell in cells {
             let [score, interval] = percent(cell.score);
             let (samples, positions) = (cell.samples.len(), cell.positions.clone());
-            all += samples;
             rows.push(vec![
                 rope.clone(),
                 length.to_string(),
@@ -230,8 +243,8 @@ fn in_words(report: &Report, what: &str) -> String {
                 positions,
             ]);
         }
-        let [score, interval] = percent(together(report, &rope, length));
-        rows.push(vec![rope, length.to_string(), "all".into(), all.to_string(), score, interval]);
+        let [score, interval] = percent(*score);
+        rows.push(vec![rope.clone(), length.to_string(), "all".into(), samples.to_string(), score, interval]);
     }
     output::table(&rows)
 }
@@ -258,11 +271,11 @@ fn drawn(report: &Report, what: &str) -> String {
         return plot::heat_map(&axes(&format!("tokens ({rope}); cells in %"), what), &columns, &rows, &cells);
     }
     let curve = |rope: &String| {
-        let of: Vec<Estimate> = lengths.iter().map(|length| together(report, rope, *length)).collect();
+        let of: Vec<&Whole> = report.all.iter().filter(|whole| whole.rope == *rope).collect();
         Curve {
             name: rope.clone(),
-            points: lengths.iter().zip(&of).map(|(length, score)| (*length as f64, score.value)).collect(),
-            intervals: of.iter().map(|score| (score.low, score.high)).collect(),
+            points: of.iter().map(|whole| (whole.length as f64, whole.score.value)).collect(),
+            intervals: of.iter().map(|whole| (whole.score.low, whole.score.high)).collect(),
         }
     };
     plot::curves(&axes("tokens", "share of what was asked for"), &ropes.iter().map(curve).collect::<Vec<_>>())
