@@ -339,9 +339,4 @@ mod tests {
             assert_eq!(got[row * 40 + 32..row * 40 + 40], [1.0; 8], "what is beside is left alone");
         }
     }
-
-    #[test]
-    fn it_is_there_or_it_is_told_why_not() {
-        assert!(!(is_available() && refusal().is_some()));
-    }
 }
