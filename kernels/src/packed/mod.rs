@@ -24,6 +24,7 @@ pub use product::linear;
 pub use wide::FROM_ROWS;
 
 use crate::blocks::BlockType;
+use std::ops::Range;
 
 /// Rows of a tile.
 pub const TILE: usize = 16;
@@ -89,6 +90,12 @@ impl Form {
 
     fn tile_bytes(self, columns: usize) -> usize {
         HEADER + columns / self.group * self.group_bytes()
+    }
+
+    /// Some groups of a tile.
+    fn groups_of<'a>(self, weights: Packed<'a>, tile: usize, groups: Range<usize>) -> &'a [u8] {
+        let start = tile * self.tile_bytes(weights.columns) + HEADER;
+        &weights.bytes[start + groups.start * self.group_bytes()..start + groups.end * self.group_bytes()]
     }
 }
 

@@ -1,7 +1,7 @@
 //! Products of rounded rows with tiles.
 
 use super::{
-    Activations, Form, HEADER, PLANE, Packed, SPAN, TILE, VECTOR,
+    Activations, Form, PLANE, Packed, SPAN, TILE, VECTOR,
     activations::{PANEL, Panels, Sums},
     size, wide,
 };
@@ -10,8 +10,9 @@ use crate::{
     lines::Lines,
     output::Output,
     pool,
-    simd::{BIAS, Simd, kernel},
+    simd::{BIAS, Simd, kernel, prefetch},
 };
+use std::ops::Range;
 
 /// `y[m × rows] = x[m × columns] · Wᵀ`, plus `bias` to each row of y where there is one. Panics on wrong lengths.
 pub fn linear(isa: Isa, x: &Activations, weights: Packed, bias: Option<&[f32]>, y: &mut [f32]) {
@@ -54,7 +55,7 @@ struct Input<'a> {
 
 impl Input<'_> {
     /// The panels' rows of x.
-    fn rows(&self) -> std::ops::Range<usize> {
+    fn rows(&self) -> Range<usize> {
         let rows = Panels::of(self.x.rows).rows_of(self.panels.0..self.panels.1);
         rows.start..rows.end.min(self.x.rows)
     }
@@ -64,12 +65,12 @@ impl Input<'_> {
 const TILES: usize = 2;
 /// Tiles that one task works on, at most.
 const TASK_TILES: usize = 8;
-/// Inputs that are gone through at a time: two tiles' share of them, unpacked, stays in the first-level cache, that of 512
-/// activations in the second.
-const DEPTH: usize = 896;
+/// Inputs that are gone through at a time: as many as keep two tiles' share of them, unpacked, and that of a thread's rows in
+/// the second-level cache. More cost less than adding up the parts of fewer.
+const DEPTH: usize = 1536;
 
 kernel! {
-    fn products = products_body(x: Input, form: Form, weights: Packed, bias: Option<&[f32]>, tiles: std::ops::Range<usize>, y: Output)
+    fn products = products_body(x: Input, form: Form, weights: Packed, bias: Option<&[f32]>, tiles: Range<usize>, y: Output)
 }
 
 #[inline(always)]
@@ -78,7 +79,7 @@ unsafe fn products_body<S: Simd>(
     form: Form,
     weights: Packed,
     bias: Option<&[f32]>,
-    tiles: std::ops::Range<usize>,
+    tiles: Range<usize>,
     y: Output,
 ) {
     // Some tiles' groups as bytes and f32, where several panels share the work of unpacking them.
@@ -106,7 +107,15 @@ unsafe fn products_body<S: Simd>(
         let mut tile = tiles.start;
         while tile < tiles.end {
             let parts = together.min(tiles.end - tile);
-            let part = |number: usize| Part::new(weights, form, tile + number.min(parts - 1), groups.clone());
+            // What comes after these: the next tiles, or the first ones' next groups.
+            let (next_tile, next_groups) = match tile + parts < tiles.end {
+                true => (tile + parts, groups.clone()),
+                false => (tiles.start, groups.end..(start + 2 * DEPTH).min(weights.columns) / form.group),
+            };
+            let part = |number: usize| {
+                let next = form.groups_of(weights, (next_tile + number).min(tiles.end - 1), next_groups.clone());
+                Part::new(weights, form, tile + number.min(parts - 1), groups.clone(), next)
+            };
             let mut both = [part(0), part(1)];
             if unpack {
                 let rooms = wide.chunks_exact_mut(room);
@@ -144,15 +153,15 @@ unsafe fn products_body<S: Simd>(
 unsafe fn all_panels<S: Simd, const T: usize>(x: Input, tiles: [Part; T], group: usize, out: Output) {
     let panels = Panels::of(x.x.rows).iter(x.panels.0..x.panels.1);
     let mut out = out;
-    for (first, rows) in panels {
+    for (turn, (first, rows)) in panels.enumerate() {
         // SAFETY: the caller's.
         unsafe {
             match rows {
-                8 => panel::<S, 8, T>(x, tiles, first, group, out),
-                6 => panel::<S, 6, T>(x, tiles, first, group, out),
-                4 => panel::<S, 4, T>(x, tiles, first, group, out),
-                2 => panel::<S, 2, T>(x, tiles, first, group, out),
-                _ => panel::<S, 1, T>(x, tiles, first, group, out),
+                8 => panel::<S, 8, T>(x, tiles, first, group, turn, out),
+                6 => panel::<S, 6, T>(x, tiles, first, group, turn, out),
+                4 => panel::<S, 4, T>(x, tiles, first, group, turn, out),
+                2 => panel::<S, 2, T>(x, tiles, first, group, turn, out),
+                _ => panel::<S, 1, T>(x, tiles, first, group, turn, out),
             }
             out.start = out.start.add(rows * out.stride);
         }
@@ -166,18 +175,19 @@ struct Part<'a> {
     packed: &'a [u8],
     /// Of the scales and offsets.
     unit: f32,
+    /// The groups that are multiplied after these, for which memory is asked meanwhile.
+    next: &'a [u8],
     /// The groups as they are packed, or unpacked.
     codes: *const u8,
     unpacked: bool,
 }
 
 impl<'a> Part<'a> {
-    fn new(weights: Packed<'a>, form: Form, tile: usize, groups: std::ops::Range<usize>) -> Part<'a> {
-        let bytes = form.tile_bytes(weights.columns);
-        let packed = &weights.bytes[tile * bytes..(tile + 1) * bytes];
-        let unit = f32::from_le_bytes(*packed.first_chunk().expect("a header"));
-        let packed = &packed[HEADER..][groups.start * form.group_bytes()..groups.end * form.group_bytes()];
-        Part { form, packed, unit, codes: packed.as_ptr(), unpacked: false }
+    fn new(weights: Packed<'a>, form: Form, tile: usize, groups: Range<usize>, next: &'a [u8]) -> Part<'a> {
+        let header = &weights.bytes[tile * form.tile_bytes(weights.columns)..];
+        let unit = f32::from_le_bytes(*header.first_chunk().expect("a header"));
+        let packed = form.groups_of(weights, tile, groups);
+        Part { form, packed, unit, next, codes: packed.as_ptr(), unpacked: false }
     }
 
     /// Takes the groups from `wide`, into which they are put as [`wide_bytes`] says.
@@ -270,25 +280,27 @@ const WIDE: u8 = 0;
 const VECTORS: usize = 2;
 
 /// Adds (or puts, if `group` is 0) to `out` the products of a panel, which begins with row `first` and has ROWS rows, with
-/// these groups, of which `group` is the first.
+/// these groups, of which `group` is the first. It is panel number `turn`, whose share of the memory after these groups is
+/// asked for.
 #[inline(always)]
 unsafe fn panel<S: Simd, const ROWS: usize, const T: usize>(
     x: Input,
     tiles: [Part; T],
     first: usize,
     group: usize,
+    turn: usize,
     out: Output,
 ) {
     let Form { group: width, bits, .. } = tiles[0].form;
     unsafe {
         match (width, if tiles[0].unpacked { WIDE } else { bits }) {
-            (32, 4) => panel_of::<S, ROWS, T, 32, 4>(x, tiles, first, group, out),
-            (32, 5) => panel_of::<S, ROWS, T, 32, 5>(x, tiles, first, group, out),
-            (32, 8) => panel_of::<S, ROWS, T, 32, 8>(x, tiles, first, group, out),
-            (32, _) => panel_of::<S, ROWS, T, 32, WIDE>(x, tiles, first, group, out),
-            (_, 4) => panel_of::<S, ROWS, T, 16, 4>(x, tiles, first, group, out),
-            (_, 6) => panel_of::<S, ROWS, T, 16, 6>(x, tiles, first, group, out),
-            (..) => panel_of::<S, ROWS, T, 16, WIDE>(x, tiles, first, group, out),
+            (32, 4) => panel_of::<S, ROWS, T, 32, 4>(x, tiles, first, group, turn, out),
+            (32, 5) => panel_of::<S, ROWS, T, 32, 5>(x, tiles, first, group, turn, out),
+            (32, 8) => panel_of::<S, ROWS, T, 32, 8>(x, tiles, first, group, turn, out),
+            (32, _) => panel_of::<S, ROWS, T, 32, WIDE>(x, tiles, first, group, turn, out),
+            (_, 4) => panel_of::<S, ROWS, T, 16, 4>(x, tiles, first, group, turn, out),
+            (_, 6) => panel_of::<S, ROWS, T, 16, 6>(x, tiles, first, group, turn, out),
+            (..) => panel_of::<S, ROWS, T, 16, WIDE>(x, tiles, first, group, turn, out),
         }
     }
 }
@@ -299,9 +311,10 @@ unsafe fn panel_of<S: Simd, const ROWS: usize, const T: usize, const GROUP: usiz
     tiles: [Part; T],
     first: usize,
     group: usize,
+    turn: usize,
     out: Output,
 ) {
-    let Input { x, sums: of_groups, .. } = x;
+    let Input { x, sums: of_groups, panels } = x;
     let form = tiles[0].form;
     // Vectors of a tile; those of all tiles are gone through together.
     let vectors = TILE / S::LANES;
@@ -321,7 +334,14 @@ unsafe fn panel_of<S: Simd, const ROWS: usize, const T: usize, const GROUP: usiz
         }
         let mut codes = tiles.map(|tile| tile.codes);
         let mut totals = [[[S::splat(0.0); VECTORS]; T]; ROWS];
+        let mut asked = if tiles[0].next.is_empty() { usize::MAX } else { group + turn };
         for number in group..group + groups {
+            if number == asked {
+                for tile in &tiles {
+                    prefetch(tile.next.as_ptr().wrapping_add((number - group) * group_bytes), group_bytes);
+                }
+                asked += panels.1 - panels.0;
+            }
             let scales = scales.add(number * GROUP / SPAN * ROWS);
             let mut dots = [[[S::splat_i32(0); VECTORS]; T]; ROWS];
             for (i, dots) in dots.iter_mut().enumerate() {
