@@ -65,9 +65,9 @@ impl Input<'_> {
 const TILES: usize = 2;
 /// Tiles that one task works on, at most.
 const TASK_TILES: usize = 8;
-/// Inputs that are gone through at a time: as many as keep two tiles' share of them, unpacked, and that of a thread's rows in
-/// the second-level cache. More cost less than adding up the parts of fewer.
-const DEPTH: usize = 1536;
+/// Inputs that are gone through at a time: two tiles' share of them, unpacked, stays in the second-level cache, and adding up
+/// the parts of more costs nothing worth telling.
+const DEPTH: usize = 5120;
 
 kernel! {
     fn products = products_body(x: Input, form: Form, weights: Packed, bias: Option<&[f32]>, tiles: Range<usize>, y: Output)
