@@ -11,7 +11,7 @@
 //! activations keep more of their bits.
 //!
 //! Packed, 16 rows (outputs) are a tile, and a tile is its groups one after the other, so that decoding reads memory in
-//! order and a long prompt's product keeps a tile in the first-level cache.
+//! order and a long prompt's product keeps what it unpacks of a tile in its caches.
 
 mod activations;
 mod pack;
