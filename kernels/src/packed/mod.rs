@@ -92,6 +92,12 @@ impl Form {
         HEADER + columns / self.group * self.group_bytes()
     }
 
+    /// The factor of a tile's scales.
+    fn unit_of(self, weights: Packed, tile: usize) -> f32 {
+        let tile = &weights.bytes[tile * self.tile_bytes(weights.columns)..];
+        f32::from_le_bytes(*tile.first_chunk().expect("a header"))
+    }
+
     /// Some groups of a tile.
     fn groups_of<'a>(self, weights: Packed<'a>, tile: usize, groups: Range<usize>) -> &'a [u8] {
         let start = tile * self.tile_bytes(weights.columns) + HEADER;

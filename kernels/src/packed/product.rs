@@ -184,8 +184,7 @@ struct Part<'a> {
 
 impl<'a> Part<'a> {
     fn new(weights: Packed<'a>, form: Form, tile: usize, groups: Range<usize>, next: &'a [u8]) -> Part<'a> {
-        let header = &weights.bytes[tile * form.tile_bytes(weights.columns)..];
-        let unit = f32::from_le_bytes(*header.first_chunk().expect("a header"));
+        let unit = form.unit_of(weights, tile);
         let packed = form.groups_of(weights, tile, groups);
         Part { form, packed, unit, next, codes: packed.as_ptr(), unpacked: false }
     }

@@ -1,7 +1,7 @@
 //! Long prompts where the machine multiplies tiles of bf16 (AMX): activations in bf16, and weights unpacked to it a stretch at
 //! a time for all rows. No group has to be scaled on its own.
 
-use super::{Form, HEADER, Packed, SPAN, TILE, VECTOR, product::widen_codes};
+use super::{Form, Packed, SPAN, TILE, VECTOR, product::widen_codes};
 use crate::{
     Isa,
     amx::{self, DEPTH, ROWS, Tiles},
@@ -98,11 +98,8 @@ fn products<T: Tiles>(
     for start in (0..columns).step_by(STRETCH) {
         let depth = STRETCH.min(columns - start);
         for (side, tile) in tiles.clone().enumerate() {
-            let bytes = form.tile_bytes(columns);
-            let tile = &weights.bytes[tile * bytes..(tile + 1) * bytes];
-            let groups = start / form.group * form.group_bytes()..(start + depth) / form.group * form.group_bytes();
-            let unit = f32::from_le_bytes(*tile.first_chunk().expect("a header"));
-            unpack(isa, form, unit, &tile[HEADER..][groups], side, &mut unpacked);
+            let groups = form.groups_of(weights, tile, start / form.group..(start + depth) / form.group);
+            unpack(isa, form, form.unit_of(weights, tile), groups, side, &mut unpacked);
         }
         let steps = depth / DEPTH;
         // SAFETY: x is rows of tiles of `columns`, the weights are `steps` pairs of tiles, the sums as many rows as x; this
