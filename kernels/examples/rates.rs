@@ -39,14 +39,14 @@ fn main() {
     println!("{isa}: int8 {:.0} Gop/s, f32 {:.0} GFLOP/s, memory {:.1} GB/s", int8 / 1e9, f32 / 1e9, bandwidth / 1e9);
     println!("linears, (rows of x, outputs, inputs): Gop/s, share of the int8 ceiling, GB/s of weights");
     for kind in [BlockType::Q4_1, BlockType::Q4K, BlockType::Q6K, BlockType::Q5_0, BlockType::Q8_0] {
-        for (m, n, k) in [(512, 1536, 1536), (512, 1536, 8960), (1, 8960, 1536), (8, 8960, 1536), (24, 8960, 1536)] {
+        for (m, n, k) in [(1024, 1536, 1536), (1024, 1536, 8960), (1, 8960, 1536), (8, 8960, 1536), (24, 8960, 1536)] {
             let bytes = noise(n * kind.size_of(k));
             let mut packed = vec![0; packed::size(kind, n, k).expect("a quantised type")];
             packed::pack(kind, &bytes, n, k, &mut packed);
             let x = floats(m * k);
             let mut y = vec![0f32; m * n];
             let weights = Packed { kind, bytes: &packed, rows: n, columns: k };
-            let seconds = best(|| packed::linear(isa, &Activations::new(isa, &x, k), weights, None, &mut y));
+            let seconds = best(|| packed::linear(isa, &Activations::of_prompt(isa, &x, k), weights, None, &mut y));
             let operations = 2.0 * (m * n * k) as f64;
             let raw = linear::Weights { kind, bytes: &bytes, rows: n, columns: k };
             let exact = best(|| linear::linear(isa, &x, raw, None, &mut y));

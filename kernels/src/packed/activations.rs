@@ -1,6 +1,6 @@
-//! Rows of activations as signed bytes, or in bf16.
+//! Rows of activations as signed bytes, turned or not, or in bf16.
 
-use super::{Form, SPAN, wide};
+use super::{Form, SPAN, turned, turned::Turned, wide};
 use crate::{
     Isa,
     lines::Lines,
@@ -11,7 +11,7 @@ use crate::{
 use std::ops::Range;
 
 /// Rounded rows, in the order in which their products take them: as bytes in panels of [`PANEL`] rows, the last of 1, 2, 4 or
-/// 8, filled up with zeros; or in bf16, where the machine multiplies tiles of it.
+/// 8, filled up with zeros; or as suits long prompts.
 #[derive(Default)]
 pub struct Activations {
     pub(super) rows: usize,
@@ -22,8 +22,15 @@ pub struct Activations {
     pub(super) scales: Lines<f32>,
     /// Sums of sixteen codes each: for each panel (columns / 16, rows of the panel).
     sums: Lines<i32>,
-    /// As [`wide::round`] gives them; the others are empty then.
-    pub(super) wide: Option<Lines<u16>>,
+    /// The others are empty then.
+    pub(super) long: Option<Long>,
+}
+
+/// Rows of a long prompt.
+pub(super) enum Long {
+    /// As [`wide::round`] gives them.
+    Wide(Lines<u16>),
+    Turned(Turned),
 }
 
 /// Sums of activations over the groups of a type of weights: for each panel (columns / group, rows of the panel).
@@ -108,20 +115,25 @@ impl Activations {
                 round_panel(isa, x, columns, out);
             }
         });
-        Activations { rows, columns, codes, scales, sums, wide: None }
+        Activations { rows, columns, codes, scales, sums, long: None }
     }
 
-    /// As [`Activations::new`] or, where the machine multiplies tiles of it and there are [`FROM_ROWS`] rows, in bf16: for
-    /// rows of one sequence alone, since what a row gives depends a little on how many come with it.
-    ///
-    /// [`FROM_ROWS`]: super::FROM_ROWS
+    /// As [`Activations::new`], but for long prompts in what is faster for them: from 64 rows on in bf16 where the machine
+    /// multiplies tiles of it, elsewhere from 256 rows on turned. For rows of one sequence alone, since what a row gives
+    /// depends a little on how many come with it.
     pub fn of_prompt(isa: Isa, x: &[f32], columns: usize) -> Activations {
-        if isa != Isa::Amx || !isa.is_available() || x.len() < wide::FROM_ROWS * columns {
-            return Activations::new(isa, x, columns);
-        }
         assert!(columns > 0 && columns.is_multiple_of(SPAN) && x.len().is_multiple_of(columns), "shape of x");
         let rows = x.len() / columns;
-        Activations { wide: Some(wide::round(isa, x, columns)), rows, columns, ..Activations::default() }
+        let long = if isa == Isa::Amx && isa.is_available() {
+            (rows >= wide::FROM_ROWS).then(|| Long::Wide(wide::round(isa, x, columns)))
+        } else {
+            let span = turned::span(columns).filter(|_| rows >= turned::FROM_ROWS);
+            span.map(|span| Long::Turned(Turned::new(isa, x, columns, span)))
+        };
+        match long {
+            Some(_) => Activations { rows, columns, long, ..Activations::default() },
+            None => Activations::new(isa, x, columns),
+        }
     }
 
     /// Sums for the groups of weights that are packed in `form`.
@@ -143,12 +155,15 @@ impl Activations {
     /// What the rounded rows stand for: (rows, columns).
     pub fn values(&self) -> Vec<f32> {
         let value = |row: usize, column: usize| {
-            if let Some(wide) = &self.wide {
+            if let Some(Long::Wide(wide)) = &self.long {
                 return wide::value(wide, self.columns, row, column);
             }
             let panels = Panels::of(self.rows);
             let (first, rows) =
                 panels.iter(0..panels.len()).find(|(first, rows)| row < first + rows).expect("a row of x");
+            if let Some(Long::Turned(turned)) = &self.long {
+                return turned.value((first, rows), row, column);
+            }
             let code = self.codes[first * self.columns + (column / 4 * rows + row - first) * 4 + column % 4];
             f32::from(code) * self.scales[first * self.columns / SPAN + column / SPAN * rows + row - first]
         };
@@ -229,7 +244,7 @@ unsafe fn round_body<S: Simd>(x: &[f32], columns: usize, out: Panel) {
 }
 
 /// Below the largest of every span that is not all zeros.
-const LEAST: f32 = 1e-30;
+pub(super) const LEAST: f32 = 1e-30;
 
 /// Rounds the rows of a panel of ROWS, of which the last may be missing.
 #[inline(always)]

@@ -7,8 +7,9 @@
 //! around zero: the sum starts at `-zero · Σ a`, so that types with a fixed code for zero need no offsets, and those of the
 //! others are small beside the scales.
 //!
-//! Where the machine multiplies tiles of bf16 (AMX), long prompts are: weights are unpacked for all rows at once, and
-//! activations keep more of their bits.
+//! Long prompts have ways of their own, for which weights are unpacked for all rows at once. Where the machine multiplies
+//! tiles of bf16 (AMX) they are, and activations keep more of their bits; elsewhere weights and activations are turned by
+//! Hadamard matrices, and a scale serves more of them.
 //!
 //! Packed, 16 rows (outputs) are a tile, and a tile is its groups one after the other, so that decoding reads memory in
 //! order and a long prompt's product keeps what it unpacks of a tile in its caches.
@@ -16,6 +17,7 @@
 mod activations;
 mod pack;
 mod product;
+mod turned;
 mod wide;
 
 pub use activations::Activations;

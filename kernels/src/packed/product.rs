@@ -2,8 +2,8 @@
 
 use super::{
     Activations, Form, PLANE, Packed, SPAN, TILE, VECTOR,
-    activations::{PANEL, Panels, Sums},
-    size, wide,
+    activations::{Long, PANEL, Panels, Sums},
+    size, turned, wide,
 };
 use crate::{
     Isa, amx,
@@ -22,8 +22,10 @@ pub fn linear(isa: Isa, x: &Activations, weights: Packed, bias: Option<&[f32]>, 
     assert!(bias.is_none_or(|bias| bias.len() == weights.rows), "length of the bias");
     let form = Form::of(weights.kind).expect("a quantised type");
     let target = Output { start: y.as_mut_ptr(), stride: weights.rows };
-    if let Some(wide) = &x.wide {
-        return wide::linear::<amx::Machine>(isa, (wide, x.rows), weights, bias, target);
+    match &x.long {
+        Some(Long::Wide(wide)) => return wide::linear::<amx::Machine>(isa, (wide, x.rows), weights, bias, target),
+        Some(Long::Turned(turned)) => return turned::linear(isa, (turned, x.rows), weights, bias, target),
+        None => {}
     }
     let sums = x.sums(isa, form);
     let tiles = weights.rows.div_ceil(TILE);
@@ -412,7 +414,12 @@ unsafe fn panel_of<S: Simd, const ROWS: usize, const T: usize, const GROUP: usiz
 /// Codes number `at` and those after it of a pair of vectors of a group. `plane` holds those bits above four that are still
 /// to be used.
 #[inline(always)]
-unsafe fn load_pair<S: Simd, const BITS: u8>(codes: *const u8, pair: usize, at: usize, plane: &mut S::U) -> [S::U; 2] {
+pub(super) unsafe fn load_pair<S: Simd, const BITS: u8>(
+    codes: *const u8,
+    pair: usize,
+    at: usize,
+    plane: &mut S::U,
+) -> [S::U; 2] {
     unsafe {
         if matches!(BITS, 8 | WIDE) {
             let from = codes.add(2 * pair * VECTOR + at);

@@ -32,6 +32,10 @@ impl Simd for Avx2 {
         unsafe { _mm256_add_ps(a, b) }
     }
     #[inline(always)]
+    unsafe fn sub(a: Self::V, b: Self::V) -> Self::V {
+        unsafe { _mm256_sub_ps(a, b) }
+    }
+    #[inline(always)]
     unsafe fn mul(a: Self::V, b: Self::V) -> Self::V {
         unsafe { _mm256_mul_ps(a, b) }
     }
@@ -46,6 +50,10 @@ impl Simd for Avx2 {
     #[inline(always)]
     unsafe fn min(a: Self::V, b: Self::V) -> Self::V {
         unsafe { _mm256_min_ps(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn abs(a: Self::V) -> Self::V {
+        unsafe { _mm256_andnot_ps(_mm256_set1_ps(-0.0), a) }
     }
     #[inline(always)]
     unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
@@ -84,6 +92,18 @@ impl Simd for Avx2 {
         }
     }
     #[inline(always)]
+    unsafe fn turn(v: Self::V) -> Self::V {
+        // Each lane's neighbour, plus the lane or, in the upper one of two, minus it.
+        unsafe {
+            let other = _mm256_permute_ps::<0xb1>(v);
+            let v = _mm256_blend_ps::<0xaa>(_mm256_add_ps(v, other), _mm256_sub_ps(other, v));
+            let other = _mm256_permute_ps::<0x4e>(v);
+            let v = _mm256_blend_ps::<0xcc>(_mm256_add_ps(v, other), _mm256_sub_ps(other, v));
+            let other = _mm256_permute2f128_ps::<1>(v, v);
+            _mm256_blend_ps::<0xf0>(_mm256_add_ps(v, other), _mm256_sub_ps(other, v))
+        }
+    }
+    #[inline(always)]
     unsafe fn sum(v: Self::V) -> f32 {
         unsafe {
             let half = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));
@@ -115,6 +135,15 @@ impl Simd for Avx2 {
         unsafe {
             let (bytes, mask) = (Self::load_codes(u), _mm256_set1_epi8(15));
             (_mm256_and_si256(bytes, mask), _mm256_and_si256(_mm256_srli_epi16::<4>(bytes), mask))
+        }
+    }
+    #[inline(always)]
+    unsafe fn widen_codes(u: Self::U) -> [Self::V; 4] {
+        unsafe {
+            let byte = _mm256_set1_epi32(255);
+            let second = _mm256_and_si256(_mm256_srli_epi32::<8>(u), byte);
+            let third = _mm256_and_si256(_mm256_srli_epi32::<16>(u), byte);
+            [_mm256_and_si256(u, byte), second, third, _mm256_srli_epi32::<24>(u)].map(|u| _mm256_cvtepi32_ps(u))
         }
     }
     #[inline(always)]

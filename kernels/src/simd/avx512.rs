@@ -32,6 +32,10 @@ impl Simd for Avx512 {
         unsafe { _mm512_add_ps(a, b) }
     }
     #[inline(always)]
+    unsafe fn sub(a: Self::V, b: Self::V) -> Self::V {
+        unsafe { _mm512_sub_ps(a, b) }
+    }
+    #[inline(always)]
     unsafe fn mul(a: Self::V, b: Self::V) -> Self::V {
         unsafe { _mm512_mul_ps(a, b) }
     }
@@ -46,6 +50,10 @@ impl Simd for Avx512 {
     #[inline(always)]
     unsafe fn min(a: Self::V, b: Self::V) -> Self::V {
         unsafe { _mm512_min_ps(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn abs(a: Self::V) -> Self::V {
+        unsafe { _mm512_abs_ps(a) }
     }
     #[inline(always)]
     unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
@@ -80,6 +88,28 @@ impl Simd for Avx512 {
         unsafe { std::mem::transmute(_mm256_maskz_set1_epi8(bits, 16)) }
     }
     #[inline(always)]
+    unsafe fn turn(v: Self::V) -> Self::V {
+        // Each lane's neighbour, plus the lane or, in the upper one of two, minus it.
+        unsafe {
+            let v = _mm512_mask_sub_ps(
+                _mm512_add_ps(v, _mm512_permute_ps::<0xb1>(v)),
+                0xaaaa,
+                _mm512_permute_ps::<0xb1>(v),
+                v,
+            );
+            let v = _mm512_mask_sub_ps(
+                _mm512_add_ps(v, _mm512_permute_ps::<0x4e>(v)),
+                0xcccc,
+                _mm512_permute_ps::<0x4e>(v),
+                v,
+            );
+            let other = _mm512_shuffle_f32x4::<0xb1>(v, v);
+            let v = _mm512_mask_sub_ps(_mm512_add_ps(v, other), 0xf0f0, other, v);
+            let other = _mm512_shuffle_f32x4::<0x4e>(v, v);
+            _mm512_mask_sub_ps(_mm512_add_ps(v, other), 0xff00, other, v)
+        }
+    }
+    #[inline(always)]
     unsafe fn sum(v: Self::V) -> f32 {
         unsafe { _mm512_reduce_add_ps(v) }
     }
@@ -103,6 +133,15 @@ impl Simd for Avx512 {
         unsafe {
             let (bytes, mask) = (Self::load_codes(u), _mm512_set1_epi8(15));
             (_mm512_and_si512(bytes, mask), _mm512_and_si512(_mm512_srli_epi16::<4>(bytes), mask))
+        }
+    }
+    #[inline(always)]
+    unsafe fn widen_codes(u: Self::U) -> [Self::V; 4] {
+        unsafe {
+            let byte = _mm512_set1_epi32(255);
+            let second = _mm512_and_si512(_mm512_srli_epi32::<8>(u), byte);
+            let third = _mm512_and_si512(_mm512_srli_epi32::<16>(u), byte);
+            [_mm512_and_si512(u, byte), second, third, _mm512_srli_epi32::<24>(u)].map(|u| _mm512_cvtepi32_ps(u))
         }
     }
     #[inline(always)]

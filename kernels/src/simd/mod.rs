@@ -33,10 +33,12 @@ pub(crate) trait Simd: Copy {
     unsafe fn load(p: *const f32) -> Self::V;
     unsafe fn store(p: *mut f32, v: Self::V);
     unsafe fn add(a: Self::V, b: Self::V) -> Self::V;
+    unsafe fn sub(a: Self::V, b: Self::V) -> Self::V;
     unsafe fn mul(a: Self::V, b: Self::V) -> Self::V;
     unsafe fn div(a: Self::V, b: Self::V) -> Self::V;
     unsafe fn max(a: Self::V, b: Self::V) -> Self::V;
     unsafe fn min(a: Self::V, b: Self::V) -> Self::V;
+    unsafe fn abs(a: Self::V) -> Self::V;
     /// `a · b + c`
     unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V;
     /// Rounds to the nearest integer.
@@ -69,6 +71,8 @@ pub(crate) trait Simd: Copy {
         }
         spread
     }
+    /// The lanes times the matrix of Sylvester.
+    unsafe fn turn(v: Self::V) -> Self::V;
     unsafe fn sum(v: Self::V) -> f32;
     unsafe fn largest(v: Self::V) -> f32;
     /// LANES sums of products of bytes.
@@ -79,6 +83,8 @@ pub(crate) trait Simd: Copy {
     unsafe fn load_codes(u: *const u8) -> Self::U;
     /// The low and the high halves of four bytes for each lane.
     unsafe fn load_nibbles(u: *const u8) -> (Self::U, Self::U);
+    /// Of each lane the four bytes, by their number.
+    unsafe fn widen_codes(u: Self::U) -> [Self::V; 4];
     /// Each byte of `u` with those bits of the byte of `plane`, moved up by UP, that MASK has.
     unsafe fn raise<const UP: u32, const MASK: u8>(u: Self::U, plane: Self::U) -> Self::U;
     /// Each byte moved down by DOWN bits; the uppermost DOWN bits are any.

@@ -52,6 +52,10 @@ impl Simd for Portable {
         lanewise!(i => a[i] + b[i])
     }
     #[inline(always)]
+    unsafe fn sub(a: Self::V, b: Self::V) -> Self::V {
+        std::array::from_fn(|i| a[i] - b[i])
+    }
+    #[inline(always)]
     unsafe fn mul(a: Self::V, b: Self::V) -> Self::V {
         lanewise!(i => a[i] * b[i])
     }
@@ -66,6 +70,10 @@ impl Simd for Portable {
     #[inline(always)]
     unsafe fn min(a: Self::V, b: Self::V) -> Self::V {
         lanewise!(i => if a[i] < b[i] { a[i] } else { b[i] })
+    }
+    #[inline(always)]
+    unsafe fn abs(a: Self::V) -> Self::V {
+        a.map(f32::abs)
     }
     #[inline(always)]
     unsafe fn fma(a: Self::V, b: Self::V, c: Self::V) -> Self::V {
@@ -94,6 +102,13 @@ impl Simd for Portable {
         half_to_f32(bits)
     }
     #[inline(always)]
+    unsafe fn turn(v: Self::V) -> Self::V {
+        let by = |v: Self::V, step: usize| -> Self::V {
+            std::array::from_fn(|i| if i & step == 0 { v[i] + v[i + step] } else { v[i - step] - v[i] })
+        };
+        by(by(by(v, 1), 2), 4)
+    }
+    #[inline(always)]
     unsafe fn sum(v: Self::V) -> f32 {
         ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]))
     }
@@ -116,6 +131,10 @@ impl Simd for Portable {
     unsafe fn load_nibbles(u: *const u8) -> (Self::U, Self::U) {
         let bytes = unsafe { Self::load_codes(u) };
         (bytes.map(|four| four.map(|byte| byte & 15)), bytes.map(|four| four.map(|byte| byte >> 4)))
+    }
+    #[inline(always)]
+    unsafe fn widen_codes(u: Self::U) -> [Self::V; 4] {
+        std::array::from_fn(|number| u.map(|four| f32::from(four[number])))
     }
     #[inline(always)]
     unsafe fn raise<const UP: u32, const MASK: u8>(mut u: Self::U, plane: Self::U) -> Self::U {
