@@ -104,18 +104,22 @@ unsafe fn products_body<S: Simd>(
         true => Output { start: unsafe { y.start.add(rows.start * y.stride + columns.start) }, stride: y.stride },
         false => Output { start: sums.as_mut_ptr(), stride: width },
     };
+    let last_tile = weights.rows.div_ceil(TILE) - 1;
     for start in (0..weights.columns).step_by(DEPTH) {
         let groups = start / form.group..(start + DEPTH).min(weights.columns) / form.group;
         let mut tile = tiles.start;
         while tile < tiles.end {
             let parts = together.min(tiles.end - tile);
-            // What comes after these: the next tiles, or the first ones' next groups.
-            let (next_tile, next_groups) = match tile + parts < tiles.end {
-                true => (tile + parts, groups.clone()),
-                false => (tiles.start, groups.end..(start + 2 * DEPTH).min(weights.columns) / form.group),
+            // What comes after these: the next tiles, the first ones' next groups, or the first ones of the next task, which
+            // mostly is this thread's.
+            let rest = groups.end..(start + 2 * DEPTH).min(weights.columns) / form.group;
+            let (next_tile, next_groups) = match (tile + parts < tiles.end, rest.is_empty()) {
+                (true, _) => (tile + parts, groups.clone()),
+                (false, false) => (tiles.start, rest),
+                (false, true) => (tiles.end, 0..DEPTH.min(weights.columns) / form.group),
             };
             let part = |number: usize| {
-                let next = form.groups_of(weights, (next_tile + number).min(tiles.end - 1), next_groups.clone());
+                let next = form.groups_of(weights, (next_tile + number).min(last_tile), next_groups.clone());
                 Part::new(weights, form, tile + number.min(parts - 1), groups.clone(), next)
             };
             let mut both = [part(0), part(1)];

@@ -34,8 +34,6 @@ const WIDTH: usize = TILES * TILE;
 /// Inputs that are gone through at a time, a multiple of all that share a scale: a task's weights for so many stay in the
 /// second-level cache, and sums of all rows.
 const STRETCH: usize = 2304;
-/// Tasks a thread below which rows are shared too, which evens out what threads have to do.
-const FEW_TASKS: usize = 8;
 /// Panels that one task rounds.
 const TASK_PANELS: usize = 4;
 
@@ -147,23 +145,24 @@ unsafe fn turn_row<S: Simd>(x: *const f32, out: *mut f32) -> f32 {
         for at in (0..TURN).step_by(S::LANES) {
             S::store(out.add(at), S::turn(S::load(x.add(at))));
         }
-        let mut most = S::splat(0.0);
         let mut step = S::LANES;
-        while step < TURN {
+        while 2 * step < TURN {
             for first in (0..TURN).step_by(2 * step) {
                 for at in (first..first + step).step_by(S::LANES) {
                     let (a, b) = (S::load(out.add(at)), S::load(out.add(at + step)));
-                    let (sum, difference) = (S::add(a, b), S::sub(a, b));
-                    S::store(out.add(at), sum);
-                    S::store(out.add(at + step), difference);
-                    most = S::max(most, S::max(S::abs(sum), S::abs(difference)));
+                    S::store(out.add(at), S::add(a, b));
+                    S::store(out.add(at + step), S::sub(a, b));
                 }
             }
-            // The largest of all is that of the last step.
             step *= 2;
-            if step < TURN {
-                most = S::splat(0.0);
-            }
+        }
+        let mut most = S::splat(0.0);
+        for at in (0..step).step_by(S::LANES) {
+            let (a, b) = (S::load(out.add(at)), S::load(out.add(at + step)));
+            S::store(out.add(at), S::add(a, b));
+            S::store(out.add(at + step), S::sub(a, b));
+            // The larger of both.
+            most = S::max(most, S::add(S::abs(a), S::abs(b)));
         }
         S::largest(most)
     }
@@ -173,11 +172,15 @@ unsafe fn turn_row<S: Simd>(x: *const f32, out: *mut f32) -> f32 {
 pub(super) fn linear(isa: Isa, x: (&Turned, usize), weights: Packed, bias: Option<&[f32]>, y: Output) {
     let form = Form::of(weights.kind).expect("a quantised type");
     let blocks = weights.rows.div_ceil(WIDTH);
-    let parts = if blocks < FEW_TASKS * pool::threads() { pool::threads() } else { 1 };
     let panels = Panels::of(x.1).len();
-    pool::run(parts * blocks, |task| {
-        let (part, block) = (task / blocks, task % blocks);
-        let panels = part * panels / parts..(part + 1) * panels / parts;
+    // Weights are turned once but for the last ones, whose rows are shared where threads would have to wait for each other.
+    let parts = pool::threads();
+    let whole = blocks - blocks % parts;
+    pool::run(whole + blocks % parts * parts, |task| {
+        let (block, panels) = match task.checked_sub(whole) {
+            None => (task, 0..panels),
+            Some(rest) => (whole + rest / parts, rest % parts * panels / parts..(rest % parts + 1) * panels / parts),
+        };
         let outputs = block * WIDTH..weights.rows.min((block + 1) * WIDTH);
         products(isa, x, panels, form, weights, outputs, bias, y);
     });
