@@ -124,15 +124,22 @@ pub struct Packed<'a> {
 }
 
 #[cfg(test)]
+#[path = "../../tests/common/by_candle.rs"]
+mod by_candle;
+
+#[cfg(test)]
+const QUANTISED: [BlockType; 10] = {
+    use BlockType::*;
+    [Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2K, Q3K, Q4K, Q5K, Q6K]
+};
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn sums_of_a_group_stay_within_what_is_scaled_exactly() {
-        use BlockType::*;
-        for form in
-            [Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2K, Q3K, Q4K, Q5K, Q6K].map(|kind| Form::of(kind).expect("quantised"))
-        {
+        for form in QUANTISED.map(|kind| Form::of(kind).expect("quantised")) {
             let (zero, most) = (i32::from(form.zero), (1 << form.bits) - 1);
             let largest = form.group as i32 * 127 * zero.max(most - zero);
             assert!(largest < 1 << 22, "{form:?}");

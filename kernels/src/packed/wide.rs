@@ -194,16 +194,11 @@ impl Scales {
 }
 
 #[cfg(test)]
-#[path = "../../tests/common/by_candle.rs"]
-mod by_candle;
-
-#[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
         amx::Soft,
-        blocks::BlockType,
-        packed::{self, Activations},
+        packed::{self, Activations, QUANTISED, by_candle},
         reference,
     };
 
@@ -257,9 +252,4 @@ mod tests {
             assert!((3..BLOCK).all(|row| value(&wide, 32, row, 5) == 0.0), "rows that are none are zeros");
         }
     }
-
-    const QUANTISED: [BlockType; 10] = {
-        use BlockType::*;
-        [Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q2K, Q3K, Q4K, Q5K, Q6K]
-    };
 }
