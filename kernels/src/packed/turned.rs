@@ -1,5 +1,5 @@
 //! Long prompts in bytes: activations and weights are turned by Hadamard matrices before they are rounded, after which one
-//! scale for 128 inputs serves about as well as one for 32 does otherwise, and products need little scaling.
+//! scale for 256 inputs serves nearly as well as one for 32 does otherwise, and products need little scaling.
 //!
 //! With a matrix of Sylvester H, whose square is [`TURN`], `x · w = (H x) · (H w) / TURN`. Each element of `H x` is a sum over
 //! all of x with signs, so that an outlier's cost is shared and no longer its neighbours' (QuaRot, arXiv:2404.00456, turns whole
@@ -23,8 +23,8 @@ use std::ops::Range;
 pub const FROM_ROWS: usize = 256;
 /// Inputs that are turned together.
 const TURN: usize = 64;
-/// Most inputs that share a scale. 256 were a little faster, and further from f32.
-const MOST_INPUTS: usize = 192;
+/// Most inputs that share a scale; sums of as many products stay within what is scaled exactly.
+const MOST_INPUTS: usize = 256;
 /// The byte that stands for zero in weights.
 const ZERO: u8 = 128;
 /// Tiles that one task works on: with AVX-512 at once, so that few bytes of x are loaded for many products.
@@ -52,7 +52,7 @@ pub(super) struct Turned {
 
 /// Inputs that share a scale in rows of `columns`; `None` where no whole number of turns makes them up.
 pub(super) fn span(columns: usize) -> Option<usize> {
-    [128, MOST_INPUTS, TURN].into_iter().find(|span| columns.is_multiple_of(*span))
+    [MOST_INPUTS, 128, 192, TURN].into_iter().find(|span| columns.is_multiple_of(*span))
 }
 
 impl Turned {
