@@ -43,7 +43,7 @@ pub(super) struct Sums {
 
 /// Rows of the largest panel.
 pub(super) const PANEL: usize = 8;
-/// Panels that one task rounds.
+/// Panels that one task works on.
 const TASK_PANELS: usize = 4;
 /// Codes that are added up when rows are rounded: the smallest group.
 const HALF: usize = 16;
@@ -70,6 +70,14 @@ impl Panels {
         if left >= self.step { self.step } else { left.next_power_of_two().min(self.step) }
     }
 
+    /// Runs `task` for each panel, side by side, with its first row and how many it has.
+    pub(super) fn for_each(self, task: impl Fn(usize, usize) + Sync) {
+        pool::run(self.len().div_ceil(TASK_PANELS), |number| {
+            let numbers = number * TASK_PANELS..self.len().min((number + 1) * TASK_PANELS);
+            self.iter(numbers).for_each(|(first, height)| task(first, height));
+        });
+    }
+
     /// Of the panels with these numbers the rows, those that fill up the last one included.
     pub(super) fn rows_of(self, panels: Range<usize>) -> Range<usize> {
         panels.start * self.step..self.padded().min(panels.end * self.step)
@@ -92,28 +100,23 @@ impl Activations {
         assert!(columns > 0 && columns.is_multiple_of(SPAN) && x.len().is_multiple_of(columns), "shape of x");
         let rows = x.len() / columns;
         let panels = Panels::of(rows);
-        let (padded, step) = (panels.padded(), panels.step);
+        let padded = panels.padded();
         let mut codes = Lines::any(padded * columns);
         let mut scales = Lines::any(padded * columns / SPAN);
         let mut sums = Lines::any(padded * columns / HALF);
         let (all_codes, all_scales, all_sums) =
             (Parts::new(&mut codes), Parts::new(&mut scales), Parts::new(&mut sums));
-        let count = panels.len();
-        pool::run(count.div_ceil(TASK_PANELS), |task| {
-            for panel in task * TASK_PANELS..count.min((task + 1) * TASK_PANELS) {
-                let rows_of = panels.rows_of(panel..panel + 1);
-                let part = |per: usize| rows_of.start * columns / per..rows_of.end * columns / per;
-                let x = &x[panel * step * columns..rows.min((panel + 1) * step) * columns];
-                // SAFETY: panels are disjoint.
-                let out = unsafe {
-                    Panel {
-                        codes: all_codes.part(part(1)),
-                        scales: all_scales.part(part(SPAN)),
-                        sums: all_sums.part(part(HALF)),
-                    }
-                };
-                round_panel(isa, x, columns, out);
-            }
+        panels.for_each(|first, height| {
+            let part = |per: usize| first * columns / per..(first + height) * columns / per;
+            // SAFETY: panels are disjoint.
+            let out = unsafe {
+                Panel {
+                    codes: all_codes.part(part(1)),
+                    scales: all_scales.part(part(SPAN)),
+                    sums: all_sums.part(part(HALF)),
+                }
+            };
+            round_panel(isa, &x[first * columns..rows.min(first + height) * columns], columns, out);
         });
         Activations { rows, columns, codes, scales, sums, long: None }
     }
@@ -154,21 +157,33 @@ impl Activations {
 
     /// What the rounded rows stand for: (rows, columns).
     pub fn values(&self) -> Vec<f32> {
+        let panels = Panels::of(self.rows);
         let value = |row: usize, column: usize| {
             if let Some(Long::Wide(wide)) = &self.long {
                 return wide::value(wide, self.columns, row, column);
             }
-            let panels = Panels::of(self.rows);
-            let (first, rows) =
-                panels.iter(0..panels.len()).find(|(first, rows)| row < first + rows).expect("a row of x");
-            if let Some(Long::Turned(turned)) = &self.long {
-                return turned.value((first, rows), row, column);
+            let panel = panels.iter(0..panels.len()).find(|(first, rows)| row < first + rows).expect("a row of x");
+            match &self.long {
+                Some(Long::Turned(turned)) => turned.value(self.columns, panel, row, column),
+                _ => value_of(&self.codes, &self.scales, (self.columns, SPAN), panel, row, column),
             }
-            let code = self.codes[first * self.columns + (column / 4 * rows + row - first) * 4 + column % 4];
-            f32::from(code) * self.scales[first * self.columns / SPAN + column / SPAN * rows + row - first]
         };
         (0..self.rows).flat_map(|row| (0..self.columns).map(move |column| value(row, column))).collect()
     }
+}
+
+/// What an element of a row stands for in rows of `columns`, of which each `span` share a scale; codes and scales are as
+/// [`Activations`] has them, `first` is the first of the `height` rows of the row's panel.
+pub(super) fn value_of(
+    codes: &[i8],
+    scales: &[f32],
+    (columns, span): (usize, usize),
+    (first, height): (usize, usize),
+    row: usize,
+    column: usize,
+) -> f32 {
+    let code = codes[first * columns + (column / 4 * height + row - first) * 4 + column % 4];
+    f32::from(code) * scales[first * columns / span + column / span * height + row - first]
 }
 
 /// A panel's share of what [`Activations`] holds.

@@ -100,8 +100,7 @@ unsafe fn products_body<S: Simd>(
     let width = tiles.len() * TILE;
     let mut sums = Lines::<f32>::any(if direct { 0 } else { padded * width });
     let results = match direct {
-        // SAFETY: the rows and columns are those of y.
-        true => Output { start: unsafe { y.start.add(rows.start * y.stride + columns.start) }, stride: y.stride },
+        true => y.at(rows.start, columns.start),
         false => Output { start: sums.as_mut_ptr(), stride: width },
     };
     let last_tile = weights.rows.div_ceil(TILE) - 1;
@@ -130,7 +129,7 @@ unsafe fn products_body<S: Simd>(
             }
             // SAFETY: the instruction set is the caller's; the groups are within the tiles and x, the tiles within the sums.
             unsafe {
-                let out = Output { start: results.start.add((tile - tiles.start) * TILE), ..results };
+                let out = results.at(0, (tile - tiles.start) * TILE);
                 match parts {
                     2 => all_panels::<S, 2>(x, both, groups.start, out),
                     _ => all_panels::<S, 1>(x, [both[0]], groups.start, out),
@@ -139,18 +138,10 @@ unsafe fn products_body<S: Simd>(
             tile += parts;
         }
     }
-    if direct {
-        return;
-    }
-    for (row, sums) in rows.zip(sums.chunks_exact(width)) {
-        // SAFETY: the row is x's and the columns are the weights'; no other task writes these columns.
-        let y = unsafe { std::slice::from_raw_parts_mut(y.start.add(row * y.stride + columns.start), columns.len()) };
-        match bias {
-            Some(bias) => {
-                y.iter_mut().zip(sums).zip(&bias[columns.clone()]).for_each(|((y, sum), bias)| *y = sum + bias)
-            }
-            None => y.copy_from_slice(&sums[..columns.len()]),
-        }
+    if !direct {
+        let bias = bias.map(|bias| &bias[columns.clone()]);
+        // SAFETY: the rows are x's and the columns are the weights'; no other task writes these columns.
+        unsafe { y.put(rows, columns, &sums, width, bias) };
     }
 }
 
@@ -169,7 +160,7 @@ unsafe fn all_panels<S: Simd, const T: usize>(x: Input, tiles: [Part; T], group:
                 2 => panel::<S, 2, T>(x, tiles, first, group, turn, out),
                 _ => panel::<S, 1, T>(x, tiles, first, group, turn, out),
             }
-            out.start = out.start.add(rows * out.stride);
+            out = out.at(rows, 0);
         }
     }
 }

@@ -66,20 +66,16 @@ pub(super) fn value(wide: &[u16], columns: usize, row: usize, column: usize) -> 
 }
 
 /// `y[rows × weights.rows] = x · Wᵀ`, plus `bias`, with x as [`round`] gives it.
-pub(super) fn linear<T: Tiles>(isa: Isa, x: (&[u16], usize), weights: Packed, bias: Option<&[f32]>, all: Output) {
+pub(super) fn linear<T: Tiles>(isa: Isa, x: (&[u16], usize), weights: Packed, bias: Option<&[f32]>, y: Output) {
     let form = Form::of(weights.kind).expect("a quantised type");
     pool::run(weights.rows.div_ceil(BLOCK), |block| {
         let columns = block * BLOCK..weights.rows.min((block + 1) * BLOCK);
         let bias = bias.map(|bias| &bias[columns.clone()]);
-        // All of it, which threads may share, and not its pointer alone.
-        let y = all;
-        // SAFETY: the columns are those of y.
-        let y = Output { start: unsafe { y.start.add(columns.start) }, ..y };
         products::<T>(isa, x, form, weights, columns, bias, y);
     });
 }
 
-/// All rows of x with a block of outputs; `y` begins with the first of them.
+/// All rows of x with a block of outputs.
 fn products<T: Tiles>(
     isa: Isa,
     (x, rows): (&[u16], usize),
@@ -121,14 +117,8 @@ fn products<T: Tiles>(
             T::end();
         }
     }
-    for (row, sums) in sums.chunks_exact(BLOCK).take(rows).enumerate() {
-        // SAFETY: the row and the columns are y's; no other task writes these columns.
-        let y = unsafe { std::slice::from_raw_parts_mut(y.start.add(row * y.stride), outputs.len()) };
-        match bias {
-            Some(bias) => y.iter_mut().zip(sums).zip(bias).for_each(|((y, sum), bias)| *y = sum + bias),
-            None => y.copy_from_slice(&sums[..y.len()]),
-        }
-    }
+    // SAFETY: the rows and the columns are those of y; no other task writes these columns.
+    unsafe { y.put(0..rows, outputs, &sums, BLOCK, bias) };
 }
 
 /// Two bf16 of an output, and the outputs of a tile.

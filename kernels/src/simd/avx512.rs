@@ -91,18 +91,10 @@ impl Simd for Avx512 {
     unsafe fn turn(v: Self::V) -> Self::V {
         // Each lane's neighbour, plus the lane or, in the upper one of two, minus it.
         unsafe {
-            let v = _mm512_mask_sub_ps(
-                _mm512_add_ps(v, _mm512_permute_ps::<0xb1>(v)),
-                0xaaaa,
-                _mm512_permute_ps::<0xb1>(v),
-                v,
-            );
-            let v = _mm512_mask_sub_ps(
-                _mm512_add_ps(v, _mm512_permute_ps::<0x4e>(v)),
-                0xcccc,
-                _mm512_permute_ps::<0x4e>(v),
-                v,
-            );
+            let other = _mm512_permute_ps::<0xb1>(v);
+            let v = _mm512_mask_sub_ps(_mm512_add_ps(v, other), 0xaaaa, other, v);
+            let other = _mm512_permute_ps::<0x4e>(v);
+            let v = _mm512_mask_sub_ps(_mm512_add_ps(v, other), 0xcccc, other, v);
             let other = _mm512_shuffle_f32x4::<0xb1>(v, v);
             let v = _mm512_mask_sub_ps(_mm512_add_ps(v, other), 0xf0f0, other, v);
             let other = _mm512_shuffle_f32x4::<0x4e>(v, v);

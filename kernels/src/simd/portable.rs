@@ -53,7 +53,7 @@ impl Simd for Portable {
     }
     #[inline(always)]
     unsafe fn sub(a: Self::V, b: Self::V) -> Self::V {
-        std::array::from_fn(|i| a[i] - b[i])
+        lanewise!(i => a[i] - b[i])
     }
     #[inline(always)]
     unsafe fn mul(a: Self::V, b: Self::V) -> Self::V {
@@ -104,7 +104,7 @@ impl Simd for Portable {
     #[inline(always)]
     unsafe fn turn(v: Self::V) -> Self::V {
         let by = |v: Self::V, step: usize| -> Self::V {
-            std::array::from_fn(|i| if i & step == 0 { v[i] + v[i + step] } else { v[i - step] - v[i] })
+            lanewise!(i => if i & step == 0 { v[i] + v[i + step] } else { v[i - step] - v[i] })
         };
         by(by(by(v, 1), 2), 4)
     }

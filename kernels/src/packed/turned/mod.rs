@@ -1,0 +1,339 @@
+//! Long prompts in bytes: activations and weights are turned by Hadamard matrices before they are rounded, after which one
+//! scale for 128 inputs serves nearly as well as one for 32 does otherwise, and products need little scaling.
+//!
+//! With a matrix of Sylvester H, whose square is [`TURN`], `x · w = (H x) · (H w) / TURN`. Each element of `H x` is a sum over
+//! all of x with signs, so that an outlier's cost is shared and no longer its neighbours' (QuaRot, arXiv:2404.00456, turns whole
+//! models). Weights stay in memory as they are packed: they are turned for all rows of a chunk at once, a stretch at a time.
+
+mod rows;
+mod weights;
+
+pub(super) use rows::{Turned, span};
+
+use super::{Form, Packed, TILE, VECTOR, activations::Panels};
+use crate::{
+    Isa,
+    lines::Lines,
+    output::Output,
+    pool,
+    simd::{self, Simd, kernel},
+};
+use std::ops::Range;
+use weights::{bytes_of, widen};
+
+/// From this many rows on weights are turned for them.
+pub(super) const FROM_ROWS: usize = 256;
+/// Inputs that are turned together.
+const TURN: usize = 64;
+/// The byte that stands for zero in weights.
+const ZERO: u8 = 128;
+/// Tiles that one task works on: with AVX-512 at once, so that few bytes of x are loaded for many products.
+const TILES: usize = 4;
+/// Outputs that one task works on.
+const WIDTH: usize = TILES * TILE;
+/// Inputs that are gone through at a time, a multiple of all that share a scale: a task's weights for so many stay in the
+/// second-level cache, and sums of all rows.
+const STRETCH: usize = 2304;
+
+/// `y[rows × weights.rows] = x · Wᵀ`, plus `bias`.
+pub(super) fn linear(isa: Isa, (x, rows): (&Turned, usize), weights: Packed, bias: Option<&[f32]>, y: Output) {
+    let form = Form::of(weights.kind).expect("a quantised type");
+    let blocks = weights.rows.div_ceil(WIDTH);
+    let panels = Panels::of(rows).len();
+    // Weights are turned once but for the last ones, whose rows are shared where threads would have to wait for each other.
+    let parts = pool::threads();
+    let whole = blocks - blocks % parts;
+    pool::run(whole + blocks % parts * parts, |task| {
+        let (block, panels) = match task.checked_sub(whole) {
+            None => (task, 0..panels),
+            Some(rest) => (whole + rest / parts, rest % parts * panels / parts..(rest % parts + 1) * panels / parts),
+        };
+        let outputs = block * WIDTH..weights.rows.min((block + 1) * WIDTH);
+        products(isa, Share { x, rows, panels, form, weights, outputs, bias, y });
+    });
+}
+
+/// What one task multiplies.
+struct Share<'a> {
+    x: &'a Turned,
+    /// Rows of x, all tasks' together.
+    rows: usize,
+    panels: Range<usize>,
+    form: Form,
+    weights: Packed<'a>,
+    /// [`WIDTH`] of them, or the last ones.
+    outputs: Range<usize>,
+    bias: Option<&'a [f32]>,
+    y: Output,
+}
+
+kernel! {
+    fn products = products_body(share: Share)
+}
+
+#[inline(always)]
+unsafe fn products_body<S: Simd>(share: Share) {
+    let (columns, outputs) = (share.weights.columns, share.outputs.clone());
+    let rows = Panels::of(share.rows).rows_of(share.panels.clone());
+    let mut begin = [0.0; WIDTH];
+    if let Some(bias) = share.bias {
+        begin[..outputs.len()].copy_from_slice(&bias[outputs.clone()]);
+    }
+    // The last sums of whole panels and tiles go straight to where they belong.
+    let direct = rows.end <= share.rows && outputs.len() == WIDTH;
+    let mut sums = Lines::<f32>::any(if direct && columns <= STRETCH { 0 } else { rows.len() * WIDTH });
+    let gathered = Output { start: sums.as_mut_ptr(), stride: WIDTH };
+    let mut wide = Lines::<u8>::any(TILES * STRETCH.min(columns) / share.x.span * bytes_of(share.x.span));
+    let mut values = Lines::<f32>::any(share.x.span * TILE);
+    for start in (0..columns).step_by(STRETCH) {
+        let inputs = start..columns.min(start + STRETCH);
+        let from = if start == 0 { Output { start: begin.as_mut_ptr(), stride: 0 } } else { gathered };
+        let out = if direct && inputs.end == columns { share.y.at(rows.start, outputs.start) } else { gathered };
+        // SAFETY: the instruction set is the caller's; the rooms are for as many inputs, and both matrices for as many rows.
+        unsafe {
+            let tiles = widen_tiles::<S>(&share, inputs.clone(), &mut values, &mut wide);
+            all_panels::<S>(&share, inputs, tiles, from, out);
+        }
+    }
+    if !direct {
+        // SAFETY: the rows and outputs are those of y; no other task writes these.
+        unsafe { share.y.put(rows.start..rows.end.min(share.rows), outputs, &sums, WIDTH, None) };
+    }
+}
+
+/// Turns the weights of all outputs for some inputs. Returns where each tile's begin.
+#[inline(always)]
+unsafe fn widen_tiles<S: Simd>(
+    share: &Share,
+    inputs: Range<usize>,
+    values: &mut [f32],
+    wide: &mut [u8],
+) -> [*const u8; TILES] {
+    let (form, weights, span) = (share.form, share.weights, share.x.span);
+    let tiles = share.outputs.start / TILE..share.outputs.end.div_ceil(TILE);
+    let groups = inputs.start / form.group..inputs.end / form.group;
+    let mut starts = [wide.as_ptr(); TILES];
+    for ((tile, start), wide) in tiles.zip(&mut starts).zip(wide.chunks_exact_mut(inputs.len() / span * bytes_of(span)))
+    {
+        let groups = form.groups_of(weights, tile, groups.clone()).chunks_exact(span / form.group * form.group_bytes());
+        for (groups, wide) in groups.zip(wide.chunks_exact_mut(bytes_of(span))) {
+            // SAFETY: the instruction set is the caller's.
+            unsafe { widen::<S>(form, form.unit_of(weights, tile), groups, values, wide) };
+        }
+        *start = wide.as_ptr();
+    }
+    starts
+}
+
+/// Adds products of all panels with some inputs' weights of all tiles to what is in `from`, into `out`.
+#[inline(always)]
+unsafe fn all_panels<S: Simd>(
+    share: &Share,
+    inputs: Range<usize>,
+    tiles: [*const u8; TILES],
+    mut from: Output,
+    mut out: Output,
+) {
+    let (x, columns) = (share.x, share.weights.columns);
+    let count = share.outputs.len().div_ceil(TILE);
+    for (first, height) in Panels::of(share.rows).iter(share.panels.clone()) {
+        // SAFETY: the caller's.
+        unsafe {
+            let at = |per: usize| (first * columns + inputs.start * height) / per;
+            let input = Input {
+                codes: x.codes.as_ptr().add(at(1)),
+                scales: x.scales.as_ptr().add(at(x.span)),
+                shifts: x.shifts.as_ptr().add(at(x.span)),
+                span: x.span,
+                spans: inputs.len() / x.span,
+            };
+            match height {
+                6 => of_tiles::<S, 6>(input, tiles, count, from, out),
+                4 => of_tiles::<S, 4>(input, tiles, count, from, out),
+                2 => of_tiles::<S, 2>(input, tiles, count, from, out),
+                _ => of_tiles::<S, 1>(input, tiles, count, from, out),
+            }
+            (from, out) = (from.at(height, 0), out.at(height, 0));
+        }
+    }
+}
+
+/// A panel's rows over some spans.
+#[derive(Clone, Copy)]
+struct Input {
+    codes: *const i8,
+    scales: *const f32,
+    shifts: *const i32,
+    span: usize,
+    spans: usize,
+}
+
+/// As [`panel`], of all tiles, or of the first `count` at least.
+#[inline(always)]
+unsafe fn of_tiles<S: Simd, const ROWS: usize>(
+    x: Input,
+    tiles: [*const u8; TILES],
+    count: usize,
+    from: Output,
+    out: Output,
+) {
+    unsafe {
+        if S::PAIRS {
+            panel::<S, ROWS, TILES>(x, tiles, from, out);
+        } else {
+            for (number, tile) in tiles.into_iter().enumerate().take(count) {
+                panel::<S, ROWS, 1>(x, [tile], from.at(0, number * TILE), out.at(0, number * TILE));
+            }
+        }
+    }
+}
+
+/// Inputs whose products are written out in a loop's body.
+const STEP: usize = 16;
+/// Vectors of a tile's width on the narrowest instruction set.
+const VECTORS: usize = 2;
+
+/// Adds products of a panel of ROWS rows with T tiles to what is in `from`, into `out`.
+#[inline(always)]
+unsafe fn panel<S: Simd, const ROWS: usize, const T: usize>(
+    x: Input,
+    mut tiles: [*const u8; T],
+    mut from: Output,
+    out: Output,
+) {
+    let vectors = TILE / S::LANES;
+    let Input { codes: mut a, mut scales, mut shifts, span, spans } = x;
+    unsafe {
+        for number in 0..spans {
+            if number < ROWS {
+                // The next panel's, which products would have to wait for.
+                let next = out.at(ROWS + number, 0).start;
+                simd::prefetch(next, T * TILE * size_of::<f32>());
+            }
+            let mut dots = [[[S::splat_i32(0); VECTORS]; T]; ROWS];
+            for (i, dots) in dots.iter_mut().enumerate() {
+                *dots = [[S::splat_i32(*shifts.add(i)); VECTORS]; T];
+            }
+            for _ in 0..span / STEP {
+                for four in 0..STEP / 4 {
+                    let mut u = [[S::load_codes(tiles[0]); VECTORS]; T];
+                    for (u, tile) in u.iter_mut().zip(&tiles) {
+                        for (v, u) in u.iter_mut().enumerate().take(vectors) {
+                            *u = S::load_codes(tile.add(four * VECTOR + v * 4 * S::LANES));
+                        }
+                    }
+                    for (i, dots) in dots.iter_mut().enumerate() {
+                        let a = a.add((four * ROWS + i) * 4).cast::<i32>().read_unaligned();
+                        for (dots, u) in dots.iter_mut().zip(&u) {
+                            for (dot, u) in dots.iter_mut().zip(u).take(vectors) {
+                                *dot = S::dot4_codes(*dot, *u, a);
+                            }
+                        }
+                    }
+                }
+                a = a.add(STEP * ROWS);
+                for tile in &mut tiles {
+                    *tile = tile.add(STEP * TILE);
+                }
+            }
+            for t in 0..T {
+                for v in 0..vectors {
+                    let factors = tiles[t].cast::<f32>().add(v * S::LANES);
+                    let (scale, less) = (S::load(factors), S::load(factors.add(TILE)));
+                    for (i, dots) in dots.iter().enumerate() {
+                        let at = t * TILE + v * S::LANES;
+                        let before = S::load(from.at(i, at).start);
+                        let out = out.at(i, at).start;
+                        let product = S::scaled(dots[t][v], scale, less);
+                        S::store(out, S::fma(product, S::splat(*scales.add(i)), before));
+                    }
+                }
+                tiles[t] = tiles[t].add(2 * TILE * size_of::<f32>());
+            }
+            from = out;
+            scales = scales.add(ROWS);
+            shifts = shifts.add(ROWS);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        packed::{self, Activations, QUANTISED, by_candle},
+        reference,
+    };
+
+    fn noise(seed: usize, len: usize) -> Vec<f32> {
+        (0..len).map(|i| (((i * 7919 + seed) * 104_729) % 1009) as f32 / 504.5 - 1.0).collect()
+    }
+
+    /// Of some outliers as activations have them.
+    fn rows(rows: usize, columns: usize) -> Vec<f32> {
+        let mut x = noise(2, rows * columns);
+        x.iter_mut().step_by(37).for_each(|x| *x *= 8.0);
+        x
+    }
+
+    #[test]
+    fn linears_of_every_type_are_those_of_their_matrices() {
+        let shapes = [(257, 64, 256), (256, 33, 2560), (261, 130, 512), (300, 1, 768)];
+        let narrow = [(258, 20, 576), (259, 70, 64), (256, 16, 320)];
+        for (number, kind) in QUANTISED.into_iter().enumerate() {
+            let mut of_kind = vec![shapes[number % 4]];
+            if kind.elements() == 32 {
+                of_kind.push(narrow[number % 3]);
+            }
+            for (m, n, k) in of_kind {
+                let (matrix, x, bias) = (noise(1, n * k), rows(m, k), noise(3, n));
+                let (bytes, values) = by_candle::quantised(kind, &matrix, k);
+                let mut packed = vec![0xaa; packed::size(kind, n, k).expect("a quantised type")];
+                packed::pack(kind, &bytes, n, k, &mut packed);
+                let weights = Packed { kind, bytes: &packed, rows: n, columns: k };
+                for isa in Isa::available() {
+                    let turned = Activations::of_prompt(isa, &x, k);
+                    assert!(turned.long.is_some());
+                    for bias in [Some(&*bias), None] {
+                        let expected = reference::linear(&x, &values, k, bias);
+                        let mut y = vec![f32::NAN; m * n];
+                        packed::linear(isa, &turned, weights, bias, &mut y);
+                        let size = (expected.iter().map(|y| y * y).sum::<f64>() / expected.len() as f64).sqrt();
+                        let errors = y.iter().zip(&expected).map(|(got, expected)| (f64::from(*got) - expected) / size);
+                        let (largest, squares) = errors.fold((0f64, 0.0), |(most, squares), error| {
+                            (most.max(error.abs()), squares + error * error)
+                        });
+                        let mean = (squares / y.len() as f64).sqrt();
+                        let what = format!("{kind:?} ({m}, {n}, {k}) on {isa}: {mean}, {largest} at most");
+                        assert!(mean < 0.012 && largest < 0.08, "{what}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn turned_back_rows_are_what_they_were() {
+        let (m, k) = (257, 320);
+        let x = rows(m, k);
+        for isa in Isa::available().into_iter().filter(|isa| *isa != Isa::Amx) {
+            let values = Activations::of_prompt(isa, &x, k).values();
+            for (x, value) in x.chunks_exact(TURN).zip(values.chunks_exact(TURN)) {
+                let size = (x.iter().map(|x| x * x).sum::<f32>() / TURN as f32).sqrt();
+                assert!(x.iter().zip(value).all(|(x, value)| (x - value).abs() < 0.1 * size), "on {isa}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_sum_stays_within_what_is_scaled_exactly() {
+        for columns in [64, 128, 192, 256, 576, 960] {
+            let span = span(columns).expect("whole turns");
+            assert!(
+                span * 127 * 127 < 1 << 22 && STRETCH.is_multiple_of(span) && span <= rows::MOST_INPUTS,
+                "{columns}"
+            );
+        }
+        assert_eq!((span(32), span(96)), (None, None));
+    }
+}
