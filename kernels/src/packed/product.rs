@@ -46,6 +46,9 @@ pub fn linear(isa: Isa, x: &Activations, weights: Packed, bias: Option<&[f32]>, 
 /// Fewest rows that weights are unpacked for.
 const PART_ROWS: usize = 96;
 
+/// From this many rows on weights are unpacked once for all of them, instead of for each panel.
+const UNPACK_ROWS: usize = 36;
+
 /// Rows of x and what belongs to them for one type of weights.
 #[derive(Clone, Copy)]
 struct Input<'a> {
@@ -84,8 +87,8 @@ unsafe fn products_body<S: Simd>(
     tiles: Range<usize>,
     y: Output,
 ) {
-    // Some tiles' groups as bytes and f32, where several panels share the work of unpacking them.
-    let unpack = x.x.rows > PANEL;
+    // Some tiles' groups as bytes and f32, where enough panels share the work of unpacking them.
+    let unpack = x.x.rows >= UNPACK_ROWS;
     let room = DEPTH.min(weights.columns) / form.group * wide_bytes(form.group);
     let mut wide = Lines::<u8>::any(if unpack { TILES * room } else { 0 });
     // Eight rows are as many as there are registers for, with one tile.
