@@ -287,7 +287,7 @@ fn packed_linears_of_every_type_and_shape() {
     for kind in BlockType::ALL {
         // With and without a bias, since results go straight to where they belong if nothing is added to them.
         let few = [(1, 5, 256), (2, 16, 512), (9, 33, 256), (24, 64, 256)];
-        let many = [(61, 130, 1280), (13, 50, 5376), (3, 16, 10496), (200, 32, 256)];
+        let many = [(61, 130, 1280), (13, 50, 5376), (37, 20, 5376), (3, 16, 10496), (200, 32, 256)];
         for (m, n, k) in few.into_iter().chain(many) {
             let (bytes, values) = quantised(kind, n, k, &mut random);
             let Some(size) = packed::size(kind, n, k) else {
