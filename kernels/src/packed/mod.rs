@@ -16,6 +16,7 @@
 
 mod activations;
 mod pack;
+mod panels;
 mod product;
 mod turned;
 mod wide;

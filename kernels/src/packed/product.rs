@@ -2,7 +2,8 @@
 
 use super::{
     Activations, Form, PLANE, Packed, SPAN, TILE, VECTOR,
-    activations::{Long, PANEL, Panels, Sums},
+    activations::{Sums, Values},
+    panels::{PANEL, Panels, Rounded},
     size, turned, wide,
 };
 use crate::{
@@ -22,12 +23,16 @@ pub fn linear(isa: Isa, x: &Activations, weights: Packed, bias: Option<&[f32]>, 
     assert!(bias.is_none_or(|bias| bias.len() == weights.rows), "length of the bias");
     let form = Form::of(weights.kind).expect("a quantised type");
     let target = Output { start: y.as_mut_ptr(), stride: weights.rows };
-    match &x.long {
-        Some(Long::Wide(wide)) => return wide::linear::<amx::Machine>(isa, (wide, x.rows), weights, bias, target),
-        Some(Long::Turned(turned)) => return turned::linear(isa, (turned, x.rows), weights, bias, target),
-        None => {}
+    match &x.values {
+        Values::Few(x) => of_few(isa, x, form, weights, bias, target),
+        Values::Wide(wide) => wide::linear::<amx::Machine>(isa, (wide, x.rows), weights, bias, target),
+        Values::Turned(x) => turned::linear(isa, x, weights, bias, target),
     }
-    let sums = x.sums(isa, form);
+}
+
+/// As [`linear`], of rows that are no long prompt's.
+fn of_few(isa: Isa, x: &Rounded, form: Form, weights: Packed, bias: Option<&[f32]>, y: Output) {
+    let sums = Sums::new(isa, x, form);
     let tiles = weights.rows.div_ceil(TILE);
     // A thread's share is rows that it has in its cache, where there are enough to make up for unpacking the weights again.
     let panels = Panels::of(x.rows);
@@ -39,7 +44,7 @@ pub fn linear(isa: Isa, x: &Activations, weights: Packed, bias: Option<&[f32]>, 
         let (part, first) = (task / steps, task % steps * step);
         let panels = part * panels.len() / parts..(part + 1) * panels.len() / parts;
         let input = Input { x, sums: &sums, panels: (panels.start, panels.end) };
-        products(isa, input, form, weights, bias, first..tiles.min(first + step), target);
+        products(isa, input, form, weights, bias, first..tiles.min(first + step), y);
     });
 }
 
@@ -52,7 +57,7 @@ const UNPACK_ROWS: usize = 36;
 /// Rows of x and what belongs to them for one type of weights.
 #[derive(Clone, Copy)]
 struct Input<'a> {
-    x: &'a Activations,
+    x: &'a Rounded,
     sums: &'a Sums,
     /// The panels that are multiplied, from the first to before the second.
     panels: (usize, usize),

@@ -217,7 +217,7 @@ mod tests {
                 let mut on_machine = y.clone();
                 if Isa::Amx.is_available() {
                     let x = Activations::of_prompt(Isa::Amx, &x, columns);
-                    assert!(x.long.is_some());
+                    assert!(x.is_long());
                     packed::linear(Isa::Amx, &x, weights, Some(&bias), &mut on_machine);
                 }
                 let largest = expected.iter().fold(0.0, |most: f64, y| most.max(y.abs()));

@@ -8,9 +8,12 @@
 mod rows;
 mod weights;
 
-pub(super) use rows::{Turned, span};
+pub(super) use rows::{round, span, value};
 
-use super::{Form, Packed, TILE, VECTOR, activations::Panels};
+use super::{
+    Form, Packed, TILE, VECTOR,
+    panels::{Panels, Rounded},
+};
 use crate::{
     Isa,
     lines::Lines,
@@ -35,11 +38,11 @@ const WIDTH: usize = TILES * TILE;
 /// second-level cache, and sums of all rows.
 const STRETCH: usize = 2304;
 
-/// `y[rows × weights.rows] = x · Wᵀ`, plus `bias`.
-pub(super) fn linear(isa: Isa, (x, rows): (&Turned, usize), weights: Packed, bias: Option<&[f32]>, y: Output) {
+/// `y[x.rows × weights.rows] = x · Wᵀ`, plus `bias`, with x as [`round`] gives it.
+pub(super) fn linear(isa: Isa, x: &Rounded, weights: Packed, bias: Option<&[f32]>, y: Output) {
     let form = Form::of(weights.kind).expect("a quantised type");
     let blocks = weights.rows.div_ceil(WIDTH);
-    let panels = Panels::of(rows).len();
+    let panels = Panels::of(x.rows).len();
     // Weights are turned once but for the last ones, whose rows are shared where threads would have to wait for each other.
     let parts = pool::threads();
     let whole = blocks - blocks % parts;
@@ -49,15 +52,13 @@ pub(super) fn linear(isa: Isa, (x, rows): (&Turned, usize), weights: Packed, bia
             Some(rest) => (whole + rest / parts, rest % parts * panels / parts..(rest % parts + 1) * panels / parts),
         };
         let outputs = block * WIDTH..weights.rows.min((block + 1) * WIDTH);
-        products(isa, Share { x, rows, panels, form, weights, outputs, bias, y });
+        products(isa, Share { x, panels, form, weights, outputs, bias, y });
     });
 }
 
 /// What one task multiplies.
 struct Share<'a> {
-    x: &'a Turned,
-    /// Rows of x, all tasks' together.
-    rows: usize,
+    x: &'a Rounded,
     panels: Range<usize>,
     form: Form,
     weights: Packed<'a>,
@@ -73,18 +74,20 @@ kernel! {
 
 #[inline(always)]
 unsafe fn products_body<S: Simd>(share: Share) {
-    let (columns, outputs) = (share.weights.columns, share.outputs.clone());
-    let rows = Panels::of(share.rows).rows_of(share.panels.clone());
+    let Rounded { rows: all_rows, columns, span, .. } = *share.x;
+    let outputs = share.outputs.clone();
+    let rows = Panels::of(all_rows).rows_of(share.panels.clone());
+    // What sums begin with, the same for all rows.
     let mut begin = [0.0; WIDTH];
     if let Some(bias) = share.bias {
         begin[..outputs.len()].copy_from_slice(&bias[outputs.clone()]);
     }
     // The last sums of whole panels and tiles go straight to where they belong.
-    let direct = rows.end <= share.rows && outputs.len() == WIDTH;
+    let direct = rows.end <= all_rows && outputs.len() == WIDTH;
     let mut sums = Lines::<f32>::any(if direct && columns <= STRETCH { 0 } else { rows.len() * WIDTH });
     let gathered = Output { start: sums.as_mut_ptr(), stride: WIDTH };
-    let mut wide = Lines::<u8>::any(TILES * STRETCH.min(columns) / share.x.span * bytes_of(share.x.span));
-    let mut values = Lines::<f32>::any(share.x.span * TILE);
+    let mut wide = Lines::<u8>::any(TILES * STRETCH.min(columns) / span * bytes_of(span));
+    let mut values = Lines::<f32>::any(span * TILE);
     for start in (0..columns).step_by(STRETCH) {
         let inputs = start..columns.min(start + STRETCH);
         let from = if start == 0 { Output { start: begin.as_mut_ptr(), stride: 0 } } else { gathered };
@@ -97,7 +100,7 @@ unsafe fn products_body<S: Simd>(share: Share) {
     }
     if !direct {
         // SAFETY: the rows and outputs are those of y; no other task writes these.
-        unsafe { share.y.put(rows.start..rows.end.min(share.rows), outputs, &sums, WIDTH, None) };
+        unsafe { share.y.put(rows.start..rows.end.min(all_rows), outputs, &sums, WIDTH, None) };
     }
 }
 
@@ -134,16 +137,16 @@ unsafe fn all_panels<S: Simd>(
     mut from: Output,
     mut out: Output,
 ) {
-    let (x, columns) = (share.x, share.weights.columns);
+    let x = share.x;
     let count = share.outputs.len().div_ceil(TILE);
-    for (first, height) in Panels::of(share.rows).iter(share.panels.clone()) {
+    for (first, height) in Panels::of(x.rows).iter(share.panels.clone()) {
         // SAFETY: the caller's.
         unsafe {
-            let at = |per: usize| (first * columns + inputs.start * height) / per;
+            let at = |per: usize| (first * x.columns + inputs.start * height) / per;
             let input = Input {
                 codes: x.codes.as_ptr().add(at(1)),
                 scales: x.scales.as_ptr().add(at(x.span)),
-                shifts: x.shifts.as_ptr().add(at(x.span)),
+                shifts: x.sums.as_ptr().add(at(x.span)),
                 span: x.span,
                 spans: inputs.len() / x.span,
             };
@@ -293,7 +296,7 @@ mod tests {
                 let weights = Packed { kind, bytes: &packed, rows: n, columns: k };
                 for isa in Isa::available() {
                     let turned = Activations::of_prompt(isa, &x, k);
-                    assert!(turned.long.is_some());
+                    assert!(turned.is_long());
                     for bias in [Some(&*bias), None] {
                         let expected = reference::linear(&x, &values, k, bias);
                         let mut y = vec![f32::NAN; m * n];

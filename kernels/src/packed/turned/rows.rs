@@ -3,9 +3,10 @@
 use super::{TURN, ZERO};
 use crate::{
     Isa,
-    lines::Lines,
-    packed::activations::{LEAST, Panels, value_of},
-    pool::Parts,
+    packed::{
+        activations::LEAST,
+        panels::{Panel, Rounded},
+    },
     simd::{BIAS_BITS, Simd, kernel},
 };
 
@@ -17,59 +18,20 @@ pub(in crate::packed) fn span(columns: usize) -> Option<usize> {
     [128, MOST_INPUTS, TURN].into_iter().find(|span| columns.is_multiple_of(*span))
 }
 
-/// Rows that were turned and rounded, in panels as [`Panels`] cuts them.
-pub(in crate::packed) struct Turned {
-    /// Inputs that share a scale.
-    pub(super) span: usize,
-    /// For each panel (columns / 4, rows of the panel, 4).
-    pub(super) codes: Lines<i8>,
-    /// For each panel (columns / span, rows of the panel).
-    pub(super) scales: Lines<f32>,
-    /// Sums of the codes that share a scale, times -[`ZERO`], from [`BIAS_BITS`] on: as the scales.
-    pub(super) shifts: Lines<i32>,
+/// Turns and rounds `x` (rows, columns), with `span` inputs to a scale as [`span`] gives it. There is a sum for each scale:
+/// that of its codes, times -[`ZERO`], from [`BIAS_BITS`] on.
+pub(in crate::packed) fn round(isa: Isa, x: &[f32], columns: usize, span: usize) -> Rounded {
+    Rounded::new(x, columns, (span, span), |x, panel| round_panel(isa, x, columns, span, panel))
 }
 
-impl Turned {
-    /// Of `x` (rows, columns), with `span` inputs to a scale as [`span`] gives it.
-    pub(in crate::packed) fn new(isa: Isa, x: &[f32], columns: usize, span: usize) -> Turned {
-        let rows = x.len() / columns;
-        let panels = Panels::of(rows);
-        let of_all = panels.padded() * columns;
-        let (mut codes, mut scales, mut shifts) =
-            (Lines::any(of_all), Lines::any(of_all / span), Lines::any(of_all / span));
-        let (all_codes, all_scales, all_shifts) =
-            (Parts::new(&mut codes), Parts::new(&mut scales), Parts::new(&mut shifts));
-        panels.for_each(|first, height| {
-            let part = |per: usize| first * columns / per..(first + height) * columns / per;
-            // SAFETY: panels are disjoint.
-            let out = unsafe {
-                Panel {
-                    codes: all_codes.part(part(1)),
-                    scales: all_scales.part(part(span)),
-                    shifts: all_shifts.part(part(span)),
-                }
-            };
-            round_panel(isa, &x[first * columns..rows.min(first + height) * columns], columns, span, out);
-        });
-        Turned { span, codes, scales, shifts }
-    }
-
-    /// What an element of a row of `columns` stands for, turned back; the row is one of the panel of these rows.
-    pub(in crate::packed) fn value(&self, columns: usize, panel: (usize, usize), row: usize, column: usize) -> f32 {
-        let (turn, at) = (column / TURN * TURN, column % TURN);
-        let signed = |i: usize| {
-            let element = value_of(&self.codes, &self.scales, (columns, self.span), panel, row, turn + i);
-            if (i & at).count_ones().is_multiple_of(2) { element } else { -element }
-        };
-        (0..TURN).map(signed).sum::<f32>() / TURN as f32
-    }
-}
-
-/// A panel's share of what [`Turned`] holds.
-struct Panel<'a> {
-    codes: &'a mut [i8],
-    scales: &'a mut [f32],
-    shifts: &'a mut [i32],
+/// What an element stands for, turned back.
+pub(in crate::packed) fn value(x: &Rounded, row: usize, column: usize) -> f32 {
+    let (turn, at) = (column / TURN * TURN, column % TURN);
+    let signed = |i: usize| {
+        let element = x.value(row, turn + i);
+        if (i & at).count_ones().is_multiple_of(2) { element } else { -element }
+    };
+    (0..TURN).map(signed).sum::<f32>() / TURN as f32
 }
 
 kernel! {
@@ -79,12 +41,6 @@ kernel! {
 #[inline(always)]
 unsafe fn round_body<S: Simd>(x: &[f32], columns: usize, span: usize, out: Panel) {
     let rows = out.codes.len() / columns;
-    if x.len() < out.codes.len() {
-        // Rows that only fill up a panel.
-        out.codes.fill(0);
-        out.scales.fill(0.0);
-        out.shifts.fill(BIAS_BITS);
-    }
     let mut turned = [0f32; MOST_INPUTS];
     let turned = &mut turned[..span];
     for (row, x) in x.chunks_exact(columns).enumerate() {
@@ -102,7 +58,7 @@ unsafe fn round_body<S: Simd>(x: &[f32], columns: usize, span: usize, out: Panel
                     sum += S::store_rounded(codes.add(at * rows), 4 * rows, v);
                 }
                 out.scales[number * rows + row] = most / 127.0;
-                out.shifts[number * rows + row] = BIAS_BITS - i32::from(ZERO) * sum;
+                out.sums[number * rows + row] = BIAS_BITS - i32::from(ZERO) * sum;
             }
         }
     }
