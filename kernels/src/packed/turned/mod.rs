@@ -1,9 +1,9 @@
 //! Long prompts in bytes: activations and weights are turned by Hadamard matrices before they are rounded, after which one
-//! scale for 128 inputs serves nearly as well as one for 32 does otherwise, and products need little scaling.
+//! scale for 256 inputs serves nearly as well as one for 32 does otherwise, and products need little scaling.
 //!
-//! With a matrix of Sylvester H, whose square is [`TURN`], `x · w = (H x) · (H w) / TURN`. Each element of `H x` is a sum over
+//! With a matrix of Sylvester H of order n, whose square is n, `x · w = (H x) · (H w) / n`. Each element of `H x` is a sum over
 //! all of x with signs, so that an outlier's cost is shared and no longer its neighbours' (QuaRot, arXiv:2404.00456, turns whole
-//! models). Weights stay in memory as they are packed: they are turned for all rows of a chunk at once, a stretch at a time.
+//! models). All inputs that share a scale are turned together: then all of them are about as large. Weights stay in memory as they are packed: they are turned for all rows of a chunk at once, a stretch at a time.
 
 mod rows;
 mod weights;
@@ -26,8 +26,6 @@ use weights::{bytes_of, widen};
 
 /// From this many rows on weights are turned for them.
 pub(super) const FROM_ROWS: usize = 256;
-/// Inputs that are turned together.
-const TURN: usize = 64;
 /// The byte that stands for zero in weights.
 const ZERO: u8 = 128;
 /// Tiles that one task works on: with AVX-512 at once, so that few bytes of x are loaded for many products.
@@ -68,12 +66,23 @@ struct Share<'a> {
     y: Output,
 }
 
-kernel! {
-    fn products = products_body(share: Share)
+/// Order of the matrix of Sylvester by which `span` inputs are turned: all of them, or each third where they are three times
+/// a power of two.
+const fn order(span: usize) -> usize {
+    1 << span.trailing_zeros()
 }
 
+/// Mixes the thirds of inputs after each was turned, by a reflection, which is its own inverse.
 #[inline(always)]
-unsafe fn products_body<S: Simd>(share: Share) {
+unsafe fn mix_thirds<S: Simd>([a, b, c]: [S::V; 3]) -> [S::V; 3] {
+    // SAFETY: the instruction set is the caller's.
+    unsafe {
+        let part = S::mul(S::add(S::add(a, b), c), S::splat(2.0 / 3.0));
+        [S::sub(a, part), S::sub(b, part), S::sub(c, part)]
+    }
+}
+
+fn products(isa: Isa, share: Share) {
     let Rounded { rows: all_rows, columns, span, .. } = *share.x;
     let outputs = share.outputs.clone();
     let rows = Panels::of(all_rows).rows_of(share.panels.clone());
@@ -92,11 +101,8 @@ unsafe fn products_body<S: Simd>(share: Share) {
         let inputs = start..columns.min(start + STRETCH);
         let from = if start == 0 { Output { start: begin.as_mut_ptr(), stride: 0 } } else { gathered };
         let out = if direct && inputs.end == columns { share.y.at(rows.start, outputs.start) } else { gathered };
-        // SAFETY: the instruction set is the caller's; the rooms are for as many inputs, and both matrices for as many rows.
-        unsafe {
-            let tiles = widen_tiles::<S>(&share, inputs.clone(), &mut values, &mut wide);
-            all_panels::<S>(&share, inputs, tiles, from, out);
-        }
+        let tiles = widen_tiles(isa, &share, inputs.clone(), &mut values, &mut wide);
+        all_panels(isa, &share, inputs, tiles, from, out);
     }
     if !direct {
         // SAFETY: the rows and outputs are those of y; no other task writes these.
@@ -104,9 +110,18 @@ unsafe fn products_body<S: Simd>(share: Share) {
     }
 }
 
-/// Turns the weights of all outputs for some inputs. Returns where each tile's begin.
+kernel! {
+    /// Turns the weights of all outputs for some inputs. Returns where each tile's begin.
+    fn widen_tiles = widen_tiles_body(
+        share: &Share,
+        inputs: Range<usize>,
+        values: &mut [f32],
+        wide: &mut [u8],
+    ) -> [*const u8; TILES]
+}
+
 #[inline(always)]
-unsafe fn widen_tiles<S: Simd>(
+unsafe fn widen_tiles_body<S: Simd>(
     share: &Share,
     inputs: Range<usize>,
     values: &mut [f32],
@@ -128,9 +143,20 @@ unsafe fn widen_tiles<S: Simd>(
     starts
 }
 
-/// Adds products of all panels with some inputs' weights of all tiles to what is in `from`, into `out`.
+kernel! {
+    /// Adds products of all panels with some inputs' weights of all tiles to what is in `from`, into `out`: matrices that
+    /// begin with these outputs of the share's first row.
+    fn all_panels = all_panels_body(
+        share: &Share,
+        inputs: Range<usize>,
+        tiles: [*const u8; TILES],
+        from: Output,
+        out: Output,
+    )
+}
+
 #[inline(always)]
-unsafe fn all_panels<S: Simd>(
+unsafe fn all_panels_body<S: Simd>(
     share: &Share,
     inputs: Range<usize>,
     tiles: [*const u8; TILES],
@@ -201,12 +227,20 @@ const VECTORS: usize = 2;
 unsafe fn panel<S: Simd, const ROWS: usize, const T: usize>(
     x: Input,
     mut tiles: [*const u8; T],
-    mut from: Output,
+    from: Output,
     out: Output,
 ) {
     let vectors = TILE / S::LANES;
     let Input { codes: mut a, mut scales, mut shifts, span, spans } = x;
     unsafe {
+        let mut sums = [[[S::splat(0.0); VECTORS]; T]; ROWS];
+        for (i, sums) in sums.iter_mut().enumerate() {
+            for (t, sums) in sums.iter_mut().enumerate() {
+                for (v, sum) in sums.iter_mut().enumerate().take(vectors) {
+                    *sum = S::load(from.at(i, t * TILE + v * S::LANES).start);
+                }
+            }
+        }
         for number in 0..spans {
             if number < ROWS {
                 // The next panel's, which products would have to wait for.
@@ -243,19 +277,22 @@ unsafe fn panel<S: Simd, const ROWS: usize, const T: usize>(
                 for v in 0..vectors {
                     let factors = tiles[t].cast::<f32>().add(v * S::LANES);
                     let (scale, less) = (S::load(factors), S::load(factors.add(TILE)));
-                    for (i, dots) in dots.iter().enumerate() {
-                        let at = t * TILE + v * S::LANES;
-                        let before = S::load(from.at(i, at).start);
-                        let out = out.at(i, at).start;
+                    for (i, (sums, dots)) in sums.iter_mut().zip(&dots).enumerate() {
                         let product = S::scaled(dots[t][v], scale, less);
-                        S::store(out, S::fma(product, S::splat(*scales.add(i)), before));
+                        sums[t][v] = S::fma(product, S::splat(*scales.add(i)), sums[t][v]);
                     }
                 }
                 tiles[t] = tiles[t].add(2 * TILE * size_of::<f32>());
             }
-            from = out;
             scales = scales.add(ROWS);
             shifts = shifts.add(ROWS);
+        }
+        for (i, sums) in sums.iter().enumerate() {
+            for (t, sums) in sums.iter().enumerate() {
+                for (v, &sum) in sums.iter().enumerate().take(vectors) {
+                    S::store(out.at(i, t * TILE + v * S::LANES).start, sum);
+                }
+            }
         }
     }
 }
@@ -269,7 +306,12 @@ mod tests {
     };
 
     fn noise(seed: usize, len: usize) -> Vec<f32> {
-        (0..len).map(|i| (((i * 7919 + seed) * 104_729) % 1009) as f32 / 504.5 - 1.0).collect()
+        let of = |i: usize| {
+            let mixed = (i as u32 + ((seed as u32) << 24)).wrapping_mul(0x9e37_79b9);
+            let mixed = (mixed ^ mixed >> 15).wrapping_mul(0x85eb_ca6b);
+            (mixed >> 8) as f32 / (1 << 23) as f32 - 1.0
+        };
+        (0..len).map(of).collect()
     }
 
     /// Of some outliers as activations have them.
@@ -282,11 +324,11 @@ mod tests {
     #[test]
     fn linears_of_every_type_are_those_of_their_matrices() {
         let shapes = [(257, 64, 256), (256, 33, 2560), (261, 130, 512), (300, 1, 768)];
-        let narrow = [(258, 20, 576), (259, 70, 64), (256, 16, 320)];
+        let narrow = [(258, 20, 576), (259, 70, 64), (256, 16, 320), (257, 33, 2688), (256, 64, 640)];
         for (number, kind) in QUANTISED.into_iter().enumerate() {
             let mut of_kind = vec![shapes[number % 4]];
             if kind.elements() == 32 {
-                of_kind.push(narrow[number % 3]);
+                of_kind.push(narrow[number % narrow.len()]);
             }
             for (m, n, k) in of_kind {
                 let (matrix, x, bias) = (noise(1, n * k), rows(m, k), noise(3, n));
@@ -317,20 +359,24 @@ mod tests {
 
     #[test]
     fn turned_back_rows_are_what_they_were() {
-        let (m, k) = (257, 320);
-        let x = rows(m, k);
-        for isa in Isa::available().into_iter().filter(|isa| *isa != Isa::Amx) {
-            let values = Activations::of_prompt(isa, &x, k).values();
-            for (x, value) in x.chunks_exact(TURN).zip(values.chunks_exact(TURN)) {
-                let size = (x.iter().map(|x| x * x).sum::<f32>() / TURN as f32).sqrt();
-                assert!(x.iter().zip(value).all(|(x, value)| (x - value).abs() < 0.1 * size), "on {isa}");
+        let m = 257;
+        for (k, span) in [(320, 64), (384, 192), (640, 128), (512, 256)] {
+            assert_eq!(rows::span(k), Some(span));
+            let x = rows(m, k);
+            for isa in Isa::available().into_iter().filter(|isa| *isa != Isa::Amx) {
+                let values = Activations::of_prompt(isa, &x, k).values();
+                for (x, value) in x.chunks_exact(span).zip(values.chunks_exact(span)) {
+                    let size = (x.iter().map(|x| x * x).sum::<f32>() / span as f32).sqrt();
+                    let near = x.iter().zip(value).all(|(x, value)| (x - value).abs() < 0.1 * size);
+                    assert!(near, "{k} inputs on {isa}");
+                }
             }
         }
     }
 
     #[test]
     fn a_sum_stays_within_what_is_scaled_exactly() {
-        for columns in [64, 128, 192, 256, 576, 960] {
+        for columns in [64, 128, 192, 256, 576, 960, 8960] {
             let span = span(columns).expect("whole turns");
             assert!(
                 span * 127 * 127 < 1 << 22 && STRETCH.is_multiple_of(span) && span <= rows::MOST_INPUTS,

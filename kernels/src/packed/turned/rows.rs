@@ -1,6 +1,6 @@
 //! Rows of activations, turned and rounded.
 
-use super::{TURN, ZERO};
+use super::{ZERO, mix_thirds, order};
 use crate::{
     Isa,
     packed::{
@@ -10,12 +10,12 @@ use crate::{
     simd::{BIAS_BITS, Simd, kernel},
 };
 
-/// Most inputs that share a scale: with 256 a small model's answers are further from f32's than tests/engine.rs allows.
-pub(super) const MOST_INPUTS: usize = 192;
+/// Most inputs that share a scale.
+pub(super) const MOST_INPUTS: usize = 256;
 
-/// Inputs that share a scale in rows of `columns`; `None` where no whole number of turns makes them up.
+/// Inputs of `columns` that are turned together and share a scale; `None` where no number of them makes up a row.
 pub(in crate::packed) fn span(columns: usize) -> Option<usize> {
-    [128, MOST_INPUTS, TURN].into_iter().find(|span| columns.is_multiple_of(*span))
+    [MOST_INPUTS, 192, 128, 64].into_iter().find(|span| columns.is_multiple_of(*span))
 }
 
 /// Turns and rounds `x` (rows, columns), with `span` inputs to a scale as [`span`] gives it. There is a sum for each scale:
@@ -26,12 +26,18 @@ pub(in crate::packed) fn round(isa: Isa, x: &[f32], columns: usize, span: usize)
 
 /// What an element stands for, turned back.
 pub(in crate::packed) fn value(x: &Rounded, row: usize, column: usize) -> f32 {
-    let (turn, at) = (column / TURN * TURN, column % TURN);
-    let signed = |i: usize| {
-        let element = x.value(row, turn + i);
-        if (i & at).count_ones().is_multiple_of(2) { element } else { -element }
+    let (first, at, order) = (column / x.span * x.span, column % x.span, order(x.span));
+    let turned_back = |i: usize| {
+        let sign = if (i & at & (order - 1)).count_ones().is_multiple_of(2) { 1.0 } else { -1.0 };
+        // As mix_thirds does.
+        let third = match (x.span == order, i / order == at / order) {
+            (true, _) => 1.0,
+            (_, true) => 1.0 / 3.0,
+            (_, false) => -2.0 / 3.0,
+        };
+        sign * third * x.value(row, first + i)
     };
-    (0..TURN).map(signed).sum::<f32>() / TURN as f32
+    (0..x.span).map(turned_back).sum::<f32>() / order as f32
 }
 
 kernel! {
@@ -45,12 +51,9 @@ unsafe fn round_body<S: Simd>(x: &[f32], columns: usize, span: usize, out: Panel
     let turned = &mut turned[..span];
     for (row, x) in x.chunks_exact(columns).enumerate() {
         for (number, x) in x.chunks_exact(span).enumerate() {
-            // SAFETY: the instruction set is the caller's; LANES divides TURN; the codes go on for the panel's rows.
+            // SAFETY: the instruction set is the caller's; LANES divides every order; the codes go on for the panel's rows.
             unsafe {
-                let mut most = LEAST;
-                for (x, turned) in x.chunks_exact(TURN).zip(turned.chunks_exact_mut(TURN)) {
-                    most = most.max(turn_row::<S>(x.as_ptr(), turned.as_mut_ptr()));
-                }
+                let most = turn_row::<S>(x, turned).max(LEAST);
                 let (inverse, mut sum) = (S::splat(127.0 / most), 0);
                 let codes = out.codes.as_mut_ptr().add(number * span * rows + 4 * row);
                 for at in (0..span).step_by(S::LANES) {
@@ -64,16 +67,19 @@ unsafe fn round_body<S: Simd>(x: &[f32], columns: usize, span: usize, out: Panel
     }
 }
 
-/// H x of [`TURN`] elements that lie behind each other. Returns the largest.
+/// Turns a row's inputs that share a scale. Returns the largest.
 #[inline(always)]
-unsafe fn turn_row<S: Simd>(x: *const f32, out: *mut f32) -> f32 {
+unsafe fn turn_row<S: Simd>(x: &[f32], out: &mut [f32]) -> f32 {
+    let (span, order) = (x.len(), order(x.len()));
+    let out = out.as_mut_ptr();
+    // SAFETY: the instruction set is the caller's; `out` is as long as x.
     unsafe {
-        for at in (0..TURN).step_by(S::LANES) {
-            S::store(out.add(at), S::turn(S::load(x.add(at))));
+        for at in (0..span).step_by(S::LANES) {
+            S::store(out.add(at), S::turn(S::load(x.as_ptr().add(at))));
         }
         let mut step = S::LANES;
-        while 2 * step < TURN {
-            for first in (0..TURN).step_by(2 * step) {
+        while step < order {
+            for first in (0..span).step_by(2 * step) {
                 for at in (first..first + step).step_by(S::LANES) {
                     let (a, b) = (S::load(out.add(at)), S::load(out.add(at + step)));
                     S::store(out.add(at), S::add(a, b));
@@ -82,13 +88,18 @@ unsafe fn turn_row<S: Simd>(x: *const f32, out: *mut f32) -> f32 {
             }
             step *= 2;
         }
+        if order < span {
+            for at in (0..order).step_by(S::LANES) {
+                let places = [out.add(at), out.add(at + order), out.add(at + 2 * order)];
+                let [a, b, c] = mix_thirds::<S>([S::load(places[0]), S::load(places[1]), S::load(places[2])]);
+                S::store(places[0], a);
+                S::store(places[1], b);
+                S::store(places[2], c);
+            }
+        }
         let mut most = S::splat(0.0);
-        for at in (0..step).step_by(S::LANES) {
-            let (a, b) = (S::load(out.add(at)), S::load(out.add(at + step)));
-            S::store(out.add(at), S::add(a, b));
-            S::store(out.add(at + step), S::sub(a, b));
-            // The larger of both.
-            most = S::max(most, S::add(S::abs(a), S::abs(b)));
+        for at in (0..span).step_by(S::LANES) {
+            most = S::max(most, S::abs(S::load(out.add(at))));
         }
         S::largest(most)
     }

@@ -1,6 +1,6 @@
 //! Weights, turned and rounded for all rows of a chunk at once.
 
-use super::{TURN, ZERO};
+use super::{ZERO, mix_thirds, order};
 use crate::{
     packed::{Form, TILE, VECTOR, activations::LEAST, product::load_pair},
     simd::{BIAS, Simd},
@@ -26,14 +26,20 @@ pub(super) unsafe fn widen<S: Simd>(form: Form, unit: f32, groups: &[u8], values
             }
         }
     }
-    let (codes, factors) = wide.split_at_mut(TILE * (values.len() / TILE));
+    let span = values.len() / TILE;
+    let (codes, factors) = wide.split_at_mut(TILE * span);
     let factors = factors.as_mut_ptr().cast::<f32>();
     for at in (0..TILE).step_by(S::LANES) {
         // SAFETY: the instruction set is the caller's; all is within the values, the codes and the factors.
         unsafe {
-            let most = turn_rest::<S>(values, at);
+            let most = match span / FIRST {
+                4 => turn_rest::<S, 4>(values, at),
+                8 => turn_rest::<S, 8>(values, at),
+                12 => turn_rest::<S, 12>(values, at),
+                _ => turn_rest::<S, 16>(values, at),
+            };
             round::<S>(values, at, S::div(S::splat(127.0), most), codes);
-            S::store(factors.add(at), S::mul(most, S::splat(unit / (127 * TURN) as f32)));
+            S::store(factors.add(at), S::mul(most, S::splat(unit / (127 * order(span)) as f32)));
         }
     }
     for output in 0..TILE {
@@ -47,24 +53,26 @@ pub(super) unsafe fn widen<S: Simd>(form: Form, unit: f32, groups: &[u8], values
     }
 }
 
-/// Of values (inputs, TILE), each eight inputs of which are turned, all [`TURN`]: those of a vector from output `at` on.
-/// Returns the largest of each lane.
+/// Inputs that are turned as they are unpacked, in registers.
+const FIRST: usize = 16;
+
+/// Of values (inputs, TILE), of which each [`FIRST`] inputs are turned, all the N · FIRST: those of a vector from output `at`
+/// on. Returns the largest of each lane.
 #[inline(always)]
-unsafe fn turn_rest<S: Simd>(values: &mut [f32], at: usize) -> S::V {
+unsafe fn turn_rest<S: Simd, const N: usize>(values: &mut [f32], at: usize) -> S::V {
+    assert!(values.len() == N * FIRST * TILE, "values of a span");
     // SAFETY: the instruction set is the caller's; all is within the values.
     unsafe {
         let mut most = S::splat(LEAST);
-        for turn in values.chunks_exact_mut(TURN * TILE) {
-            for first in 0..8 {
-                let place = turn.as_mut_ptr().add(first * TILE + at);
-                let mut eight = [most; 8];
-                for (i, x) in eight.iter_mut().enumerate() {
-                    *x = S::load(place.add(8 * i * TILE));
-                }
-                for (i, x) in turn_eight::<S>(eight).into_iter().enumerate() {
-                    most = S::max(most, S::abs(x));
-                    S::store(place.add(8 * i * TILE), x);
-                }
+        for first in 0..FIRST {
+            let place = values.as_mut_ptr().add(first * TILE + at);
+            let mut all = [most; N];
+            for (i, x) in all.iter_mut().enumerate() {
+                *x = S::load(place.add(FIRST * i * TILE));
+            }
+            for (i, x) in turn_vectors::<S, N>(all).into_iter().enumerate() {
+                most = S::max(most, S::abs(x));
+                S::store(place.add(FIRST * i * TILE), x);
             }
         }
         most
@@ -88,7 +96,7 @@ unsafe fn round<S: Simd>(values: &[f32], at: usize, inverse: S::V, codes: &mut [
     }
 }
 
-/// A packed group's elements, (inputs, TILE), each eight inputs turned.
+/// A packed group's elements, (inputs, TILE), each [`FIRST`] inputs turned.
 #[inline(always)]
 unsafe fn turn_group<S: Simd, const BITS: u8>(form: Form, group: &[u8], out: *mut f32) {
     let (codes, halves) = group.split_at(form.code_bytes());
@@ -101,29 +109,43 @@ unsafe fn turn_group<S: Simd, const BITS: u8>(form: Form, group: &[u8], out: *mu
             let offset = S::fma(scale, S::splat(-f32::from(form.zero)), own);
             let plane = if form.has_plane() { form.low_bytes() + 4 * at } else { 0 };
             let mut plane = S::load_codes(codes.as_ptr().add(plane));
-            for pair in 0..form.group / 8 {
-                let [low, high] = load_pair::<S, BITS>(codes.as_ptr(), pair, 4 * at, &mut plane);
-                let mut eight = [scale; 8];
-                for (x, code) in eight.iter_mut().zip(S::widen_codes(low).into_iter().chain(S::widen_codes(high))) {
-                    *x = S::fma(code, scale, offset);
+            for first in 0..form.group / FIRST {
+                let mut all = [scale; FIRST];
+                for half in 0..2 {
+                    let [low, high] = load_pair::<S, BITS>(codes.as_ptr(), 2 * first + half, 4 * at, &mut plane);
+                    let (low, high) = (S::widen_codes(low), S::widen_codes(high));
+                    for i in 0..4 {
+                        all[8 * half + i] = S::fma(low[i], scale, offset);
+                        all[8 * half + 4 + i] = S::fma(high[i], scale, offset);
+                    }
                 }
-                for (i, x) in turn_eight::<S>(eight).into_iter().enumerate() {
-                    S::store(out.add((8 * pair + i) * TILE + at), x);
+                for (i, x) in turn_vectors::<S, FIRST>(all).into_iter().enumerate() {
+                    S::store(out.add((FIRST * first + i) * TILE + at), x);
                 }
             }
         }
     }
 }
 
-/// H x of eight vectors: lane by lane of eight elements.
+/// Turns N vectors, lane by lane.
 #[inline(always)]
-unsafe fn turn_eight<S: Simd>(mut x: [S::V; 8]) -> [S::V; 8] {
-    for step in [1, 2, 4] {
-        for i in 0..8 {
+unsafe fn turn_vectors<S: Simd, const N: usize>(mut x: [S::V; N]) -> [S::V; N] {
+    let order = order(N);
+    let mut step = 1;
+    while step < order {
+        for i in 0..N {
             if i & step == 0 {
                 // SAFETY: the instruction set is the caller's.
                 (x[i], x[i + step]) = unsafe { (S::add(x[i], x[i + step]), S::sub(x[i], x[i + step])) };
             }
+        }
+        step *= 2;
+    }
+    if order < N {
+        for i in 0..order {
+            let (a, b, c) = (i, i + order, i + 2 * order);
+            // SAFETY: as above.
+            [x[a], x[b], x[c]] = unsafe { mix_thirds::<S>([x[a], x[b], x[c]]) };
         }
     }
     x
