@@ -10,12 +10,12 @@ use crate::{
     simd::{BIAS_BITS, Simd, kernel},
 };
 
-/// Most inputs that share a scale.
-pub(super) const MOST_INPUTS: usize = 256;
+/// Most inputs that share a scale: with 256 a small model's answers are further from f32's than tests/engine.rs allows.
+pub(super) const MOST_INPUTS: usize = 192;
 
 /// Inputs of `columns` that are turned together and share a scale; `None` where no number of them makes up a row.
 pub(in crate::packed) fn span(columns: usize) -> Option<usize> {
-    [MOST_INPUTS, 192, 128, 64].into_iter().find(|span| columns.is_multiple_of(*span))
+    [128, MOST_INPUTS, 64].into_iter().find(|span| columns.is_multiple_of(*span))
 }
 
 /// Turns and rounds `x` (rows, columns), with `span` inputs to a scale as [`span`] gives it. There is a sum for each scale:

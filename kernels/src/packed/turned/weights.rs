@@ -35,8 +35,7 @@ pub(super) unsafe fn widen<S: Simd>(form: Form, unit: f32, groups: &[u8], values
             let most = match span / FIRST {
                 4 => turn_rest::<S, 4>(values, at),
                 8 => turn_rest::<S, 8>(values, at),
-                12 => turn_rest::<S, 12>(values, at),
-                _ => turn_rest::<S, 16>(values, at),
+                _ => turn_rest::<S, 12>(values, at),
             };
             round::<S>(values, at, S::div(S::splat(127.0), most), codes);
             S::store(factors.add(at), S::mul(most, S::splat(unit / (127 * order(span)) as f32)));
