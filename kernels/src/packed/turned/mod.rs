@@ -2,8 +2,9 @@
 //! scale for 128 inputs serves nearly as well as one for 32 does otherwise, and products need little scaling.
 //!
 //! With a matrix of Sylvester H of order n, whose square is n, `x · w = (H x) · (H w) / n`. Each element of `H x` is a sum over
-//! all of x with signs, so that an outlier's cost is shared and no longer its neighbours' (QuaRot, arXiv:2404.00456, turns whole
-//! models). All inputs that share a scale are turned together: then all of them are about as large. Weights stay in memory as they are packed: they are turned for all rows of a chunk at once, a stretch at a time.
+//! all of x with signs, so that an outlier's cost is shared and no longer its neighbours' (QuaRot, arXiv:2404.00456, turns
+//! whole models). All inputs that share a scale are turned together: then all of them are about as large. Weights stay in
+//! memory as they are packed: they are turned for all rows of a chunk at once, a stretch at a time.
 
 mod rows;
 mod weights;
@@ -243,7 +244,7 @@ unsafe fn panel<S: Simd, const ROWS: usize, const T: usize>(
         }
         for number in 0..spans {
             if number < ROWS {
-                // The next panel's, which products would have to wait for.
+                // What the next panel begins with, or where its sums go, lest its products wait for it.
                 let next = out.at(ROWS + number, 0).start;
                 simd::prefetch(next, T * TILE * size_of::<f32>());
             }
