@@ -43,16 +43,26 @@ pub(super) fn linear(isa: Isa, x: &Rounded, weights: Packed, bias: Option<&[f32]
     let blocks = weights.rows.div_ceil(WIDTH);
     let panels = Panels::of(x.rows).len();
     // Weights are turned once but for the last ones, whose rows are shared where threads would have to wait for each other.
-    let parts = pool::threads();
-    let whole = blocks - blocks % parts;
-    pool::run(whole + blocks % parts * parts, |task| {
+    let whole = blocks - blocks % pool::threads();
+    let cuts = cuts(blocks - whole, panels, pool::threads());
+    pool::run(whole + (blocks - whole) * cuts, |task| {
         let (block, panels) = match task.checked_sub(whole) {
             None => (task, 0..panels),
-            Some(rest) => (whole + rest / parts, rest % parts * panels / parts..(rest % parts + 1) * panels / parts),
+            Some(rest) => (whole + rest / cuts, rest % cuts * panels / cuts..(rest % cuts + 1) * panels / cuts),
         };
         let outputs = block * WIDTH..weights.rows.min((block + 1) * WIDTH);
         products(isa, Share { x, panels, form, weights, outputs, bias, y });
     });
+}
+
+/// About as many panels' products take as long as turning a block's weights.
+const TURNING: usize = 10;
+
+/// Into how many parts the rows are cut of each of `blocks` blocks, fewer than `threads`, so that all are done soonest: each
+/// part turns the weights again.
+fn cuts(blocks: usize, panels: usize, threads: usize) -> usize {
+    let time = |cuts: &usize| (blocks * cuts).div_ceil(threads) * (panels.div_ceil(*cuts) + TURNING);
+    (1..=threads.min(panels)).min_by_key(time).unwrap_or(1)
 }
 
 /// What one task multiplies.
@@ -373,6 +383,15 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn the_last_blocks_are_cut_as_far_as_it_saves_time() {
+        // Of 1,024 rows: halves for two threads, quarters for four times as many threads as blocks.
+        assert_eq!((cuts(1, 171, 2), cuts(4, 171, 16)), (2, 4));
+        // One more round of a third each would be longer than one round of whole rows.
+        assert_eq!(cuts(15, 171, 16), 1);
+        assert_eq!((cuts(0, 171, 16), cuts(1, 3, 16), cuts(1, 1, 2)), (1, 3, 1));
     }
 
     #[test]
