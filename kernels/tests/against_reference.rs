@@ -94,7 +94,7 @@ fn cache(kind: KvType, shape: Shape, keys: &[f32], values: &[f32]) -> KvBlocks {
 #[test]
 fn attention_of_every_shape() {
     let mut random = Random(4);
-    let shapes = [(1, 1, 16), (4, 2, 24), (6, 2, 64), (9, 3, 64), (16, 1, 128), (2, 2, 80), (8, 1, 256)];
+    let shapes = [(1, 1, 16), (4, 2, 24), (6, 2, 64), (9, 3, 64), (16, 1, 128), (2, 2, 80), (8, 1, 256), (2, 1, 272)];
     for (heads, kv_heads, head_dim) in shapes {
         let shape = Shape::new(heads, kv_heads, head_dim);
         for (rows, tokens) in [(1, 1), (1, 63), (3, 64), (5, 65), (40, 40), (33, 300), (1, 1100)] {
@@ -151,6 +151,40 @@ fn windows_and_soft_caps() {
             }
         }
     }
+}
+
+#[test]
+fn blocks_whose_scores_are_far_apart() {
+    let mut random = Random(16);
+    let (shape, tokens) = (Shape::new(2, 1, 64), 9 * 64);
+    let direction = random.vec(64);
+    let size: f32 = direction.iter().map(|x| x * x).sum();
+    // The largest score of each block in nats, about: further apart than f32 has exponents, in either direction.
+    for levels in [
+        [0.0, 50.0, 20.0, -300.0, 49.0, 48.5, -70.0, -20.0, 50.5],
+        [300.0, -400.0, 300.5, 0.0, 270.0, 1.0, 299.0, 9.0, -9.0],
+    ] {
+        let q: Vec<f32> = [1.0, -1.0].iter().flat_map(|sign| direction.iter().map(move |x| sign * x * 8.0)).collect();
+        let mut keys = random.vec(tokens * 64);
+        for (token, key) in keys.chunks_exact_mut(64).enumerate() {
+            key.iter_mut().zip(&direction).for_each(|(key, x)| *key = 0.02 * *key + x * levels[token / 64] / size);
+        }
+        let values = random.vec(tokens * 64);
+        let (expected, expected_lse) = reference::attention(shape, &q, &keys, &values, Visible::All);
+        let cache = cache(KvType::I8, shape, &keys, &values);
+        for isa in Isa::available() {
+            let got = attention::attend(isa, shape, &q, &cache, Visible::All);
+            assert_close(&got.out, &expected, 3e-2, &format!("{levels:?} on {isa}"));
+            assert_close(&got.lse, &expected_lse, 1e-3, &format!("{levels:?} on {isa}"));
+        }
+    }
+}
+
+#[test]
+fn heads_that_are_not_rounded_take_as_much_room_as_f32() {
+    let bytes = |kind, head_dim| KvBlocks::bytes_for(kind, 2, head_dim, 1000);
+    assert_eq!(bytes(KvType::I8, 257), bytes(KvType::F32, 257));
+    assert!(bytes(KvType::I8, 256) < bytes(KvType::F16, 256));
 }
 
 #[test]

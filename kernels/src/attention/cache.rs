@@ -1,6 +1,9 @@
 //! Keys and values of one sequence in one layer, in blocks of [`BLOCK`] tokens.
 
-use super::{BLOCK, rounded::Rounded};
+use super::{
+    BLOCK, SINKS,
+    rounded::{MOST_DIM, Rounded},
+};
 use crate::{
     Isa, pool,
     simd::{Simd, kernel},
@@ -10,8 +13,8 @@ use half::f16;
 /// How keys and values are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KvType {
-    /// Full blocks as signed bytes, each around its own mean; the first block, which every query looks at most, and the one
-    /// that is being filled in f32.
+    /// Full blocks as signed bytes, each around its own mean; the first 16 keys, which every query looks at most, and the block
+    /// that is being filled in f32. So are all blocks of heads of more than 256 elements.
     I8,
     F16,
     F32,
@@ -40,6 +43,14 @@ impl Values {
         }
     }
 
+    /// Elements from `at` on, where they are kept in f32.
+    pub(super) fn in_f32(&self, at: usize) -> &[f32] {
+        match self {
+            Values::F16(_) => unreachable!("what is rounded is never kept in f16"),
+            Values::F32(values) => &values[at..],
+        }
+    }
+
     /// Elements from `at` on, `len` of them, a multiple of 16: where they lie, or widened in `room`.
     #[inline(always)]
     pub(super) unsafe fn widened<'a, S: Simd>(&'a self, at: usize, len: usize, room: &'a mut Vec<f32>) -> &'a [f32] {
@@ -64,6 +75,18 @@ pub(super) enum Block {
     /// For each key head its keys (head_dim, BLOCK), then for each its values (BLOCK, padded head_dim).
     Exact(Values),
     Rounded(Rounded),
+    /// The first one where blocks are rounded: as it was in f32, of which the first [`SINKS`] keys are looked at, and rounded,
+    /// of which the others are.
+    First(Values, Rounded),
+}
+
+impl Block {
+    /// What is left of the first block when it is no longer full.
+    fn unround(&mut self) {
+        if let Block::First(exact, _) = self {
+            *self = Block::Exact(std::mem::replace(exact, Values::F32(Vec::new())));
+        }
+    }
 }
 
 /// Keys and values of one sequence in one layer.
@@ -129,12 +152,12 @@ impl Layout {
 }
 
 kernel! {
-    fn round_block = round_block_body(layout: Layout, block: &[f32]) -> Rounded
+    fn round_block = round_block_body(layout: Layout, first: usize, block: &[f32]) -> Rounded
 }
 
 #[inline(always)]
-unsafe fn round_block_body<S: Simd>(layout: Layout, block: &[f32]) -> Rounded {
-    Rounded::new(layout.head_dim, layout.heads(block))
+unsafe fn round_block_body<S: Simd>(layout: Layout, first: usize, block: &[f32]) -> Rounded {
+    Rounded::new(layout.head_dim, first, layout.heads(block))
 }
 
 impl KvBlocks {
@@ -152,8 +175,8 @@ impl KvBlocks {
     }
 
     /// Whether full blocks are kept as bytes.
-    pub(super) fn rounds(&self) -> bool {
-        self.kind == KvType::I8
+    fn rounds(&self) -> bool {
+        self.kind == KvType::I8 && self.layout.head_dim <= MOST_DIM
     }
 
     /// Bytes that `tokens` tokens take.
@@ -161,12 +184,12 @@ impl KvBlocks {
         let blocks = tokens.div_ceil(BLOCK);
         let elements = Layout { kv_heads, head_dim }.block_len();
         match kind {
-            KvType::F32 => blocks * elements * 4,
             KvType::F16 => blocks * elements * 2,
-            // The first and the last are exact.
-            KvType::I8 => {
-                blocks.min(2) * elements * 4 + blocks.saturating_sub(2) * kv_heads * Rounded::head_bytes(head_dim)
+            // The first and the last are kept in f32, all but the last rounded.
+            KvType::I8 if head_dim <= MOST_DIM => {
+                blocks.min(2) * elements * 4 + blocks.saturating_sub(1) * kv_heads * Rounded::head_bytes(head_dim)
             }
+            KvType::I8 | KvType::F32 => blocks * elements * 4,
         }
     }
 
@@ -198,7 +221,7 @@ impl KvBlocks {
             let Block::Exact(block) = &mut self.blocks[number] else { unreachable!("only full blocks are rounded") };
             self.layout.put(|at, x| block.set(at, x), slot, k, v);
             self.len += 1;
-            if self.rounds() && self.len.is_multiple_of(BLOCK) && self.len > BLOCK {
+            if self.rounds() && self.len.is_multiple_of(BLOCK) {
                 self.round_last(isa);
             }
         }
@@ -217,25 +240,28 @@ impl KvBlocks {
             for (slot, (k, v)) in tokens.take(BLOCK).enumerate() {
                 layout.put(|at, x| block[at] = x, slot, k, v);
             }
-            place[0] = Some(round_block(isa, layout, &block));
+            place[0] = Some(round_block(isa, layout, 0, &block));
         });
         self.len += count * BLOCK;
         self.blocks.extend(blocks.into_iter().flatten().map(Block::Rounded));
     }
 
     fn round_last(&mut self, isa: Isa) {
-        let Some(Block::Exact(Values::F32(exact))) = self.blocks.last() else { return };
-        let rounded = round_block(isa, self.layout, exact);
-        self.blocks.pop();
-        self.blocks.push(Block::Rounded(rounded));
+        let Some(Block::Exact(exact)) = self.blocks.pop() else { unreachable!("a block that was filled is exact") };
+        let first = if self.blocks.is_empty() { SINKS } else { 0 };
+        let rounded = round_block(isa, self.layout, first, exact.in_f32(0));
+        self.blocks.push(if first > 0 { Block::First(exact, rounded) } else { Block::Rounded(rounded) });
     }
 
-    /// Keeps the first `len` tokens, or fewer: a block of bytes is kept whole or not at all. Returns how many are left.
+    /// Keeps the first `len` tokens, or fewer: a block of bytes is kept whole or not at all, but for the first. Returns how many are left.
     pub fn truncate(&mut self, len: usize) -> usize {
         if len < self.len {
             let cut = matches!(self.blocks.get(len / BLOCK), Some(Block::Rounded(_)));
             self.len = if cut { len / BLOCK * BLOCK } else { len };
             self.blocks.truncate(self.len.div_ceil(BLOCK));
+            if self.len < BLOCK {
+                self.blocks.iter_mut().for_each(Block::unround);
+            }
         }
         self.len
     }

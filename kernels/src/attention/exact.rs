@@ -20,7 +20,7 @@ pub(super) unsafe fn attend<S: Simd>(
         .seen_blocks(kv, visible, window)
         .filter_map(|number| match &kv.blocks[number] {
             Block::Exact(kept) => Some((number, kept)),
-            Block::Rounded(_) => None,
+            Block::Rounded(_) | Block::First(..) => None,
         })
         .peekable();
     blocks.peek()?;

@@ -22,6 +22,9 @@ use std::{ops::Range, sync::OnceLock};
 
 /// Keys in a block.
 pub const BLOCK: usize = 64;
+/// Keys of a sequence's beginning that are looked at exactly: every query looks at the first ones most (attention sinks,
+/// arXiv:2309.17453).
+const SINKS: usize = 16;
 /// Query rows that one task works on; about what the second-level cache holds with its accumulators.
 const TASK_ROWS: usize = 192;
 /// Fewest key blocks worth a task of their own when there are few queries.
@@ -123,9 +126,10 @@ pub fn merge(out: &mut [f32], lse: &mut [f32], other: &Partial) {
         let top = lse.max(other_lse);
         let (mine, theirs) = ((*lse - top).exp(), (other_lse - top).exp());
         let sum = mine + theirs;
+        let (mine, theirs) = (mine / sum, theirs / sum);
         let at = row * head_dim..(row + 1) * head_dim;
         for (out, other) in out[at.clone()].iter_mut().zip(&other.out[at]) {
-            *out = (mine * *out + theirs * other) / sum;
+            *out = mine * *out + theirs * other;
         }
         *lse = top + sum.ln();
     }

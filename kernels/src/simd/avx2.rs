@@ -104,6 +104,13 @@ impl Simd for Avx2 {
         }
     }
     #[inline(always)]
+    unsafe fn interleave(a: Self::V, b: Self::V) -> (Self::V, Self::V) {
+        unsafe {
+            let (low, high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+            (_mm256_permute2f128_ps::<0x20>(low, high), _mm256_permute2f128_ps::<0x31>(low, high))
+        }
+    }
+    #[inline(always)]
     unsafe fn sum(v: Self::V) -> f32 {
         unsafe {
             let half = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps::<1>(v));

@@ -102,6 +102,14 @@ impl Simd for Avx512 {
         }
     }
     #[inline(always)]
+    unsafe fn interleave(a: Self::V, b: Self::V) -> (Self::V, Self::V) {
+        unsafe {
+            let low = _mm512_set_epi32(23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+            let high = _mm512_add_epi32(low, _mm512_set1_epi32(8));
+            (_mm512_permutex2var_ps(a, low, b), _mm512_permutex2var_ps(a, high, b))
+        }
+    }
+    #[inline(always)]
     unsafe fn sum(v: Self::V) -> f32 {
         unsafe { _mm512_reduce_add_ps(v) }
     }

@@ -73,6 +73,8 @@ pub(crate) trait Simd: Copy {
     }
     /// The lanes times the matrix of Sylvester.
     unsafe fn turn(v: Self::V) -> Self::V;
+    /// Lanes of both by turns: first those of the lower halves, then those of the upper ones.
+    unsafe fn interleave(a: Self::V, b: Self::V) -> (Self::V, Self::V);
     unsafe fn sum(v: Self::V) -> f32;
     unsafe fn largest(v: Self::V) -> f32;
     /// LANES sums of products of bytes.
@@ -145,6 +147,36 @@ pub(crate) unsafe fn exp2<S: Simd>(x: S::V) -> S::V {
             p = S::fma(p, f, S::splat(c));
         }
         S::scale_by_power_of_two(p, n)
+    }
+}
+
+/// Lanes of the longest vectors.
+pub(crate) const MOST_LANES: usize = 16;
+
+/// Columns of LANES vectors, the vector at `from[i]` times `factor` being row i: the first `count` columns go to `to`, `stride`
+/// elements apart.
+#[inline(always)]
+pub(crate) unsafe fn transpose<S: Simd>(
+    from: &[*const f32; MOST_LANES],
+    factor: S::V,
+    to: *mut f32,
+    (count, stride): (usize, usize),
+) {
+    unsafe {
+        let mut rows = [factor; MOST_LANES];
+        for (row, from) in rows.iter_mut().zip(from).take(S::LANES) {
+            *row = S::mul(S::load(*from), factor);
+        }
+        // Each round makes the uppermost bit of a lane's number the lowest one of its row's, and the other way round.
+        for _ in 0..S::LANES.ilog2() {
+            let before = rows;
+            for i in 0..S::LANES / 2 {
+                (rows[2 * i], rows[2 * i + 1]) = S::interleave(before[i], before[i + S::LANES / 2]);
+            }
+        }
+        for (i, row) in rows.into_iter().enumerate().take(count) {
+            S::store(to.add(i * stride), row);
+        }
     }
 }
 

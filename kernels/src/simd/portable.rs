@@ -109,6 +109,12 @@ impl Simd for Portable {
         by(by(by(v, 1), 2), 4)
     }
     #[inline(always)]
+    unsafe fn interleave(a: Self::V, b: Self::V) -> (Self::V, Self::V) {
+        let half =
+            |from: usize| -> Self::V { lanewise!(i => if i % 2 == 0 { a[from + i / 2] } else { b[from + i / 2] }) };
+        (half(0), half(4))
+    }
+    #[inline(always)]
     unsafe fn sum(v: Self::V) -> f32 {
         ((v[0] + v[4]) + (v[2] + v[6])) + ((v[1] + v[5]) + (v[3] + v[7]))
     }

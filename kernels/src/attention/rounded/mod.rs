@@ -3,7 +3,8 @@
 //! A vector's lanes are queries: those of all heads of a group, times positions or branches. A key's four bytes go to all
 //! lanes at once, so maxima, sums and scales are a lane's own affair and nothing is ever added up across a vector. A block's
 //! weights are rounded to bytes of the block's own largest, so that a block that counts little is as exact in itself as one
-//! that counts much; the sum that outputs are divided by is that of the rounded weights.
+//! that counts much, and what is known of earlier blocks is brought to that unit; the sum that outputs are divided by is that
+//! of the rounded weights.
 //! Keys are rounded around their block's mean (as SageAttention does, arXiv:2410.02367, for whole sequences): it shifts all
 //! scores of a query in the block alike, and is added in f32. What keys of neighbouring positions have in common, often
 //! much more than what they differ by, costs no precision then. Then they and the queries are turned, so that no element is
@@ -11,12 +12,17 @@
 
 mod queries;
 mod scale;
+mod sinks;
 mod step;
 
-use super::{BLOCK, KvBlocks, Partial, Shape, Task, Visible, cache::Block};
-use crate::{lines::Lines, simd::Simd};
+use super::{BLOCK, KvBlocks, Partial, SINKS, Shape, Task, Visible, cache::Block};
+use crate::{
+    lines::Lines,
+    simd::{BIAS, BIAS_BITS, Simd},
+};
 use queries::Queries;
 use scale::best_inverses;
+use sinks::Sinks;
 use std::ops::Range;
 use step::{Scratch, Seen, State, TOGETHER, commons, step};
 
@@ -26,6 +32,8 @@ const STRIP: usize = 8;
 const NEVER: f32 = -1e30;
 /// Below every score that a key has which is seen.
 const HIDDEN: f32 = -1e20;
+/// Longest keys and values whose products are turned into f32 exactly: up to 128 · 127 for each element, within ±2²².
+pub(super) const MOST_DIM: usize = 256;
 
 /// A block of all key heads.
 #[derive(Debug, Clone)]
@@ -33,9 +41,10 @@ pub(super) struct Rounded {
     /// For each key head: keys (BLOCK / STRIP, padded head_dim / 4, STRIP, 4), then values (padded head_dim / STRIP,
     /// BLOCK / 4, STRIP, 4): in the order in which products take them.
     codes: Vec<i8>,
-    /// For each key head: of each key -128 times the sum of its codes (queries are shifted by 128 to be unsigned).
+    /// For each key head: of each key -128 times the sum of its codes (queries are shifted by 128 to be unsigned), from
+    /// [`BIAS_BITS`] on.
     shifts: Vec<i32>,
-    /// For each key head: scales of keys (BLOCK), the keys' mean (head_dim), scales of values (padded head_dim).
+    /// For each key head: [`Scales`] of keys (2, BLOCK), the keys' mean (head_dim), scales of values (2, padded head_dim).
     factors: Vec<f32>,
 }
 
@@ -45,9 +54,52 @@ struct Head<'a> {
     keys: &'a [i8],
     values: &'a [i8],
     shifts: &'a [i32],
-    key_scales: &'a [f32],
+    key_scales: Scales<'a>,
     mean: &'a [f32],
-    value_scales: &'a [f32],
+    value_scales: Scales<'a>,
+}
+
+impl Head<'_> {
+    /// Dimensions of a value, those of the last strip included.
+    fn value_dim(&self) -> usize {
+        self.value_scales.scale.len()
+    }
+}
+
+/// Of some keys, or dimensions of values, what a code of one stands for, and that times -[`BIAS`], as [`Simd::scaled`] takes
+/// them.
+#[derive(Clone, Copy)]
+struct Scales<'a> {
+    scale: &'a [f32],
+    less: &'a [f32],
+}
+
+impl Scales<'_> {
+    fn new(factors: &[f32]) -> Scales<'_> {
+        let (scale, less) = factors.split_at(factors.len() / 2);
+        Scales { scale, less }
+    }
+
+    /// Those of codes that were numbers times `inverses`.
+    fn push(factors: &mut Vec<f32>, inverses: &[f32]) {
+        factors.extend(inverses.iter().map(|&inverse| unit(inverse)));
+        factors.extend(inverses.iter().map(|&inverse| -unit(inverse) * BIAS));
+    }
+
+    /// Of the one with this number, in all lanes, times its products, which were added up from [`BIAS_BITS`] on.
+    #[inline(always)]
+    unsafe fn scaled<S: Simd, const V: usize>(&self, number: usize, dots: [S::I; V]) -> [S::V; V] {
+        // SAFETY: the instruction set and the number are the caller's.
+        unsafe {
+            let scale = S::splat(*self.scale.get_unchecked(number));
+            let less = S::splat(*self.less.get_unchecked(number));
+            let mut scaled = [scale; V];
+            for (scaled, dot) in scaled.iter_mut().zip(dots) {
+                *scaled = S::scaled(dot, scale, less);
+            }
+            scaled
+        }
+    }
 }
 
 /// Bytes of a key: its last four go to the lanes together with the others.
@@ -62,7 +114,7 @@ const fn value_dim(head_dim: usize) -> usize {
 
 /// Factors of one key head.
 const fn factors(head_dim: usize) -> usize {
-    BLOCK + head_dim + value_dim(head_dim)
+    2 * BLOCK + head_dim + 2 * value_dim(head_dim)
 }
 
 impl Rounded {
@@ -71,21 +123,29 @@ impl Rounded {
         BLOCK * (key_dim(head_dim) + value_dim(head_dim)) + 4 * (BLOCK + factors(head_dim))
     }
 
-    /// Of full blocks in f32, for each key head: keys (head_dim, BLOCK) and values (BLOCK, padded head_dim).
+    /// Of full blocks in f32, for each key head: keys (head_dim, BLOCK) and values (BLOCK, padded head_dim). All those before
+    /// `first` count as zeros, which nobody may see.
     #[inline(always)]
-    pub(super) fn new<'a>(head_dim: usize, heads: impl Iterator<Item = (&'a [f32], &'a [f32])>) -> Rounded {
+    pub(super) fn new<'a>(
+        head_dim: usize,
+        first: usize,
+        heads: impl Iterator<Item = (&'a [f32], &'a [f32])>,
+    ) -> Rounded {
         let mut rounded = Rounded { codes: Vec::new(), shifts: Vec::new(), factors: Vec::new() };
         for (keys, values) in heads {
-            rounded.push(head_dim, keys, values);
+            rounded.push(head_dim, first, keys, values);
         }
         rounded
     }
 
     #[inline(always)]
-    fn push(&mut self, head_dim: usize, keys: &[f32], values: &[f32]) {
-        let mean: Vec<f32> = keys.chunks_exact(BLOCK).map(|keys| keys.iter().sum::<f32>() / BLOCK as f32).collect();
+    fn push(&mut self, head_dim: usize, first: usize, keys: &[f32], values: &[f32]) {
+        let mean = |keys: &[f32]| keys[first..].iter().sum::<f32>() / (BLOCK - first) as f32;
+        let mean: Vec<f32> = keys.chunks_exact(BLOCK).map(mean).collect();
         let mut spread: Vec<f32> = keys.to_vec();
         for (keys, mean) in spread.chunks_exact_mut(BLOCK).zip(&mean) {
+            let (before, keys) = keys.split_at_mut(first);
+            before.fill(0.0);
             keys.iter_mut().for_each(|key| *key -= mean);
         }
         spread_out(&mut spread, BLOCK);
@@ -107,39 +167,39 @@ impl Rounded {
                 sums[key] += i32::from(code);
             }
         }
-        self.shifts.extend(sums.map(|sum| -128 * sum));
-        self.factors.extend(inverses.map(unit));
+        self.shifts.extend(sums.map(|sum| BIAS_BITS - 128 * sum));
+        Scales::push(&mut self.factors, &inverses);
         self.factors.extend(mean);
         let stride = values.len() / BLOCK;
         let first_value = self.codes.len();
         self.codes.resize(first_value + BLOCK * value_dim(head_dim), 0);
         let mut most = vec![0f32; value_dim(head_dim)];
-        for values in values.chunks_exact(stride) {
+        for values in values.chunks_exact(stride).skip(first) {
             most.iter_mut().zip(values).take(head_dim).for_each(|(most, value)| *most = most.max(value.abs()));
         }
         let mut inverses = vec![0f32; most.len()];
-        best_inverses(|| values.chunks_exact(stride), &most, &mut inverses);
+        best_inverses(|| values.chunks_exact(stride).skip(first), &most, &mut inverses);
         for (i, &inverse) in inverses.iter().enumerate().take(head_dim) {
-            for key in 0..BLOCK {
+            for key in first..BLOCK {
                 self.codes[first_value + place(i, key, BLOCK)] = to_byte(values[key * stride + i] * inverse);
             }
         }
-        self.factors.extend(inverses.into_iter().map(unit));
+        Scales::push(&mut self.factors, &inverses);
     }
 
     fn head(&self, number: usize, head_dim: usize) -> Head<'_> {
         let width = key_dim(head_dim);
         let padded = value_dim(head_dim);
         let (keys, values) = self.codes[number * BLOCK * (width + padded)..].split_at(BLOCK * width);
-        let (key_scales, rest) = self.factors[number * factors(head_dim)..].split_at(BLOCK);
+        let (key_scales, rest) = self.factors[number * factors(head_dim)..].split_at(2 * BLOCK);
         let (mean, value_scales) = rest.split_at(head_dim);
         Head {
             keys,
             values: &values[..padded * BLOCK],
             shifts: &self.shifts[number * BLOCK..(number + 1) * BLOCK],
-            key_scales,
+            key_scales: Scales::new(key_scales),
             mean,
-            value_scales: &value_scales[..padded],
+            value_scales: Scales::new(&value_scales[..2 * padded]),
         }
     }
 }
@@ -156,10 +216,10 @@ fn to_byte(x: f32) -> i8 {
     x.round_ties_even() as i8
 }
 
-/// What a code of one stands for.
+/// What a code of one stands for, without the last bits: then it is exact times [`BIAS`] too.
 #[inline(always)]
 fn unit(inverse: f32) -> f32 {
-    if inverse > 0.0 { 1.0 / inverse } else { 0.0 }
+    if inverse > 0.0 { f32::from_bits((1.0 / inverse).to_bits() & !3) } else { 0.0 }
 }
 
 /// Turns the columns of `x` (head_dim, width) by a Hadamard matrix, or by several smaller ones where `head_dim` is no power
@@ -195,10 +255,15 @@ pub(super) unsafe fn attend<S: Simd>(
     task: Task,
 ) -> Option<Partial> {
     let group = shape.heads / shape.kv_heads;
+    let mut sinks = None;
     let blocks: Vec<(usize, Head)> = task
         .seen_blocks(kv, visible, shape.window)
         .filter_map(|number| match &kv.blocks[number] {
             Block::Rounded(block) => Some((number, block.head(task.kv_head, shape.head_dim))),
+            Block::First(exact, block) => {
+                sinks = Some(Sinks::new(exact, kv.layout, task.kv_head));
+                Some((number, block.head(task.kv_head, shape.head_dim)))
+            }
             Block::Exact(_) => None,
         })
         .collect();
@@ -210,6 +275,7 @@ pub(super) unsafe fn attend<S: Simd>(
     let lanes = queries.vectors * S::LANES;
     let mut state = State {
         top: Lines::filled(NEVER, lanes),
+        unit: Lines::filled(NEVER, lanes),
         sum: Lines::zeros(lanes),
         out: Lines::zeros(lanes * value_dim(shape.head_dim)),
     };
@@ -220,7 +286,14 @@ pub(super) unsafe fn attend<S: Simd>(
     };
     // Of each lane the keys that it sees.
     let row = |lane: usize| task.first_row + (lane / group).min(task.rows - 1);
-    let seen: Vec<Range<usize>> = (0..lanes).map(|lane| visible.range(row(lane), kv.len, shape.window)).collect();
+    let mut seen: Vec<Range<usize>> = (0..lanes).map(|lane| visible.range(row(lane), kv.len, shape.window)).collect();
+    if let Some(sinks) = sinks {
+        for (vector, seen) in seen.chunks_exact_mut(S::LANES).enumerate() {
+            // SAFETY: the instruction set is the caller's; the vector is one of the queries'.
+            unsafe { sinks.begin::<S>(&queries, vector, seen, &mut scratch, &mut state) };
+            seen.iter_mut().for_each(|seen| *seen = seen.start.max(SINKS)..seen.end.max(SINKS));
+        }
+    }
     for blocks in blocks.chunks(TOGETHER) {
         let mut vector = 0;
         while vector < queries.vectors {
@@ -237,7 +310,8 @@ pub(super) unsafe fn attend<S: Simd>(
             vector += count;
         }
     }
-    Some(state.partial(task.rows * group, shape.head_dim, S::LANES))
+    // SAFETY: as above.
+    Some(unsafe { state.partial::<S>(task.rows * group, shape.head_dim) })
 }
 
 /// Adds what the vectors from `vector` on, V of them, see in some blocks.
@@ -252,14 +326,20 @@ unsafe fn steps<S: Simd, const V: usize>(
 ) {
     let means = std::array::from_fn(|i| blocks[i.min(blocks.len() - 1)].1.mean);
     let mut common = std::mem::take(&mut scratch.common);
+    // What some lane sees, and what all of them do.
+    let (mut some, mut every) = (usize::MAX..0, 0..usize::MAX);
+    for seen in seen {
+        some = some.start.min(seen.start)..some.end.max(seen.end);
+        every = every.start.max(seen.start)..every.end.min(seen.end);
+    }
     // SAFETY: the caller's.
     unsafe { commons::<S, V>(queries, vector, &means, &mut common) };
     for (at, common) in common.chunks_exact(V * S::LANES).enumerate().take(blocks.len()) {
         let (number, head) = blocks[at];
         let next = blocks[(at + 1).min(blocks.len() - 1)].1;
         let keys = number * BLOCK..(number + 1) * BLOCK;
-        if seen.iter().any(|seen| seen.start < keys.end && keys.start < seen.end) {
-            let whole = seen.iter().all(|seen| seen.start <= keys.start && keys.end <= seen.end);
+        if some.start < keys.end && keys.start < some.end {
+            let whole = every.start <= keys.start && keys.end <= every.end;
             let parts = (!whole).then_some(seen);
             let block = Seen { head, next, common, first_key: keys.start, parts };
             // SAFETY: the caller's.

@@ -4,7 +4,7 @@ use super::{key_dim, scale::best_of_lanes, spread_out};
 use crate::{
     attention::{Shape, Task},
     lines::Lines,
-    simd::Simd,
+    simd::{MOST_LANES, Simd, transpose},
 };
 
 /// Queries that are smaller in every element count as this small.
@@ -39,17 +39,18 @@ impl Queries {
             softcap: softcap.map(|cap| cap * std::f32::consts::LOG2_E),
         };
         let scale = scale * std::f32::consts::LOG2_E;
-        for row in 0..rows {
-            let from = ((task.first_row + row / group) * heads + task.kv_head * group + row % group) * head_dim;
-            let (vector, lane) = (row / S::LANES, row % S::LANES);
-            let exact = &mut queries.exact[vector * head_dim * S::LANES..];
-            for (lanes, q) in exact.chunks_exact_mut(S::LANES).zip(&q[from..from + head_dim]) {
-                lanes[lane] = q * scale;
-            }
-        }
         let mut spread = Lines::<f32>::zeros(S::LANES * width);
         for vector in 0..vectors {
-            let exact = &queries.exact[vector * head_dim * S::LANES..][..head_dim * S::LANES];
+            let exact = &mut queries.exact[vector * head_dim * S::LANES..][..head_dim * S::LANES];
+            // Lanes past the last row are like it.
+            let mut lanes = [&q[..0]; MOST_LANES];
+            for (lane, of_lane) in lanes.iter_mut().enumerate() {
+                let row = (vector * S::LANES + lane).min(rows - 1);
+                let from = ((task.first_row + row / group) * heads + task.kv_head * group + row % group) * head_dim;
+                *of_lane = &q[from..from + head_dim];
+            }
+            // SAFETY: the instruction set is the caller's; as many queries as lanes, all as long.
+            unsafe { side_by_side::<S>(&lanes, scale, exact) };
             spread[..exact.len()].copy_from_slice(exact);
             spread_out(&mut spread[..exact.len()], S::LANES);
             let scales = &mut queries.scales[vector * S::LANES..][..S::LANES];
@@ -58,6 +59,21 @@ impl Queries {
             unsafe { round_lanes::<S>(&spread, scales, codes) };
         }
         queries
+    }
+}
+
+/// Queries, a lane each, times `scale`: (head_dim, LANES).
+#[inline(always)]
+unsafe fn side_by_side<S: Simd>(lanes: &[&[f32]; MOST_LANES], scale: f32, out: &mut [f32]) {
+    let head_dim = lanes[0].len();
+    let whole = head_dim / S::LANES * S::LANES;
+    for first in (0..whole).step_by(S::LANES) {
+        let from = lanes.map(|q| q[first..].as_ptr());
+        // SAFETY: the instruction set is the caller's; within the queries and `out`.
+        unsafe { transpose::<S>(&from, S::splat(scale), out[first * S::LANES..].as_mut_ptr(), (S::LANES, S::LANES)) };
+    }
+    for (i, out) in out.chunks_exact_mut(S::LANES).enumerate().skip(whole) {
+        out.iter_mut().zip(lanes).for_each(|(out, q)| *out = q[i] * scale);
     }
 }
 

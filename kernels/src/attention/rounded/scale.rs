@@ -45,14 +45,20 @@ pub(super) unsafe fn best_of_lanes<S: Simd>(queries: &[f32], most: S::V) -> S::V
     unsafe {
         let (mut least, mut best) = ([f32::INFINITY; 16], [0f32; 16]);
         S::store(best.as_mut_ptr(), S::div(S::splat(TRIES[0]), most));
-        for code in TRIES {
-            let inverse = S::div(S::splat(code), most);
-            let mut errors = S::splat(0.0);
-            for q in queries.chunks_exact(S::LANES) {
-                let exact = S::mul(S::load(q.as_ptr()), inverse);
-                let off = S::fma(S::min(S::round(exact), S::splat(127.0)), S::splat(-1.0), exact);
-                errors = S::fma(off, off, errors);
+        let mut tried = [S::splat(0.0); TRIES.len()];
+        for (inverse, code) in tried.iter_mut().zip(TRIES) {
+            *inverse = S::div(S::splat(code), most);
+        }
+        let mut errors = [S::splat(0.0); TRIES.len()];
+        for q in queries.chunks_exact(S::LANES) {
+            let q = S::load(q.as_ptr());
+            for (errors, inverse) in errors.iter_mut().zip(tried) {
+                let exact = S::mul(q, inverse);
+                let off = S::sub(exact, S::min(S::round(exact), S::splat(127.0)));
+                *errors = S::fma(off, off, *errors);
             }
+        }
+        for ((errors, inverse), code) in errors.into_iter().zip(tried).zip(TRIES) {
             let (mut inverses, mut all) = ([0f32; 16], [0f32; 16]);
             S::store(inverses.as_mut_ptr(), inverse);
             S::store(all.as_mut_ptr(), S::mul(errors, S::splat(1.0 / (code * code))));

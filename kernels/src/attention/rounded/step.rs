@@ -4,19 +4,25 @@ use super::{HIDDEN, Head, NEVER, STRIP, queries::Queries, value_dim};
 use crate::{
     attention::{BLOCK, Partial},
     lines::Lines,
-    simd::{self, MOST_WEIGHT, Simd},
+    simd::{self, BIAS_BITS, MOST_LANES, MOST_WEIGHT, Simd, transpose},
 };
 use std::ops::Range;
 
-/// What is known so far of some vectors of queries: the largest score, the sum of weights, the weighted values.
+/// What is known so far of some vectors of queries.
 pub(super) struct State {
-    /// (vectors, LANES)
+    /// The largest score: (vectors, LANES).
     pub(super) top: Lines<f32>,
-    /// (vectors, LANES)
+    /// The score whose weight is [`MOST_WEIGHT`], but for the slack: (vectors, LANES).
+    pub(super) unit: Lines<f32>,
+    /// The sum of weights: (vectors, LANES).
     pub(super) sum: Lines<f32>,
-    /// (vectors, padded head_dim, LANES)
+    /// The weighted values: (vectors, padded head_dim, LANES).
     pub(super) out: Lines<f32>,
 }
+
+/// A block whose largest score is further below the largest one, in octaves, counts nothing: what is known of the others is
+/// made no larger than this for its sake.
+const REACH: f32 = 40.0;
 
 /// A block's scores and weights, for two vectors of queries at most.
 pub(super) struct Scratch {
@@ -58,10 +64,10 @@ pub(super) unsafe fn step<S: Simd, const V: usize>(
             largest = bend::<S, V>(cap, scales_at, block.common.as_ptr(), &mut scratch.scores);
         }
         if let Some(parts) = block.parts {
-            largest = hide::<S, V>(parts, block.first_key, &mut scratch.scores);
+            largest = hide::<S, V>(parts, block.first_key, &mut scratch.scores[..BLOCK * V * S::LANES]);
         }
         let zeros = [S::splat(0.0); V];
-        let (mut keep, mut take, mut scales, mut offsets) = (zeros, zeros, zeros, zeros);
+        let (mut keep, mut scales, mut offsets) = (zeros, zeros, zeros);
         for v in 0..V {
             // Scores that were bent are whole already.
             let (scale, common) = match queries.softcap {
@@ -69,29 +75,30 @@ pub(super) unsafe fn step<S: Simd, const V: usize>(
                 None => (S::load(scales_at.add(v * S::LANES)), S::load(block.common.as_ptr().add(v * S::LANES))),
             };
             let highest = S::fma(largest[v], scale, common);
-            let top = state.top.as_mut_ptr().add(at + v * S::LANES);
-            let old = S::load(top);
-            let new = S::max(old, highest);
-            S::store(top, new);
-            keep[v] = simd::exp2::<S>(S::add(old, S::mul(new, S::splat(-1.0))));
-            take[v] = simd::exp2::<S>(S::add(highest, S::mul(new, S::splat(-1.0))));
-            // Weights of the largest; where a lane sees nothing its scores stay below what is added to them.
+            let (top, unit) =
+                (state.top.as_mut_ptr().add(at + v * S::LANES), state.unit.as_mut_ptr().add(at + v * S::LANES));
+            let most = S::max(S::load(top), highest);
+            S::store(top, most);
+            let (old, new) = (S::load(unit), S::max(highest, S::sub(most, S::splat(REACH))));
+            S::store(unit, new);
+            keep[v] = simd::exp2::<S>(S::sub(old, new));
+            // Exponents of weights; where a lane sees nothing its scores stay below what is added to them.
             scales[v] = S::mul(scale, S::splat(S::OCTAVE));
-            let offset = S::min(S::mul(S::mul(largest[v], scale), S::splat(-1.0)), S::splat(-HIDDEN));
-            offsets[v] = S::mul(S::add(offset, S::splat(-SLACK)), S::splat(S::OCTAVE));
+            let offset = S::sub(S::sub(highest, new), S::mul(largest[v], scale));
+            offsets[v] = S::mul(S::add(S::min(offset, S::splat(-HIDDEN)), S::splat(-SLACK)), S::splat(S::OCTAVE));
         }
         let sums = weigh::<S, V>(scales, offsets, &scratch.scores, &mut scratch.weights);
         for v in 0..V {
             let sum = state.sum.as_mut_ptr().add(at + v * S::LANES);
-            S::store(sum, S::fma(S::load(sum), keep[v], S::mul(S::to_f32(sums[v]), take[v])));
+            S::store(sum, S::fma(S::load(sum), keep[v], S::to_f32(sums[v])));
         }
-        let out = state.out.as_mut_ptr().add(at * head.value_scales.len());
-        gather::<S, V>(&block, &scratch.weights, keep, take, out);
+        let out = state.out.as_mut_ptr().add(at * head.value_dim());
+        gather::<S, V>(&block, &scratch.weights, keep, out);
     }
 }
 
 /// Exponents are this much smaller than they should be, in all weights alike: rounding must not bring the largest above 0.
-const SLACK: f32 = 1.0 / 256.0;
+pub(super) const SLACK: f32 = 1.0 / 256.0;
 
 /// Products of the vectors' queries with a block's keys, times the keys' scales: (BLOCK, V, LANES). Returns the largest of
 /// each lane.
@@ -115,10 +122,9 @@ unsafe fn score<S: Simd, const V: usize>(
             }
             simd::prefetch(block.next.keys.as_ptr().add(strip * width), STRIP * width);
             strip_products::<S, V>(keys, width / 4, codes, (4 * S::LANES, width * S::LANES), &mut dots);
-            for (i, dots) in dots.iter().enumerate() {
-                let scale = S::splat(*head.key_scales.get_unchecked(strip + i));
-                for (v, dot) in dots.iter().enumerate() {
-                    let score = S::mul(S::to_f32(*dot), scale);
+            for (i, dots) in dots.into_iter().enumerate() {
+                let scores_of_key = head.key_scales.scaled::<S, V>(strip + i, dots);
+                for (v, score) in scores_of_key.into_iter().enumerate() {
                     largest[v] = S::max(largest[v], score);
                     S::store(scores.as_mut_ptr().add(((strip + i) * V + v) * S::LANES), score);
                 }
@@ -176,21 +182,33 @@ unsafe fn bend<S: Simd, const V: usize>(
     }
 }
 
-/// Puts what a lane does not see at [`NEVER`]; the largest scores that are left.
+/// Puts scores (keys, V, LANES) of what a lane does not see at [`NEVER`]; the largest scores that are left.
 #[inline(always)]
-unsafe fn hide<S: Simd, const V: usize>(seen: &[Range<usize>], first_key: usize, scores: &mut [f32]) -> [S::V; V] {
-    for (key, scores) in scores.chunks_exact_mut(V * S::LANES).take(BLOCK).enumerate() {
-        for (score, seen) in scores.iter_mut().zip(seen) {
-            if !seen.contains(&(first_key + key)) {
-                *score = NEVER;
-            }
-        }
+pub(super) unsafe fn hide<S: Simd, const V: usize>(
+    seen: &[Range<usize>],
+    first_key: usize,
+    scores: &mut [f32],
+) -> [S::V; V] {
+    // Half a key's distance times this is past every score; a power of two, so that distances are exact.
+    const FAR: f32 = (1u128 << 101) as f32;
+    let (mut starts, mut ends) = ([0f32; 2 * MOST_LANES], [0f32; 2 * MOST_LANES]);
+    for ((seen, start), end) in seen.iter().zip(&mut starts).zip(&mut ends) {
+        let place = |key: usize| (key.saturating_sub(first_key).min(BLOCK) as f32 - 0.5) * FAR;
+        (*start, *end) = (place(seen.start), place(seen.end));
     }
+    // SAFETY: the instruction set is the caller's; there are V vectors of ranges, two at most.
     unsafe {
         let mut largest = [S::splat(NEVER); V];
-        for key in 0..BLOCK {
+        for (key, scores) in scores.chunks_exact_mut(V * S::LANES).enumerate() {
+            let place = S::splat(key as f32 * FAR);
             for (v, largest) in largest.iter_mut().enumerate() {
-                *largest = S::max(*largest, S::load(scores.as_ptr().add((key * V + v) * S::LANES)));
+                let (start, end) = (S::load(&starts[v * S::LANES]), S::load(&ends[v * S::LANES]));
+                // Far above 0 for what is seen, far below it for what is not.
+                let limit = S::min(S::sub(place, start), S::sub(end, place));
+                let at = scores.as_mut_ptr().add(v * S::LANES);
+                let score = S::max(S::min(S::load(at), limit), S::splat(NEVER));
+                S::store(at, score);
+                *largest = S::max(*largest, score);
             }
         }
         largest
@@ -255,29 +273,22 @@ unsafe fn weigh<S: Simd, const V: usize>(
     }
 }
 
-/// `out = out · keep + weights · values · take`: out is (V, padded head_dim, LANES).
+/// `out = out · keep + weights · values`: out is (V, padded head_dim, LANES).
 #[inline(always)]
-unsafe fn gather<S: Simd, const V: usize>(
-    block: &Seen,
-    weights: &[u8],
-    keep: [S::V; V],
-    take: [S::V; V],
-    out: *mut f32,
-) {
+unsafe fn gather<S: Simd, const V: usize>(block: &Seen, weights: &[u8], keep: [S::V; V], out: *mut f32) {
     let head = &block.head;
     unsafe {
-        let width = head.value_scales.len();
+        let width = head.value_dim();
         for first in (0..width).step_by(STRIP) {
             let values = head.values.as_ptr().add(first * BLOCK);
-            let mut dots = [[S::splat_i32(0); V]; STRIP];
+            let mut dots = [[S::splat_i32(BIAS_BITS); V]; STRIP];
             let steps = (4 * V * S::LANES, 4 * S::LANES);
             simd::prefetch(block.next.values.as_ptr().add(first * BLOCK), STRIP * BLOCK);
             strip_products::<S, V>(values, BLOCK / 4, weights.as_ptr(), steps, &mut dots);
-            for (i, dots) in dots.iter().enumerate() {
-                let scale = S::splat(*head.value_scales.get_unchecked(first + i));
-                for (v, dot) in dots.iter().enumerate() {
+            for (i, dots) in dots.into_iter().enumerate() {
+                let of_values = head.value_scales.scaled::<S, V>(first + i, dots);
+                for (v, new) in of_values.into_iter().enumerate() {
                     let out = out.add((v * width + first + i) * S::LANES);
-                    let new = S::mul(S::to_f32(*dot), S::mul(scale, take[v]));
                     S::store(out, S::fma(S::load(out), keep[v], new));
                 }
             }
@@ -287,21 +298,48 @@ unsafe fn gather<S: Simd, const V: usize>(
 
 impl State {
     /// Rows of the first `rows` lanes.
-    pub(super) fn partial(&self, rows: usize, head_dim: usize, lanes: usize) -> Partial {
+    #[inline(always)]
+    pub(super) unsafe fn partial<S: Simd>(&self, rows: usize, head_dim: usize) -> Partial {
         let mut partial = Partial { out: vec![0.0; rows * head_dim], lse: vec![f32::NEG_INFINITY; rows] };
-        for row in 0..rows {
-            let sum = self.sum[row];
-            if self.top[row] < HIDDEN || sum <= 0.0 {
-                continue;
+        let lanes = partial.lse.chunks_mut(S::LANES).zip(partial.out.chunks_mut(S::LANES * head_dim));
+        for (vector, (lse, out)) in lanes.enumerate() {
+            let mut inverses = [0f32; MOST_LANES];
+            for (lane, (lse, inverse)) in lse.iter_mut().zip(&mut inverses).enumerate() {
+                let at = vector * S::LANES + lane;
+                let sum = self.sum[at];
+                if self.top[at] >= HIDDEN && sum > 0.0 {
+                    // Weights are bytes, and all of them too small by the slack.
+                    let sum_of_powers = self.unit[at] + (sum / MOST_WEIGHT).log2() + SLACK;
+                    *lse = sum_of_powers * std::f32::consts::LN_2;
+                    *inverse = 1.0 / sum;
+                }
             }
-            // Weights are bytes, and all of them too small by the slack.
-            let sum_of_powers = self.top[row] + (sum / MOST_WEIGHT).log2() + SLACK;
-            partial.lse[row] = sum_of_powers * std::f32::consts::LN_2;
-            let (vector, lane) = (row / lanes, row % lanes);
-            for (i, out) in partial.out[row * head_dim..(row + 1) * head_dim].iter_mut().enumerate() {
-                *out = self.out[(vector * value_dim(head_dim) + i) * lanes + lane] / sum;
-            }
+            let values = &self.out[vector * value_dim(head_dim) * S::LANES..][..head_dim * S::LANES];
+            // SAFETY: the instruction set is the caller's; as many rows of `out` as there are sums.
+            unsafe { one_by_one::<S>(values, &inverses, out, lse.len()) };
         }
         partial
+    }
+}
+
+/// Rows of values, a lane each, times the lane's factor, of the first `rows` lanes: (head_dim, LANES) to (rows, head_dim).
+#[inline(always)]
+unsafe fn one_by_one<S: Simd>(values: &[f32], factors: &[f32; MOST_LANES], out: &mut [f32], rows: usize) {
+    let head_dim = values.len() / S::LANES;
+    let whole = head_dim / S::LANES * S::LANES;
+    // SAFETY: the instruction set is the caller's; within the values, the factors and the rows.
+    unsafe {
+        for first in (0..whole).step_by(S::LANES) {
+            let mut from = [values.as_ptr(); MOST_LANES];
+            for (i, from) in from.iter_mut().enumerate().take(S::LANES) {
+                *from = values.as_ptr().add((first + i) * S::LANES);
+            }
+            transpose::<S>(&from, S::load(factors.as_ptr()), out.as_mut_ptr().add(first), (rows, head_dim));
+        }
+    }
+    for (i, values) in values.chunks_exact(S::LANES).enumerate().skip(whole) {
+        for (row, (value, factor)) in values.iter().zip(factors).enumerate().take(rows) {
+            out[row * head_dim + i] = value * factor;
+        }
     }
 }

@@ -1,0 +1,111 @@
+//! What queries see of a sequence's first keys, in f32.
+
+use super::{
+    HIDDEN, STRIP,
+    queries::Queries,
+    step::{SLACK, Scratch, State, hide},
+};
+use crate::{
+    attention::{
+        BLOCK, SINKS,
+        cache::{Layout, Values},
+    },
+    simd::{self, MOST_WEIGHT, Simd},
+};
+use std::ops::Range;
+
+/// The first keys and values of one key head, and those after them.
+#[derive(Clone, Copy)]
+pub(super) struct Sinks<'a> {
+    /// (head_dim, BLOCK)
+    keys: &'a [f32],
+    /// (BLOCK, padded head_dim)
+    values: &'a [f32],
+    layout: Layout,
+}
+
+impl<'a> Sinks<'a> {
+    pub(super) fn new(block: &'a Values, layout: Layout, kv_head: usize) -> Sinks<'a> {
+        let (keys, values) = (block.in_f32(layout.keys_at(kv_head)), block.in_f32(layout.values_at(kv_head)));
+        Sinks { keys, values, layout }
+    }
+
+    /// Begins with what a vector of queries, its lanes' keys in `seen`, sees of the first [`SINKS`] keys.
+    #[inline(always)]
+    pub(super) unsafe fn begin<S: Simd>(
+        &self,
+        queries: &Queries,
+        vector: usize,
+        seen: &[Range<usize>],
+        scratch: &mut Scratch,
+        state: &mut State,
+    ) {
+        let scores = &mut scratch.scores[..SINKS * S::LANES];
+        // SAFETY: the instruction set and the vector are the caller's.
+        unsafe {
+            self.score::<S>(queries, vector, scores);
+            if let Some(cap) = queries.softcap {
+                scores.iter_mut().for_each(|score| *score = cap * (*score / cap).tanh());
+            }
+            let [top] = hide::<S, 1>(seen, 0, scores);
+            S::store(state.top[vector * S::LANES..].as_mut_ptr(), top);
+            S::store(state.unit[vector * S::LANES..].as_mut_ptr(), top);
+            // What a lane that sees nothing has not seen weighs nothing.
+            let largest = S::max(top, S::splat(HIDDEN));
+            let most = S::splat(MOST_WEIGHT * (-SLACK).exp2());
+            let mut sum = S::splat(0.0);
+            for score in scores.chunks_exact_mut(S::LANES) {
+                let weight = S::mul(simd::exp2::<S>(S::sub(S::load(score.as_ptr()), largest)), most);
+                S::store(score.as_mut_ptr(), weight);
+                sum = S::add(sum, weight);
+            }
+            S::store(state.sum[vector * S::LANES..].as_mut_ptr(), sum);
+            self.gather::<S>(scores, vector, state);
+        }
+    }
+
+    /// Scores in units of log₂: (SINKS, LANES).
+    #[inline(always)]
+    unsafe fn score<S: Simd>(&self, queries: &Queries, vector: usize, scores: &mut [f32]) {
+        let head_dim = self.layout.head_dim;
+        let queries = &queries.exact[vector * head_dim * S::LANES..][..head_dim * S::LANES];
+        for first in (0..SINKS).step_by(STRIP) {
+            // SAFETY: the instruction set is the caller's; vectors of queries and scores are whole.
+            unsafe {
+                let mut sums = [S::splat(0.0); STRIP];
+                for (q, keys) in queries.chunks_exact(S::LANES).zip(self.keys.chunks_exact(BLOCK)) {
+                    let q = S::load(q.as_ptr());
+                    for (sum, key) in sums.iter_mut().zip(&keys[first..first + STRIP]) {
+                        *sum = S::fma(q, S::splat(*key), *sum);
+                    }
+                }
+                for (scores, sum) in scores[first * S::LANES..].chunks_exact_mut(S::LANES).zip(sums) {
+                    S::store(scores.as_mut_ptr(), sum);
+                }
+            }
+        }
+    }
+
+    /// Values times `weights` (SINKS, LANES).
+    #[inline(always)]
+    unsafe fn gather<S: Simd>(&self, weights: &[f32], vector: usize, state: &mut State) {
+        let stride = self.layout.value_dim();
+        let width = state.out.len() / state.sum.len();
+        let out = &mut state.out[vector * width * S::LANES..][..width * S::LANES];
+        for (number, out) in out.chunks_exact_mut(STRIP * S::LANES).enumerate() {
+            // SAFETY: the instruction set is the caller's; vectors of weights and results are whole.
+            unsafe {
+                let mut sums = [S::splat(0.0); STRIP];
+                for (weight, values) in weights.chunks_exact(S::LANES).zip(self.values.chunks_exact(stride)) {
+                    let weight = S::load(weight.as_ptr());
+                    for (sum, value) in sums.iter_mut().zip(&values[number * STRIP..(number + 1) * STRIP]) {
+                        *sum = S::fma(weight, S::splat(*value), *sum);
+                    }
+                }
+                for (out, sum) in out.chunks_exact_mut(S::LANES).zip(sums) {
+                    S::store(out.as_mut_ptr(), sum);
+                }
+            }
+        }
+    }
+}
