@@ -327,8 +327,8 @@ unsafe fn steps<S: Simd, const V: usize>(
     let means = std::array::from_fn(|i| blocks[i.min(blocks.len() - 1)].1.mean);
     let mut common = std::mem::take(&mut scratch.common);
     // What some lane sees, and what all of them do.
-    let (mut some, mut every) = (usize::MAX..0, 0..usize::MAX);
-    for seen in seen {
+    let (mut some, mut every) = (seen[0].clone(), seen[0].clone());
+    for seen in &seen[1..] {
         some = some.start.min(seen.start)..some.end.max(seen.end);
         every = every.start.max(seen.start)..every.end.min(seen.end);
     }
