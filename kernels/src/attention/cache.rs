@@ -13,8 +13,8 @@ use half::f16;
 /// How keys and values are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum KvType {
-    /// Full blocks as signed bytes, each around its own mean; the first 16 keys, which every query looks at most, and the block
-    /// that is being filled in f32. So are all blocks of heads of more than 256 elements.
+    /// Full blocks as signed bytes, each around its own mean. The first 16 keys, which every query looks at most, and the
+    /// block that is being filled are in f32. So are all blocks of heads of more than 256 elements.
     I8,
     F16,
     F32,
@@ -75,8 +75,8 @@ pub(super) enum Block {
     /// For each key head its keys (head_dim, BLOCK), then for each its values (BLOCK, padded head_dim).
     Exact(Values),
     Rounded(Rounded),
-    /// The first one where blocks are rounded: as it was in f32, of which the first [`SINKS`] keys are looked at, and rounded,
-    /// of which the others are.
+    /// The first one where blocks are rounded: in f32, of which the first [`SINKS`] keys are looked at, and rounded, of which
+    /// the others are.
     First(Values, Rounded),
 }
 
@@ -253,7 +253,8 @@ impl KvBlocks {
         self.blocks.push(if first > 0 { Block::First(exact, rounded) } else { Block::Rounded(rounded) });
     }
 
-    /// Keeps the first `len` tokens, or fewer: a block of bytes is kept whole or not at all, but for the first. Returns how many are left.
+    /// Keeps the first `len` tokens, or fewer: a block of bytes is kept whole or not at all, but for the first. Returns how
+    /// many are left.
     pub fn truncate(&mut self, len: usize) -> usize {
         if len < self.len {
             let cut = matches!(self.blocks.get(len / BLOCK), Some(Block::Rounded(_)));

@@ -153,8 +153,8 @@ pub(crate) unsafe fn exp2<S: Simd>(x: S::V) -> S::V {
 /// Lanes of the longest vectors.
 pub(crate) const MOST_LANES: usize = 16;
 
-/// Columns of LANES vectors, the vector at `from[i]` times `factor` being row i: the first `count` columns go to `to`, `stride`
-/// elements apart.
+/// Columns of LANES vectors, the vector at `from[i]` times `factor` being row i: the first `count` columns go to `to`,
+/// `stride` elements apart.
 #[inline(always)]
 pub(crate) unsafe fn transpose<S: Simd>(
     from: &[*const f32; MOST_LANES],
