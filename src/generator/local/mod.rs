@@ -177,12 +177,12 @@ impl LocalGenerator {
         })
     }
 
-    /// Token ids of each question's conversation.
-    fn conversations(&self, prompt: &Prompt, questions: &[Question]) -> Result<Vec<Vec<u32>>> {
+    /// Token ids of each question's conversation, and what all begin with.
+    fn conversations(&self, prompt: &Prompt, questions: &[Question]) -> Result<(Vec<Vec<u32>>, usize)> {
         let system = self.tokenizer.defuse(&prompt.system);
         let paper = self.tokenizer.defuse(&prompt.paper);
-        let conversation = |question: &Question| {
-            let user = format!("{paper}{}", self.tokenizer.defuse(&question.text));
+        let conversation = |question: &str| {
+            let user = format!("{paper}{}", self.tokenizer.defuse(question));
             let text = self.template.render(&[Message::new("system", system.clone()), Message::new("user", user)])?;
             let ids = self.tokenizer.encode_prompt(&text)?;
             self.check_ids(&ids)?;
@@ -190,14 +190,19 @@ impl LocalGenerator {
         };
         // Trials put the same questions: each is read once.
         let mut known: HashMap<&str, Vec<u32>> = HashMap::new();
-        for question in questions {
-            if !known.contains_key(question.text.as_str()) {
-                known.insert(&question.text, conversation(question)?);
+        for text in questions.iter().map(|question| question.text.as_str()).chain(PROBES) {
+            if !known.contains_key(text) {
+                known.insert(text, conversation(text)?);
             }
         }
-        Ok(questions.iter().map(|question| known[question.text.as_str()].clone()).collect())
+        let shared = shared_prefix(known.values());
+        Ok((questions.iter().map(|question| known[question.text.as_str()].clone()).collect(), shared))
     }
 }
+
+/// Questions that have nothing in common. They end the shared prefix with the paper, whatever is asked: keys of the
+/// prefix are kept with less precision than a branch's own, so an answer would else depend on what is asked beside it.
+const PROBES: [&str; 2] = ["a", "#"];
 
 impl Generator for LocalGenerator {
     fn facts(&self) -> &ModelFacts {
@@ -205,8 +210,7 @@ impl Generator for LocalGenerator {
     }
 
     fn plan(&self, prompt: &Prompt, questions: &[Question]) -> Result<Plan> {
-        let conversations = self.conversations(prompt, questions)?;
-        let shared = shared_prefix(&conversations);
+        let (conversations, shared) = self.conversations(prompt, questions)?;
         let (caches, longest) = caches(&conversations, questions, shared);
         let extension = self.choose(longest).map_err(|refusal| {
             let prompt_tokens = conversations.iter().map(Vec::len).max().unwrap_or(0);
@@ -256,8 +260,7 @@ impl Generator for LocalGenerator {
             .iter()
             .flat_map(|trial| trial.questions.iter().map(|question| (question.clone(), &trial.sampling)))
             .unzip();
-        let conversations = self.conversations(prompt, &questions)?;
-        let shared = shared_prefix(&conversations);
+        let (conversations, shared) = self.conversations(prompt, &questions)?;
         let Some(prefix) = conversations.first().map(|ids| &ids[..shared]) else { return Ok(()) };
         let (caches, longest) = caches(&conversations, &questions, shared);
         if self.files.layers_may_move && self.leave_room(&caches)? {
@@ -308,10 +311,11 @@ fn caches(conversations: &[Vec<u32>], questions: &[Question], shared: usize) -> 
 }
 
 /// What all conversations begin with; each keeps at least one token of its own.
-fn shared_prefix(conversations: &[Vec<u32>]) -> usize {
-    let Some((first, rest)) = conversations.split_first() else { return 0 };
-    let shared = rest.iter().map(|ids| engine::common_prefix(first, ids)).min().unwrap_or(first.len());
-    let shortest = conversations.iter().map(Vec::len).min().unwrap_or(0);
+fn shared_prefix<'a>(mut conversations: impl Iterator<Item = &'a Vec<u32>>) -> usize {
+    let Some(first) = conversations.next() else { return 0 };
+    let (shared, shortest) = conversations.fold((first.len(), first.len()), |(shared, shortest), ids| {
+        (shared.min(engine::common_prefix(first, ids)), shortest.min(ids.len()))
+    });
     shared.min(shortest.saturating_sub(1))
 }
 
