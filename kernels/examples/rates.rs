@@ -37,7 +37,11 @@ fn main() {
     let isa = Isa::current();
     let (int8, f32, bandwidth) = (ceiling::int8(isa), ceiling::f32(isa), ceiling::bandwidth());
     println!("{isa}: int8 {:.0} Gop/s, f32 {:.0} GFLOP/s, memory {:.1} GB/s", int8 / 1e9, f32 / 1e9, bandwidth / 1e9);
-    println!("linears, (rows of x, outputs, inputs): Gop/s, share of the int8 ceiling, GB/s of weights");
+    let tiles = ceiling::bf16_tiles().filter(|_| isa == Isa::Amx);
+    if let Some(tiles) = tiles {
+        println!("bf16 in tiles {:.0} GFLOP/s", tiles / 1e9);
+    }
+    println!("linears, (rows of x, outputs, inputs): Gop/s, share of the ceiling, GB/s of weights");
     for kind in [BlockType::Q4_1, BlockType::Q4K, BlockType::Q6K, BlockType::Q5_0, BlockType::Q8_0] {
         for (m, n, k) in [(1024, 1536, 1536), (1024, 1536, 8960), (1, 8960, 1536), (8, 8960, 1536), (24, 8960, 1536)] {
             let bytes = noise(n * kind.size_of(k));
@@ -48,13 +52,14 @@ fn main() {
             let weights = Packed { kind, bytes: &packed, rows: n, columns: k };
             let seconds = best(|| packed::linear(isa, &Activations::of_prompt(isa, &x, k), weights, None, &mut y));
             let operations = 2.0 * (m * n * k) as f64;
+            let unit = tiles.filter(|_| m >= packed::FROM_ROWS).unwrap_or(int8);
             let raw = linear::Weights { kind, bytes: &bytes, rows: n, columns: k };
             let exact = best(|| linear::linear(isa, &x, raw, None, &mut y));
             println!(
                 "  {kind:?} {:?}: {:.0} Gop/s, {:.0} %, {:.1} GB/s; {:.1} times the f32 path",
                 (m, n, k),
                 operations / seconds / 1e9,
-                100.0 * operations / seconds / int8,
+                100.0 * operations / seconds / unit,
                 packed.len() as f64 / seconds / 1e9,
                 exact / seconds
             );

@@ -1,9 +1,10 @@
-//! AMX: products of 16-bit matrices in tiles of sixteen rows, which some Xeons have beside AVX-512.
+//! AMX: products of matrices of 16 and of 8 bits in tiles of sixteen rows, which some Xeons have beside AVX-512.
 //!
 //! The standard library knows neither the instructions nor whether they may be used, so both are asked for here. What the
 //! processor gives is held to [`Soft`] once before it is used; nothing else stands between a mistake here and wrong answers
 //! on a machine that no test of ours has seen.
 
+use crate::{output::Output, simd::prefetch_to_write};
 use half::bf16;
 use std::cell::RefCell;
 
@@ -28,51 +29,55 @@ pub(crate) trait Tiles {
     /// C, 16 × 16 in f32, plus A, 16 × 32 in bf16, times B, 32 × 16 in bf16, whose rows 2i and 2i + 1 lie in row i of the
     /// tile, element by element in turns.
     unsafe fn multiply<const C: usize, const A: usize, const B: usize>();
+    /// C, 16 × 16 in 32 bits, plus A, 16 × 64 signed bytes, times B, 64 × 16 bytes, signed or not, whose rows 4i to 4i + 3
+    /// lie in row i of the tile, element by element in turns.
+    unsafe fn multiply_bytes<const C: usize, const A: usize, const B: usize, const SIGNED: bool>();
 }
 
-/// Sums of tiles that lie behind each other: C (32 × 32, f32, rows `stride` elements apart) = A · B, or += where `add`. A is
-/// two rows of `steps` tiles, B `steps` pairs of tiles side by side.
+/// Cache lines of results that are asked for with each step of a product.
+const LINES: usize = 4;
+
+/// Adds A · B to what is in `from`, into `to`, both 32 × 32 in f32. A is two rows of `steps` tiles that lie behind each other,
+/// B `steps` pairs of tiles side by side.
 ///
 /// # Safety
-/// Between `begin` and `end`; all of A, B and C is there.
+/// Between `begin` and `end`; all of A, B, `from` and `to` is there.
 #[inline(always)]
 pub(crate) unsafe fn multiply_blocks<T: Tiles>(
     [a, below]: [*const u8; 2],
     b: *const u8,
     steps: usize,
-    c: *mut f32,
-    stride: usize,
-    add: bool,
+    from: Output,
+    to: Output,
 ) {
-    let bytes = stride * size_of::<f32>();
     // SAFETY: the caller's.
     unsafe {
-        let quarter = |row: usize, column: usize| c.add(row * ROWS * stride + column * ROWS).cast::<u8>();
-        if add {
-            T::load::<0>(quarter(0, 0), bytes);
-            T::load::<1>(quarter(0, 1), bytes);
-            T::load::<2>(quarter(1, 0), bytes);
-            T::load::<3>(quarter(1, 1), bytes);
-        } else {
-            T::zero::<0>();
-            T::zero::<1>();
-            T::zero::<2>();
-            T::zero::<3>();
-        }
+        let quarter = |of: Output, row: usize, column: usize| of.at(row * ROWS, column * ROWS).start.cast::<u8>();
+        let bytes = from.stride * size_of::<f32>();
+        T::load::<0>(quarter(from, 0, 0), bytes);
+        T::load::<1>(quarter(from, 0, 1), bytes);
+        T::load::<2>(quarter(from, 1, 0), bytes);
+        T::load::<3>(quarter(from, 1, 1), bytes);
         for step in 0..steps {
+            // Where sums go is asked for in time.
+            for line in (LINES * step..LINES * (step + 1)).take_while(|line| *line < 4 * ROWS) {
+                prefetch_to_write(to.at(line / 2, line % 2 * ROWS).start);
+            }
+            // All loads first: then they go on while the last step's products are made.
             T::load::<4>(a.add(step * TILE), LINE);
             T::load::<6>(b.add(2 * step * TILE), LINE);
-            T::multiply::<0, 4, 6>();
             T::load::<7>(b.add((2 * step + 1) * TILE), LINE);
-            T::multiply::<1, 4, 7>();
             T::load::<5>(below.add(step * TILE), LINE);
+            T::multiply::<0, 4, 6>();
+            T::multiply::<1, 4, 7>();
             T::multiply::<2, 5, 6>();
             T::multiply::<3, 5, 7>();
         }
-        T::store::<0>(quarter(0, 0), bytes);
-        T::store::<1>(quarter(0, 1), bytes);
-        T::store::<2>(quarter(1, 0), bytes);
-        T::store::<3>(quarter(1, 1), bytes);
+        let bytes = to.stride * size_of::<f32>();
+        T::store::<0>(quarter(to, 0, 0), bytes);
+        T::store::<1>(quarter(to, 0, 1), bytes);
+        T::store::<2>(quarter(to, 1, 0), bytes);
+        T::store::<3>(quarter(to, 1, 1), bytes);
     }
 }
 
@@ -135,12 +140,13 @@ mod hardware {
         })
     }
 
-    /// CPUID: tiles and products of bf16, with the processor's states under the system's care (Intel's manual, volume 1,
+    /// CPUID: tiles and products of bf16 and of bytes, with the processor's states under the system's care (Intel's manual, volume 1,
     /// 18.2).
     fn is_there() -> bool {
         let (leaves, seven) = (__cpuid_count(0, 0).eax, __cpuid_count(7, 0).edx);
         let saved = __cpuid_count(1, 0).ecx & 1 << 27 != 0;
-        leaves >= 7 && saved && seven & 1 << 22 != 0 && seven & 1 << 24 != 0 && kept_states() >> 17 & 3 == 3
+        const NEEDED: u32 = 1 << 22 | 1 << 24 | 1 << 25;
+        leaves >= 7 && saved && seven & NEEDED == NEEDED && kept_states() >> 17 & 3 == 3
     }
 
     /// The states that the system keeps for each thread: XCR0.
@@ -226,6 +232,19 @@ mod hardware {
                     options(nostack, nomem, preserves_flags));
             }
         }
+
+        #[inline(always)]
+        unsafe fn multiply_bytes<const C: usize, const A: usize, const B: usize, const SIGNED: bool>() {
+            unsafe {
+                if SIGNED {
+                    asm!("tdpbssd tmm{c}, tmm{a}, tmm{b}", c = const C, a = const A, b = const B,
+                        options(nostack, nomem, preserves_flags));
+                } else {
+                    asm!("tdpbsud tmm{c}, tmm{a}, tmm{b}", c = const C, a = const A, b = const B,
+                        options(nostack, nomem, preserves_flags));
+                }
+            }
+        }
     }
 }
 
@@ -238,19 +257,34 @@ unsafe fn sample<T: Tiles>() -> Vec<f32> {
     };
     let (a, b) = (numbers(2 * STEPS * ROWS * DEPTH, 7), numbers(2 * STEPS * ROWS * DEPTH, 5));
     let mut c = vec![1.0; 32 * 40];
-    let (first, b) = (a.as_ptr().cast::<u8>(), b.as_ptr().cast());
+    let mut of_bytes = [0i32; 2 * TILE / 4];
+    let (first, b) = (a.as_ptr().cast::<u8>(), b.as_ptr().cast::<u8>());
+    let (mut half, sums) = ([0.5; 32], Output { start: c.as_mut_ptr(), stride: 40 });
     // SAFETY: A is two rows of three tiles, B three pairs, C 32 rows of 40 of which 32 are used; the caller has tiles.
     unsafe {
         let a = [first, first.add(STEPS * TILE)];
         T::begin();
-        multiply_blocks::<T>(a, b, STEPS, c.as_mut_ptr(), 40, false);
-        multiply_blocks::<T>(a, b, 1, c.as_mut_ptr(), 40, true);
+        multiply_blocks::<T>(a, b, STEPS, Output { start: half.as_mut_ptr(), stride: 0 }, sums);
+        multiply_blocks::<T>(a, b, 1, sums, sums);
+        // The same bytes as numbers of eight bits, and their sums as whole numbers.
+        for tile in 0..2 {
+            T::zero::<0>();
+            T::load::<1>(first.add(tile * TILE), LINE);
+            T::load::<2>(b.add(tile * TILE), LINE);
+            if tile == 0 {
+                T::multiply_bytes::<0, 1, 2, true>();
+            } else {
+                T::multiply_bytes::<0, 1, 2, false>();
+            }
+            T::store::<0>(of_bytes.as_mut_ptr().add(tile * TILE / 4).cast(), LINE);
+        }
         T::end();
     }
+    c.extend(of_bytes.map(|sum| sum as f32));
     c
 }
 
-/// The same in plain code, as Intel's manual describes the instructions (volume 2: TDPBF16PS, TILELOADD, TILESTORED), but for
+/// The same in plain code, as Intel's manual describes the instructions (volume 2: TDPBF16PS, TDPBSSD, TDPBSUD, TILELOADD, TILESTORED), but for
 /// sums, which are added in another order, and numbers below the smallest normal one.
 pub(crate) struct Soft;
 
@@ -311,6 +345,19 @@ impl Tiles for Soft {
             }
         });
     }
+
+    unsafe fn multiply_bytes<const C: usize, const A: usize, const B: usize, const SIGNED: bool>() {
+        let signed = |byte: u8| i32::from(byte as i8);
+        let other = |byte: u8| if SIGNED { signed(byte) } else { i32::from(byte) };
+        Soft::with(|tiles| {
+            let (a, b) = (tiles[A], tiles[B]);
+            let places = (0..ROWS).flat_map(|row| (0..ROWS).map(move |column| (row, column)));
+            for ((row, column), sum) in places.zip(tiles[C].as_chunks_mut::<4>().0) {
+                let product = |k: usize| signed(a[row * LINE + k]) * other(b[k / 4 * LINE + 4 * column + k % 4]);
+                *sum = (i32::from_le_bytes(*sum) + (0..LINE).map(product).sum::<i32>()).to_le_bytes();
+            }
+        });
+    }
 }
 
 #[cfg(test)]
@@ -334,7 +381,7 @@ mod tests {
         for row in 0..32 {
             for column in 0..32 {
                 let sum = |depth: usize| (0..depth).map(|k| a(row, k) * b(k, column)).sum::<f32>();
-                assert_eq!(got[row * 40 + column], sum(STEPS * DEPTH) + sum(DEPTH), "{row}, {column}");
+                assert_eq!(got[row * 40 + column], 0.5 + sum(STEPS * DEPTH) + sum(DEPTH), "{row}, {column}");
             }
             assert_eq!(got[row * 40 + 32..row * 40 + 40], [1.0; 8], "what is beside is left alone");
         }

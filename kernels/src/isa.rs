@@ -6,7 +6,7 @@ use std::{fmt, str::FromStr, sync::OnceLock};
 /// Instruction sets that kernels are compiled for, best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Isa {
-    /// AVX-512 and, for quantised linears over long prompts, AMX with products of bf16.
+    /// AVX-512 and AMX: products of bf16 for quantised linears over long prompts, of bytes for attention.
     Amx,
     /// AVX-512 F, BW, DQ, VL and VNNI.
     Avx512,

@@ -224,7 +224,7 @@ const fn wide_bytes(group: usize) -> usize {
 }
 
 #[inline(always)]
-pub(super) fn widen_codes(form: Form, codes: &[u8], wide: &mut [u8]) {
+fn widen_codes(form: Form, codes: &[u8], wide: &mut [u8]) {
     if form.bits == 8 {
         wide.copy_from_slice(codes);
         return;

@@ -1,7 +1,7 @@
 //! Long prompts where the machine multiplies tiles of bf16 (AMX): activations in bf16, and weights unpacked to it a stretch at
 //! a time for all rows. No group has to be scaled on its own.
 
-use super::{Form, Packed, SPAN, TILE, VECTOR, product::widen_codes};
+use super::{Form, Packed, TILE, product::load_pair};
 use crate::{
     Isa,
     amx::{self, DEPTH, ROWS, Tiles},
@@ -10,13 +10,17 @@ use crate::{
     pool::{self, Parts},
     simd::{Simd, kernel},
 };
+use std::ops::Range;
 
 /// From this many rows on weights are unpacked to bf16 for them; fewer are multiplied as bytes.
 pub const FROM_ROWS: usize = 64;
 /// Rows, and outputs, that are multiplied at a time.
 const BLOCK: usize = 2 * ROWS;
-/// Inputs that are gone through at a time: the weights of a block of outputs for so many stay in the first-level cache.
-const STRETCH: usize = 448;
+/// Pairs of tiles of outputs that one task multiplies, at most: what it reads of x is used for all of them.
+const PAIRS: usize = 8;
+/// Inputs that are gone through at a time, at most: few enough for a block of x to come from the first-level cache and a
+/// task's weights from the second-level one, enough to make up for loading and storing sums.
+const STRETCH: usize = 768;
 
 /// Rows of activations in bf16: tiles (rows / 16, columns / 32, 16, 32), filled up with zeros to whole blocks of rows.
 pub(super) fn round(isa: Isa, x: &[f32], columns: usize) -> Lines<u16> {
@@ -68,117 +72,135 @@ pub(super) fn value(wide: &[u16], columns: usize, row: usize, column: usize) -> 
 /// `y[rows × weights.rows] = x · Wᵀ`, plus `bias`, with x as [`round`] gives it.
 pub(super) fn linear<T: Tiles>(isa: Isa, x: (&[u16], usize), weights: Packed, bias: Option<&[f32]>, y: Output) {
     let form = Form::of(weights.kind).expect("a quantised type");
-    pool::run(weights.rows.div_ceil(BLOCK), |block| {
-        let columns = block * BLOCK..weights.rows.min((block + 1) * BLOCK);
-        let bias = bias.map(|bias| &bias[columns.clone()]);
-        products::<T>(isa, x, form, weights, columns, bias, y);
+    let (pairs, blocks) = (weights.rows.div_ceil(BLOCK), x.1.div_ceil(BLOCK));
+    let (by_outputs, by_rows) = cuts(pairs, blocks, pool::threads());
+    pool::run(by_outputs * by_rows, |task| {
+        let part = |number: usize, of: usize, parts: usize| number * of / parts..(number + 1) * of / parts;
+        let pairs = part(task / by_rows, pairs, by_outputs);
+        let blocks = part(task % by_rows, blocks, by_rows);
+        products::<T>(isa, Share { x, blocks, form, weights, pairs, bias, y });
     });
 }
 
-/// All rows of x with a block of outputs.
-fn products<T: Tiles>(
-    isa: Isa,
-    (x, rows): (&[u16], usize),
+/// Into how many parts outputs, in pairs of tiles, and rows, in blocks, are cut: parts that are as large as each other and as
+/// many as threads have turns, of no more than [`PAIRS`]. Rows are only cut where there are more threads than outputs: each
+/// part unpacks the weights again.
+fn cuts(pairs: usize, blocks: usize, threads: usize) -> (usize, usize) {
+    let turns = pairs.div_ceil(PAIRS * threads);
+    ((turns * threads).min(pairs), (threads / pairs.max(1)).clamp(1, blocks.max(1)))
+}
+
+/// What one task multiplies.
+struct Share<'a> {
+    /// As [`round`] gives it, and how many rows it has.
+    x: (&'a [u16], usize),
+    /// Of rows.
+    blocks: Range<usize>,
     form: Form,
-    weights: Packed,
-    outputs: std::ops::Range<usize>,
-    bias: Option<&[f32]>,
+    weights: Packed<'a>,
+    /// Of tiles of outputs.
+    pairs: Range<usize>,
+    bias: Option<&'a [f32]>,
     y: Output,
-) {
+}
+
+fn products<T: Tiles>(isa: Isa, share: Share) {
+    let Share { x: (x, all_rows), form, weights, y, .. } = share;
     let columns = weights.columns;
-    let padded = rows.next_multiple_of(BLOCK);
-    let mut sums = Lines::<f32>::any(padded * BLOCK);
-    // Pairs of tiles side by side, of which the second is zeros where there are no such outputs.
-    let mut unpacked = Lines::<u32>::zeros(STRETCH.min(columns) * BLOCK / 2);
-    let tiles = outputs.start / TILE..outputs.end.div_ceil(TILE);
-    for start in (0..columns).step_by(STRETCH) {
-        let depth = STRETCH.min(columns - start);
-        for (side, tile) in tiles.clone().enumerate() {
-            let groups = form.groups_of(weights, tile, start / form.group..(start + depth) / form.group);
-            unpack(isa, form, form.unit_of(weights, tile), groups, side, &mut unpacked);
+    let rows = share.blocks.start * BLOCK..share.blocks.end * BLOCK;
+    let outputs = share.pairs.start * BLOCK..weights.rows.min(share.pairs.end * BLOCK);
+    let width = share.pairs.len() * BLOCK;
+    // What sums begin with, the same for all rows.
+    let mut begin = [0.0; PAIRS * BLOCK];
+    if let Some(bias) = share.bias {
+        begin[..outputs.len()].copy_from_slice(&bias[outputs.clone()]);
+    }
+    // Whole blocks are added up where they belong; others aside, with rows and outputs that are none.
+    let direct =
+        if outputs.len() == width { rows.end.min(all_rows / BLOCK * BLOCK).max(rows.start) } else { rows.start };
+    let mut aside = Lines::<f32>::any((rows.end - direct) * width);
+    let aside_at = Output { start: aside.as_mut_ptr(), stride: width };
+    let stretches = columns.div_ceil(STRETCH);
+    let cut = |number: usize| number * (columns / DEPTH) / stretches * DEPTH;
+    // For each pair its tiles side by side, of which the second is zeros where there are no such outputs.
+    let of_pair = (columns / DEPTH).div_ceil(stretches) * DEPTH * BLOCK / 2;
+    let mut unpacked = Lines::<u32>::zeros(share.pairs.len() * of_pair);
+    for number in 0..stretches {
+        let inputs = cut(number)..cut(number + 1);
+        for tile in outputs.start / TILE..outputs.end.div_ceil(TILE) {
+            let groups = form.groups_of(weights, tile, inputs.start / form.group..inputs.end / form.group);
+            let pair = &mut unpacked[(tile / 2 - share.pairs.start) * of_pair..][..inputs.len() * BLOCK / 2];
+            unpack(isa, form, form.unit_of(weights, tile), groups, tile % 2, pair);
         }
-        let steps = depth / DEPTH;
-        // SAFETY: x is rows of tiles of `columns`, the weights are `steps` pairs of tiles, the sums as many rows as x; this
-        // thread has no other tiles.
+        // SAFETY: x is rows of tiles of `columns`; each pair has as many tiles as these inputs; whole blocks are within y, of
+        // which no other task has these rows and outputs, others within what is aside. This thread has no other tiles.
         unsafe {
             T::begin();
-            for row in (0..padded).step_by(BLOCK) {
-                let a = |row: usize| x.as_ptr().add(row * columns + start * ROWS).cast::<u8>();
-                let sums = sums.as_mut_ptr().add(row * BLOCK);
-                amx::multiply_blocks::<T>(
-                    [a(row), a(row + ROWS)],
-                    unpacked.as_ptr().cast(),
-                    steps,
-                    sums,
-                    BLOCK,
-                    start > 0,
-                );
+            for row in rows.clone().step_by(BLOCK) {
+                let a = |row: usize| x.as_ptr().add(row * columns + inputs.start * ROWS).cast::<u8>();
+                let target = if row < direct { y.at(row, outputs.start) } else { aside_at.at(row - direct, 0) };
+                for pair in 0..share.pairs.len() {
+                    let out = target.at(0, pair * BLOCK);
+                    let bias = Output { start: begin[pair * BLOCK..].as_mut_ptr(), stride: 0 };
+                    let from = if number == 0 { bias } else { out };
+                    let b = unpacked[pair * of_pair..].as_ptr().cast();
+                    amx::multiply_blocks::<T>([a(row), a(row + ROWS)], b, inputs.len() / DEPTH, from, out);
+                }
             }
             T::end();
         }
     }
-    // SAFETY: the rows and the columns are those of y; no other task writes these columns.
-    unsafe { y.put(0..rows, outputs, &sums, BLOCK, bias) };
+    // SAFETY: the rows and the outputs are those of y; no other task writes these.
+    unsafe { y.put(direct..rows.end.min(all_rows), outputs, &aside, width, None) };
 }
 
-/// Two bf16 of an output, and the outputs of a tile.
-type Line = [u32; TILE];
-
 kernel! {
+    /// Unpacks a tile's groups to the tiles on one `side` of pairs, each 32 bits two inputs of an output.
     fn unpack = unpack_body(form: Form, unit: f32, groups: &[u8], side: usize, out: &mut [u32])
 }
 
-/// A tile's groups as the tiles on one `side` of pairs.
 #[inline(always)]
 unsafe fn unpack_body<S: Simd>(form: Form, unit: f32, groups: &[u8], side: usize, out: &mut [u32]) {
-    let mut bytes = [0u8; TILE * SPAN];
-    let bytes = &mut bytes[..TILE * form.group];
-    let mut lines = out.as_chunks_mut::<TILE>().0.chunks_exact_mut(2 * ROWS).flat_map(|pair| {
-        let (left, right) = pair.split_at_mut(ROWS);
-        if side == 0 { left } else { right }
-    });
-    for group in groups.chunks_exact(form.group_bytes()) {
-        let (codes, halves) = group.split_at(form.code_bytes());
-        widen_codes(form, codes, bytes);
-        // SAFETY: the instruction set is the caller's.
-        let scales = unsafe { Scales::of::<S>(form, unit, halves) };
-        for codes in bytes.as_chunks::<VECTOR>().0 {
-            for two in [0, 2] {
-                scales.line(codes, two, lines.next().expect("a line for two inputs"));
-            }
+    // SAFETY: the instruction set is the caller's.
+    unsafe {
+        match form.bits {
+            4 => unpack_codes::<S, 4>(form, unit, groups, side, out),
+            5 => unpack_codes::<S, 5>(form, unit, groups, side, out),
+            6 => unpack_codes::<S, 6>(form, unit, groups, side, out),
+            _ => unpack_codes::<S, 8>(form, unit, groups, side, out),
         }
     }
 }
 
-/// What a group's codes stand for: `scale · code + offset`, for each output of a tile.
-struct Scales {
-    scale: [f32; TILE],
-    offset: [f32; TILE],
-}
-
-impl Scales {
-    #[inline(always)]
-    unsafe fn of<S: Simd>(form: Form, unit: f32, halves: &[u8]) -> Scales {
-        let half = |number: usize| u16::from_le_bytes([halves[2 * number], halves[2 * number + 1]]);
-        // SAFETY: the instruction set is the caller's.
-        let factor = |number: usize| unit * unsafe { S::half(half(number)) };
-        let scale: [f32; TILE] = std::array::from_fn(factor);
-        let offset = |output: usize| {
-            let own = if form.offset { factor(TILE + output) } else { 0.0 };
-            own - f32::from(form.zero) * scale[output]
-        };
-        Scales { scale, offset: std::array::from_fn(offset) }
-    }
-
-    /// The inputs `two` and `two + 1` of four, of all outputs.
-    #[inline(always)]
-    fn line(&self, codes: &[u8; VECTOR], two: usize, out: &mut Line) {
-        for (output, out) in out.iter_mut().enumerate() {
-            let bits = |input: usize| {
-                let code = f32::from(codes[4 * output + input]);
-                rounded(self.scale[output].mul_add(code, self.offset[output]))
-            };
-            *out = bits(two) | bits(two + 1) << 16;
+#[inline(always)]
+unsafe fn unpack_codes<S: Simd, const BITS: u8>(form: Form, unit: f32, groups: &[u8], side: usize, out: &mut [u32]) {
+    let lines = form.group / 2;
+    let groups = groups.chunks_exact(form.group_bytes());
+    assert_eq!(out.len(), groups.len() * lines * 2 * TILE, "room for pairs of tiles");
+    for (number, group) in groups.enumerate() {
+        let (codes, halves) = group.split_at(form.code_bytes());
+        let line = number * lines;
+        let out = out[((line / ROWS * 2 + side) * ROWS + line % ROWS) * TILE..].as_mut_ptr();
+        for at in (0..TILE).step_by(S::LANES) {
+            // SAFETY: the instruction set is the caller's; codes, scales and offsets are the group's, and it has so many
+            // lines of its tile.
+            unsafe {
+                let factor = |number: usize| S::load_f16(halves.as_ptr().add(2 * (number + at)).cast());
+                let scale = S::mul(factor(0), S::splat(unit));
+                let own = if form.offset { S::mul(factor(TILE), S::splat(unit)) } else { S::splat(0.0) };
+                let offset = S::fma(scale, S::splat(-f32::from(form.zero)), own);
+                let plane = if form.has_plane() { form.low_bytes() + 4 * at } else { 0 };
+                let mut plane = S::load_codes(codes.as_ptr().add(plane));
+                for pair in 0..form.group / 8 {
+                    let two = load_pair::<S, BITS>(codes.as_ptr(), pair, 4 * at, &mut plane);
+                    for (half, codes) in two.into_iter().enumerate() {
+                        let [a, b, c, d] = S::widen_codes(codes).map(|code| S::fma(code, scale, offset));
+                        let out = out.add((4 * pair + 2 * half) * TILE + at);
+                        S::store_bf16_pairs(out, a, b);
+                        S::store_bf16_pairs(out.add(TILE), c, d);
+                    }
+                }
+            }
         }
     }
 }
@@ -194,9 +216,9 @@ mod tests {
 
     #[test]
     fn linears_of_every_type_over_tiles_are_those_of_their_matrices() {
-        for (kind, (rows, outputs, columns)) in
-            QUANTISED.into_iter().zip([(65, 33, 512), (70, 16, 1280)].into_iter().cycle())
-        {
+        // Rows and outputs that are no whole blocks; inputs of several stretches; more outputs than a task's.
+        let shapes = [(65, 33, 512), (70, 16, 1280), (97, 64, 1792), (64, 544, 256)];
+        for (kind, (rows, outputs, columns)) in QUANTISED.into_iter().zip(shapes.into_iter().cycle()) {
             let noise = |seed: usize, len: usize| -> Vec<f32> {
                 (0..len).map(|i| ((i * 7919 + seed) % 1009) as f32 / 504.5 - 1.0).collect()
             };
@@ -227,6 +249,13 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn parts_are_as_many_as_threads_have_turns() {
+        assert_eq!((cuts(18, 32, 2), cuts(6, 32, 2), cuts(1, 32, 1)), ((4, 1), (2, 1), (1, 1)));
+        // Fewer outputs than threads: rows are cut, as far as there are any.
+        assert_eq!((cuts(4, 32, 16), cuts(1, 3, 16), cuts(280, 32, 16)), ((4, 4), (1, 3), (48, 1)));
     }
 
     #[test]

@@ -134,6 +134,14 @@ impl Simd for Avx2 {
         unsafe { _mm256_set1_epi32(x) }
     }
     #[inline(always)]
+    unsafe fn load_i32(p: *const i32) -> Self::I {
+        unsafe { _mm256_loadu_si256(p.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn add_i32(a: Self::I, b: Self::I) -> Self::I {
+        unsafe { _mm256_add_epi32(a, b) }
+    }
+    #[inline(always)]
     unsafe fn load_codes(u: *const u8) -> Self::U {
         unsafe { _mm256_loadu_si256(u.cast()) }
     }

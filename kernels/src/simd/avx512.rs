@@ -88,6 +88,18 @@ impl Simd for Avx512 {
         unsafe { std::mem::transmute(_mm256_maskz_set1_epi8(bits, 16)) }
     }
     #[inline(always)]
+    unsafe fn store_bf16_pairs(out: *mut u32, a: Self::V, b: Self::V) {
+        // a | (b & mask)
+        const OR_OF_AND: i32 = 0xf8;
+        unsafe {
+            let half = _mm512_set1_epi32(0x8000);
+            let [a, b] = [a, b].map(|v| _mm512_add_epi32(_mm512_castps_si512(v), half));
+            let mask = _mm512_set1_epi32(0xffff_0000_u32 as i32);
+            let both = _mm512_ternarylogic_epi32::<OR_OF_AND>(_mm512_srli_epi32::<16>(a), b, mask);
+            _mm512_storeu_si512(out.cast(), both);
+        }
+    }
+    #[inline(always)]
     unsafe fn turn(v: Self::V) -> Self::V {
         // Each lane's neighbour, plus the lane or, in the upper one of two, minus it.
         unsafe {
@@ -123,6 +135,14 @@ impl Simd for Avx512 {
     #[inline(always)]
     unsafe fn splat_i32(x: i32) -> Self::I {
         unsafe { _mm512_set1_epi32(x) }
+    }
+    #[inline(always)]
+    unsafe fn load_i32(p: *const i32) -> Self::I {
+        unsafe { _mm512_loadu_si512(p.cast()) }
+    }
+    #[inline(always)]
+    unsafe fn add_i32(a: Self::I, b: Self::I) -> Self::I {
+        unsafe { _mm512_add_epi32(a, b) }
     }
     #[inline(always)]
     unsafe fn load_codes(u: *const u8) -> Self::U {

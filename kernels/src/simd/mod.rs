@@ -71,6 +71,21 @@ pub(crate) trait Simd: Copy {
         }
         spread
     }
+    /// Stores for each lane the nearest bf16 of `a` and then that of `b`; halfway between two the larger one. What is no number
+    /// may become one.
+    #[inline(always)]
+    unsafe fn store_bf16_pairs(out: *mut u32, a: Self::V, b: Self::V) {
+        let mut lanes = [[0f32; MOST_LANES]; 2];
+        // SAFETY: the instruction set is the caller's, the arrays are as long as the longest vectors, `out` as these.
+        unsafe {
+            Self::store(lanes[0].as_mut_ptr(), a);
+            Self::store(lanes[1].as_mut_ptr(), b);
+            for lane in 0..Self::LANES {
+                let [a, b] = lanes.map(|lanes| lanes[lane].to_bits().wrapping_add(0x8000));
+                out.add(lane).write(a >> 16 | b & 0xffff_0000);
+            }
+        }
+    }
     /// The lanes times the matrix of Sylvester.
     unsafe fn turn(v: Self::V) -> Self::V;
     /// Lanes of both by turns: first those of the lower halves, then those of the upper ones.
@@ -80,6 +95,8 @@ pub(crate) trait Simd: Copy {
     /// LANES sums of products of bytes.
     type I: Copy;
     unsafe fn splat_i32(x: i32) -> Self::I;
+    unsafe fn load_i32(p: *const i32) -> Self::I;
+    unsafe fn add_i32(a: Self::I, b: Self::I) -> Self::I;
     /// Four unsigned bytes for each lane.
     type U: Copy;
     unsafe fn load_codes(u: *const u8) -> Self::U;
@@ -222,6 +239,19 @@ pub(crate) fn prefetch<T>(start: *const T, bytes: usize) {
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = (start, bytes);
+}
+
+/// Asks for the cache line of `at`, which is going to be written to and need not be there.
+#[inline(always)]
+pub(crate) fn prefetch_to_write<T>(at: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: as above.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_ET0>(at.cast::<i8>());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
 }
 
 /// Defines `fn $name(isa, args…)`, which runs `$body::<S>(args…)` compiled for the instruction set `isa`.

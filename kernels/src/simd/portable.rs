@@ -130,6 +130,14 @@ impl Simd for Portable {
         [x; 8]
     }
     #[inline(always)]
+    unsafe fn load_i32(p: *const i32) -> Self::I {
+        unsafe { p.cast::<[i32; 8]>().read_unaligned() }
+    }
+    #[inline(always)]
+    unsafe fn add_i32(a: Self::I, b: Self::I) -> Self::I {
+        std::array::from_fn(|i| a[i].wrapping_add(b[i]))
+    }
+    #[inline(always)]
     unsafe fn load_codes(u: *const u8) -> Self::U {
         unsafe { u.cast::<[[u8; 4]; 8]>().read_unaligned() }
     }
