@@ -28,12 +28,18 @@ pub fn int8(isa: Isa) -> f64 {
 /// Operations a second in products of tiles of bf16, all threads together; `None` where the machine has none.
 pub fn bf16_tiles() -> Option<f64> {
     let operations = 2 * 4 * amx::ROWS * amx::ROWS * amx::DEPTH * ROUNDS;
-    amx::is_available().then(|| best(|| spin_tiles::<amx::Machine>(ROUNDS), operations as f64))
+    amx::is_available().then(|| best(|| spin_tiles::<amx::Machine, false>(ROUNDS), operations as f64))
 }
 
-/// The first number of four sums of products of ones with ones, so many of each.
-fn spin_tiles<T: Tiles>(rounds: usize) -> f32 {
-    let ones = black_box([0x3f80_u16; amx::TILE / 2]);
+/// The same of bytes.
+pub fn int8_tiles() -> Option<f64> {
+    let operations = 2 * 4 * amx::ROWS * amx::ROWS * amx::LINE * ROUNDS;
+    amx::is_available().then(|| best(|| spin_tiles::<amx::Machine, true>(ROUNDS), operations as f64))
+}
+
+/// The first number of four sums of products of ones with ones, so many of each, in bytes or in bf16.
+fn spin_tiles<T: Tiles, const BYTES: bool>(rounds: usize) -> f32 {
+    let ones = black_box([if BYTES { 0x0101_u16 } else { 0x3f80 }; amx::TILE / 2]);
     let mut sums = [0f32; amx::TILE / 4];
     let from = ones.as_ptr().cast();
     // SAFETY: both are whole tiles; this thread has no other tiles.
@@ -48,15 +54,22 @@ fn spin_tiles<T: Tiles>(rounds: usize) -> f32 {
         T::load::<6>(from, amx::LINE);
         T::load::<7>(from, amx::LINE);
         for _ in 0..rounds {
-            T::multiply::<0, 4, 6>();
-            T::multiply::<1, 4, 7>();
-            T::multiply::<2, 5, 6>();
-            T::multiply::<3, 5, 7>();
+            if BYTES {
+                T::multiply_bytes::<0, 4, 6, true>();
+                T::multiply_bytes::<1, 4, 7, true>();
+                T::multiply_bytes::<2, 5, 6, true>();
+                T::multiply_bytes::<3, 5, 7, true>();
+            } else {
+                T::multiply::<0, 4, 6>();
+                T::multiply::<1, 4, 7>();
+                T::multiply::<2, 5, 6>();
+                T::multiply::<3, 5, 7>();
+            }
         }
         T::store::<3>(sums.as_mut_ptr().cast(), amx::LINE);
         T::end();
     }
-    sums[0]
+    if BYTES { sums[0].to_bits() as f32 } else { sums[0] }
 }
 
 /// Operations a second in fused multiply-add of f32, all threads together.
@@ -158,6 +171,7 @@ mod tests {
             // x → x/2 + 1/2 from 1/2: after two rounds 7/8.
             assert_eq!(spin_f32(isa, 2), 0.875 * SUMS as f32, "{isa}");
         }
-        assert_eq!(spin_tiles::<amx::Soft>(3), (3 * amx::DEPTH) as f32);
+        assert_eq!(spin_tiles::<amx::Soft, false>(3), (3 * amx::DEPTH) as f32);
+        assert_eq!(spin_tiles::<amx::Soft, true>(3), (3 * amx::LINE) as f32);
     }
 }

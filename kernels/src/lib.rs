@@ -16,7 +16,7 @@
 //! | [`reference`](mod@reference) | the same in naive f64: what the tests hold every kernel to |
 //!
 //! Each kernel of the CPU is written once over a small SIMD trait and compiled for AVX-512, AVX2 with FMA, and portable code;
-//! quantised linears over long prompts are written over tiles of AMX too.
+//! quantised linears over long prompts and attention over bytes are written over tiles of AMX too.
 
 // For what unit tests share with the others.
 #[cfg(test)]

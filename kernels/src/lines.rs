@@ -10,6 +10,32 @@ use std::{
 #[repr(C, align(64))]
 struct Line([u8; 64]);
 
+/// Bytes that are kept for long, and so come from no thread's buffers.
+#[derive(Debug, Clone)]
+pub(crate) struct Kept {
+    lines: Vec<Line>,
+    len: usize,
+}
+
+impl Kept {
+    pub(crate) fn new(bytes: &[i8]) -> Kept {
+        let mut lines = vec![Line([0; 64]); bytes.len().div_ceil(64)];
+        for (line, bytes) in lines.iter_mut().zip(bytes.chunks(64)) {
+            line.0.iter_mut().zip(bytes).for_each(|(to, byte)| *to = *byte as u8);
+        }
+        Kept { lines, len: bytes.len() }
+    }
+}
+
+impl Deref for Kept {
+    type Target = [i8];
+
+    fn deref(&self) -> &[i8] {
+        // SAFETY: the lines hold so many bytes.
+        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
+    }
+}
+
 /// What buffers are made of.
 ///
 /// # Safety

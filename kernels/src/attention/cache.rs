@@ -2,7 +2,7 @@
 
 use super::{
     BLOCK, SINKS,
-    rounded::{MOST_DIM, Rounded},
+    rounded::{MOST_DIM, Order, Rounded},
 };
 use crate::{
     Isa, pool,
@@ -96,6 +96,8 @@ pub struct KvBlocks {
     pub(super) layout: Layout,
     pub(super) len: usize,
     pub(super) blocks: Vec<Block>,
+    /// Of all blocks that are rounded: that of the instruction set which the first was rounded with.
+    pub(super) order: Order,
 }
 
 /// Where things are in a block that is not rounded.
@@ -152,17 +154,18 @@ impl Layout {
 }
 
 kernel! {
-    fn round_block = round_block_body(layout: Layout, first: usize, block: &[f32]) -> Rounded
+    fn round_block = round_block_body(layout: Layout, first: usize, order: Order, block: &[f32]) -> Rounded
 }
 
 #[inline(always)]
-unsafe fn round_block_body<S: Simd>(layout: Layout, first: usize, block: &[f32]) -> Rounded {
-    Rounded::new(layout.head_dim, first, layout.heads(block))
+unsafe fn round_block_body<S: Simd>(layout: Layout, first: usize, order: Order, block: &[f32]) -> Rounded {
+    Rounded::new(layout.head_dim, first, order, layout.heads(block))
 }
 
 impl KvBlocks {
     pub fn new(kind: KvType, kv_heads: usize, head_dim: usize) -> Self {
-        KvBlocks { kind, layout: Layout { kv_heads, head_dim }, len: 0, blocks: Vec::new() }
+        let layout = Layout { kv_heads, head_dim };
+        KvBlocks { kind, layout, len: 0, blocks: Vec::new(), order: Order::Strips }
     }
 
     /// Tokens held.
@@ -198,6 +201,9 @@ impl KvBlocks {
         let row = self.layout.row();
         assert_eq!(keys.len(), values.len(), "as many keys as values");
         assert!(keys.len().is_multiple_of(row), "whole tokens");
+        if self.len < BLOCK {
+            self.order = Order::of(isa, self.layout.head_dim);
+        }
         // Token by token up to the end of a block that is rounded, then such blocks whole, side by side, then what is left.
         let tokens = keys.len() / row;
         let single = match self.rounds() {
@@ -229,7 +235,7 @@ impl KvBlocks {
 
     /// Whole blocks, of which none is the first.
     fn append_blocks(&mut self, isa: Isa, keys: &[f32], values: &[f32]) {
-        let layout = self.layout;
+        let (layout, order) = (self.layout, self.order);
         let size = BLOCK * layout.row();
         let count = keys.len() / size;
         let mut blocks: Vec<Option<Rounded>> = (0..count).map(|_| None).collect();
@@ -240,7 +246,7 @@ impl KvBlocks {
             for (slot, (k, v)) in tokens.take(BLOCK).enumerate() {
                 layout.put(|at, x| block[at] = x, slot, k, v);
             }
-            place[0] = Some(round_block(isa, layout, 0, &block));
+            place[0] = Some(round_block(isa, layout, 0, order, &block));
         });
         self.len += count * BLOCK;
         self.blocks.extend(blocks.into_iter().flatten().map(Block::Rounded));
@@ -249,7 +255,7 @@ impl KvBlocks {
     fn round_last(&mut self, isa: Isa) {
         let Some(Block::Exact(exact)) = self.blocks.pop() else { unreachable!("a block that was filled is exact") };
         let first = if self.blocks.is_empty() { SINKS } else { 0 };
-        let rounded = round_block(isa, self.layout, first, exact.in_f32(0));
+        let rounded = round_block(isa, self.layout, first, self.order, exact.in_f32(0));
         self.blocks.push(if first > 0 { Block::First(exact, rounded) } else { Block::Rounded(rounded) });
     }
 

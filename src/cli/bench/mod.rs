@@ -16,7 +16,7 @@ use crate::progress::Unit;
 use crate::{Result, pipeline};
 use gpu::OnGpu;
 use indicatif::{DecimalBytes, HumanCount};
-use ronbun_kernels::{Isa, ceiling, packed, pool};
+use ronbun_kernels::{Isa, attention, ceiling, packed, pool};
 use serde::Serialize;
 use std::path::Path;
 use std::time::Instant;
@@ -58,8 +58,10 @@ struct Report {
 #[derive(Serialize)]
 struct Ceilings {
     int8_ops_per_second: f64,
-    /// Where the processor multiplies tiles, and linears over long prompts do.
+    /// Where the processor multiplies tiles: what linears over long prompts do.
     bf16_tile_flops_per_second: Option<f64>,
+    /// The same of bytes: what attention does.
+    int8_tile_ops_per_second: Option<f64>,
     f32_flops_per_second: f64,
     read_bytes_per_second: f64,
 }
@@ -82,6 +84,7 @@ impl Ceilings {
         Ceilings {
             int8_ops_per_second: ceiling::int8(isa),
             bf16_tile_flops_per_second: (isa == Isa::Amx).then(ceiling::bf16_tiles).flatten(),
+            int8_tile_ops_per_second: (isa == Isa::Amx).then(ceiling::int8_tiles).flatten(),
             f32_flops_per_second: ceiling::f32(isa),
             read_bytes_per_second: ceiling::bandwidth(),
         }
@@ -134,6 +137,9 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
     let long = prompt.len() > packed::FROM_ROWS && !args.exact;
     let tiles = ceilings.as_ref().and_then(|ceilings| ceilings.bf16_tile_flops_per_second).filter(|_| long);
     let of_prompt = unit.map(|unit| tiles.unwrap_or(unit));
+    let in_tiles = !args.exact && attention::is_in_tiles(Isa::current(), engine.decoder.config.head_dim);
+    let byte_tiles = ceilings.as_ref().and_then(|ceilings| ceilings.int8_tile_ops_per_second).filter(|_| in_tiles);
+    let of_attention = unit.map(|unit| byte_tiles.unwrap_or(unit));
     let report = Report {
         schema_version: 1,
         model: name.to_string(),
@@ -160,8 +166,8 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
         kv_cache_bytes: engine.cache_bytes(),
         peak_memory_bytes,
         ceilings,
-        prefill: part(&prefill, [of_prompt, unit], args.profile || gpu.is_none()),
-        decode: part(&decode, [unit; 2], args.profile || gpu.is_none()),
+        prefill: part(&prefill, [of_prompt, of_attention], args.profile || gpu.is_none()),
+        decode: part(&decode, [unit, of_attention], args.profile || gpu.is_none()),
         gpu,
     };
     match args.json {
@@ -242,8 +248,10 @@ fn in_words(report: &Report, profile: bool) -> String {
         rows.push(row("prefill MFU", format!("linears {linears:.0} %, attention {attention:.0} % of the ceiling")));
     }
     if let Some(ceilings) = &report.ceilings {
-        let tiles = ceilings.bf16_tile_flops_per_second;
-        let tiles = tiles.map(|flops| format!("bf16 in tiles {:.0} GFLOP/s, ", flops / 1e9)).unwrap_or_default();
+        let in_tiles = |of: &str, rate: Option<f64>| rate.map(|rate| format!("{of} {:.0}", rate / 1e9));
+        let tiles = in_tiles("in tiles bf16", ceilings.bf16_tile_flops_per_second);
+        let tiles = tiles.into_iter().chain(in_tiles("int8", ceilings.int8_tile_ops_per_second));
+        let tiles: String = tiles.map(|tiles| format!("{tiles} Gop/s, ")).collect();
         rows.push(row(
             "ceilings",
             format!(

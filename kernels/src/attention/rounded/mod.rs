@@ -10,6 +10,7 @@
 //! much more than what they differ by, costs no precision then. Then they and the queries are turned, so that no element is
 //! much larger than the others ([`spread_out`]).
 
+mod products;
 mod queries;
 mod scale;
 mod sinks;
@@ -17,14 +18,17 @@ mod step;
 
 use super::{BLOCK, KvBlocks, Partial, SINKS, Shape, Task, Visible, cache::Block};
 use crate::{
-    lines::Lines,
+    amx,
+    lines::{Kept, Lines},
     simd::{BIAS, BIAS_BITS, Simd},
 };
+pub(super) use products::Order;
+use products::{InTiles, InVectors, Products};
 use queries::Queries;
 use scale::best_inverses;
 use sinks::Sinks;
 use std::ops::Range;
-use step::{Scratch, Seen, State, TOGETHER, commons, step};
+use step::{Scratch, Seen, State, TOGETHER, add_blocks, commons};
 
 /// Keys, or dimensions of a value, whose products are collected at a time.
 const STRIP: usize = 8;
@@ -38,9 +42,9 @@ pub(super) const MOST_DIM: usize = 256;
 /// A block of all key heads.
 #[derive(Debug, Clone)]
 pub(super) struct Rounded {
-    /// For each key head: keys (BLOCK / STRIP, padded head_dim / 4, STRIP, 4), then values (padded head_dim / STRIP,
-    /// BLOCK / 4, STRIP, 4): in the order in which products take them.
-    codes: Vec<i8>,
+    /// For each key head: keys (BLOCK, padded head_dim), then values (padded head_dim, BLOCK), both in `order`.
+    codes: Kept,
+    order: Order,
     /// For each key head: of each key -128 times the sum of its codes (queries are shifted by 128 to be unsigned), from
     /// [`BIAS_BITS`] on.
     shifts: Vec<i32>,
@@ -129,17 +133,19 @@ impl Rounded {
     pub(super) fn new<'a>(
         head_dim: usize,
         first: usize,
+        order: Order,
         heads: impl Iterator<Item = (&'a [f32], &'a [f32])>,
     ) -> Rounded {
-        let mut rounded = Rounded { codes: Vec::new(), shifts: Vec::new(), factors: Vec::new() };
+        let mut codes = Vec::new();
+        let mut rounded = Rounded { codes: Kept::new(&[]), order, shifts: Vec::new(), factors: Vec::new() };
         for (keys, values) in heads {
-            rounded.push(head_dim, first, keys, values);
+            rounded.push(head_dim, first, keys, values, &mut codes);
         }
-        rounded
+        Rounded { codes: Kept::new(&codes), ..rounded }
     }
 
     #[inline(always)]
-    fn push(&mut self, head_dim: usize, first: usize, keys: &[f32], values: &[f32]) {
+    fn push(&mut self, head_dim: usize, first: usize, keys: &[f32], values: &[f32], all: &mut Vec<i8>) {
         let mean = |keys: &[f32]| keys[first..].iter().sum::<f32>() / (BLOCK - first) as f32;
         let mean: Vec<f32> = keys.chunks_exact(BLOCK).map(mean).collect();
         let mut spread: Vec<f32> = keys.to_vec();
@@ -154,16 +160,16 @@ impl Rounded {
             most.iter_mut().zip(keys).for_each(|(most, key)| *most = most.max(key.abs()));
         }
         let width = key_dim(head_dim);
-        let start = self.codes.len();
-        self.codes.resize(start + BLOCK * width, 0);
-        let codes = &mut self.codes[start..];
+        let start = all.len();
+        all.resize(start + BLOCK * (width + value_dim(head_dim)), 0);
+        let (codes, value_codes) = all[start..].split_at_mut(BLOCK * width);
         let mut inverses = [0f32; BLOCK];
         best_inverses(|| spread.chunks_exact(BLOCK), &most, &mut inverses);
         let mut sums = [0i32; BLOCK];
         for (i, keys) in spread.chunks_exact(BLOCK).enumerate() {
             for (key, value) in keys.iter().enumerate() {
                 let code = to_byte(value * inverses[key]);
-                codes[place(key, i, width)] = code;
+                codes[self.order.place(key, i, width)] = code;
                 sums[key] += i32::from(code);
             }
         }
@@ -171,8 +177,6 @@ impl Rounded {
         Scales::push(&mut self.factors, &inverses);
         self.factors.extend(mean);
         let stride = values.len() / BLOCK;
-        let first_value = self.codes.len();
-        self.codes.resize(first_value + BLOCK * value_dim(head_dim), 0);
         let mut most = vec![0f32; value_dim(head_dim)];
         for values in values.chunks_exact(stride).skip(first) {
             most.iter_mut().zip(values).take(head_dim).for_each(|(most, value)| *most = most.max(value.abs()));
@@ -181,7 +185,7 @@ impl Rounded {
         best_inverses(|| values.chunks_exact(stride).skip(first), &most, &mut inverses);
         for (i, &inverse) in inverses.iter().enumerate().take(head_dim) {
             for key in first..BLOCK {
-                self.codes[first_value + place(i, key, BLOCK)] = to_byte(values[key * stride + i] * inverse);
+                value_codes[self.order.place(i, key, BLOCK)] = to_byte(values[key * stride + i] * inverse);
             }
         }
         Scales::push(&mut self.factors, &inverses);
@@ -202,13 +206,6 @@ impl Rounded {
             value_scales: Scales::new(&value_scales[..2 * padded]),
         }
     }
-}
-
-/// Where element `column` of row `row` stands in codes of rows of `width` elements: four of a row, then those of the other
-/// rows of its strip.
-#[inline(always)]
-fn place(row: usize, column: usize, width: usize) -> usize {
-    row / STRIP * STRIP * width + (column / 4 * STRIP + row % STRIP) * 4 + column % 4
 }
 
 #[inline(always)]
@@ -254,15 +251,36 @@ pub(super) unsafe fn attend<S: Simd>(
     visible: Visible,
     task: Task,
 ) -> Option<Partial> {
+    // SAFETY: the instruction set is the caller's; where AMX is not available there are no blocks for it.
+    unsafe {
+        match kv.order {
+            Order::Strips => attend_by::<S, InVectors>(shape, q, kv, visible, task),
+            Order::Rows => attend_by::<S, InTiles<amx::Machine>>(shape, q, kv, visible, task),
+        }
+    }
+}
+
+/// As [`attend`], by way of `P`.
+#[inline(always)]
+unsafe fn attend_by<S: Simd, P: Products>(
+    shape: Shape,
+    q: &[f32],
+    kv: &KvBlocks,
+    visible: Visible,
+    task: Task,
+) -> Option<Partial> {
+    assert_eq!(kv.order, P::ORDER, "order of the codes");
+    assert!(P::ORDER == Order::Strips || S::LANES == amx::ROWS, "vectors as wide as tiles");
     let group = shape.heads / shape.kv_heads;
     let mut sinks = None;
+    // Where their keys begin, and what they are.
     let blocks: Vec<(usize, Head)> = task
         .seen_blocks(kv, visible, shape.window)
         .filter_map(|number| match &kv.blocks[number] {
-            Block::Rounded(block) => Some((number, block.head(task.kv_head, shape.head_dim))),
+            Block::Rounded(block) => Some((number * BLOCK, block.head(task.kv_head, shape.head_dim))),
             Block::First(exact, block) => {
                 sinks = Some(Sinks::new(exact, kv.layout, task.kv_head));
-                Some((number, block.head(task.kv_head, shape.head_dim)))
+                Some((number * BLOCK, block.head(task.kv_head, shape.head_dim)))
             }
             Block::Exact(_) => None,
         })
@@ -271,7 +289,7 @@ pub(super) unsafe fn attend<S: Simd>(
         return None;
     }
     // SAFETY: the instruction set is the caller's.
-    let queries = unsafe { Queries::new::<S>(shape, q, task) };
+    let queries = unsafe { Queries::new::<S>(shape, q, task, P::ORDER) };
     let lanes = queries.vectors * S::LANES;
     let mut state = State {
         top: Lines::filled(NEVER, lanes),
@@ -279,11 +297,7 @@ pub(super) unsafe fn attend<S: Simd>(
         sum: Lines::zeros(lanes),
         out: Lines::zeros(lanes * value_dim(shape.head_dim)),
     };
-    let mut scratch = Scratch {
-        scores: Lines::zeros(2 * BLOCK * S::LANES),
-        weights: Lines::zeros(2 * BLOCK * S::LANES),
-        common: Lines::zeros(TOGETHER * 2 * S::LANES),
-    };
+    let mut scratch = Scratch::new(S::LANES);
     // Of each lane the keys that it sees.
     let row = |lane: usize| task.first_row + (lane / group).min(task.rows - 1);
     let mut seen: Vec<Range<usize>> = (0..lanes).map(|lane| visible.range(row(lane), kv.len, shape.window)).collect();
@@ -294,6 +308,8 @@ pub(super) unsafe fn attend<S: Simd>(
             seen.iter_mut().for_each(|seen| *seen = seen.start.max(SINKS)..seen.end.max(SINKS));
         }
     }
+    // SAFETY: the instruction set is the caller's, and this thread has no other tiles.
+    unsafe { P::begin() };
     for blocks in blocks.chunks(TOGETHER) {
         let mut vector = 0;
         while vector < queries.vectors {
@@ -303,20 +319,23 @@ pub(super) unsafe fn attend<S: Simd>(
             // SAFETY: the instruction set is the caller's; the vectors are within the queries.
             unsafe {
                 match wide {
-                    true => steps::<S, 2>(&queries, vector, blocks, seen, &mut scratch, &mut state),
-                    false => steps::<S, 1>(&queries, vector, blocks, seen, &mut scratch, &mut state),
+                    true => steps::<S, P, 2>(&queries, vector, blocks, seen, &mut scratch, &mut state),
+                    false => steps::<S, P, 1>(&queries, vector, blocks, seen, &mut scratch, &mut state),
                 }
             }
             vector += count;
         }
     }
     // SAFETY: as above.
-    Some(unsafe { state.partial::<S>(task.rows * group, shape.head_dim) })
+    unsafe {
+        P::end();
+        Some(state.partial::<S>(task.rows * group, shape.head_dim))
+    }
 }
 
 /// Adds what the vectors from `vector` on, V of them, see in some blocks.
 #[inline(always)]
-unsafe fn steps<S: Simd, const V: usize>(
+unsafe fn steps<S: Simd, P: Products, const V: usize>(
     queries: &Queries,
     vector: usize,
     blocks: &[(usize, Head)],
@@ -334,17 +353,119 @@ unsafe fn steps<S: Simd, const V: usize>(
     }
     // SAFETY: the caller's.
     unsafe { commons::<S, V>(queries, vector, &means, &mut common) };
-    for (at, common) in common.chunks_exact(V * S::LANES).enumerate().take(blocks.len()) {
-        let (number, head) = blocks[at];
+    let block = |at: usize| {
+        let ((first_key, head), common) = (blocks[at], &common[at * V * S::LANES..(at + 1) * V * S::LANES]);
         let next = blocks[(at + 1).min(blocks.len() - 1)].1;
-        let keys = number * BLOCK..(number + 1) * BLOCK;
-        if some.start < keys.end && keys.start < some.end {
-            let whole = every.start <= keys.start && keys.end <= every.end;
-            let parts = (!whole).then_some(seen);
-            let block = Seen { head, next, common, first_key: keys.start, parts };
-            // SAFETY: the caller's.
-            unsafe { step::<S, V>(queries, vector, block, scratch, state) };
+        let whole = every.start <= first_key && first_key + BLOCK <= every.end;
+        Seen { head, next, common, first_key, parts: (!whole).then_some(seen) }
+    };
+    // Those of which a lane sees something lie behind each other.
+    let first = blocks.partition_point(|(first_key, _)| first_key + BLOCK <= some.start);
+    let end = blocks.partition_point(|(first_key, _)| *first_key < some.end).max(first);
+    let all: [Seen; TOGETHER] = std::array::from_fn(|i| block((first + i).min(blocks.len() - 1)));
+    // SAFETY: the caller's.
+    unsafe { add_blocks::<S, P, V>(queries, vector, &all[..end - first], scratch, state) };
+    scratch.common = common;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Isa, attention::KvType, simd::kernel};
+
+    kernel! {
+        fn by_vectors = by_vectors_body(shape: Shape, q: &[f32], kv: &KvBlocks, visible: Visible, task: Task) -> Option<Partial>
+    }
+
+    #[inline(always)]
+    unsafe fn by_vectors_body<S: Simd>(
+        shape: Shape,
+        q: &[f32],
+        kv: &KvBlocks,
+        visible: Visible,
+        task: Task,
+    ) -> Option<Partial> {
+        // SAFETY: the instruction set is the caller's.
+        unsafe { attend_by::<S, InVectors>(shape, q, kv, visible, task) }
+    }
+
+    kernel! {
+        fn by_tiles = by_tiles_body(shape: Shape, q: &[f32], kv: &KvBlocks, visible: Visible, task: Task) -> Option<Partial>
+    }
+
+    #[inline(always)]
+    unsafe fn by_tiles_body<S: Simd>(
+        shape: Shape,
+        q: &[f32],
+        kv: &KvBlocks,
+        visible: Visible,
+        task: Task,
+    ) -> Option<Partial> {
+        // SAFETY: as above; tiles in plain code are everywhere.
+        unsafe { attend_by::<S, InTiles<amx::Soft>>(shape, q, kv, visible, task) }
+    }
+
+    /// The same block, its codes in rows.
+    fn in_rows(block: &Rounded, head_dim: usize) -> Rounded {
+        let (width, padded) = (key_dim(head_dim), value_dim(head_dim));
+        let mut codes = block.codes.to_vec();
+        for (from, to) in
+            block.codes.chunks_exact(BLOCK * (width + padded)).zip(codes.chunks_exact_mut(BLOCK * (width + padded)))
+        {
+            let (keys, values) = to.split_at_mut(BLOCK * width);
+            for (rows, width, from, to) in
+                [(BLOCK, width, &from[..BLOCK * width], keys), (padded, BLOCK, &from[BLOCK * width..], values)]
+            {
+                for (row, column) in (0..rows).flat_map(|row| (0..width).map(move |column| (row, column))) {
+                    to[Order::Rows.place(row, column, width)] = from[Order::Strips.place(row, column, width)];
+                }
+            }
+        }
+        Rounded { codes: Kept::new(&codes), order: Order::Rows, ..block.clone() }
+    }
+
+    #[test]
+    fn products_in_tiles_are_those_in_vectors() {
+        // Tiles take vectors of sixteen lanes.
+        if !Isa::Avx512.is_available() {
+            return eprintln!("skipped: no AVX-512 here");
+        }
+        let noise = |seed: usize, len: usize| -> Vec<f32> {
+            (0..len).map(|i| ((i * 7919 + seed * 104_729) % 2003) as f32 / 1001.0 - 1.0).collect()
+        };
+        let shapes = [
+            (Shape::new(3, 1, 64), 700, 50),
+            (Shape { window: Some(90), ..Shape::new(7, 1, 128) }, 400, 13),
+            (Shape { softcap: Some(5.0), ..Shape::new(2, 2, 192) }, 130, 1),
+            (Shape::new(1, 1, 256), 1100, 33),
+        ];
+        for (shape, tokens, rows) in shapes {
+            let Shape { heads, kv_heads, head_dim, .. } = shape;
+            let width = kv_heads * head_dim;
+            let mut kv = KvBlocks::new(KvType::I8, kv_heads, head_dim);
+            kv.append(Isa::Avx512, &noise(1, tokens * width), &noise(2, tokens * width));
+            let mut tiled = kv.clone();
+            tiled.order = Order::Rows;
+            for block in &mut tiled.blocks {
+                match block {
+                    Block::Rounded(rounded) | Block::First(_, rounded) => *rounded = in_rows(rounded, head_dim),
+                    Block::Exact(_) => {}
+                }
+            }
+            let q = noise(3, rows * heads * head_dim);
+            for (kv_head, visible) in (0..kv_heads).flat_map(|head| {
+                [(head, Visible::Causal { first: tokens - rows }), (head, Visible::Causal { first: 40 })]
+            }) {
+                let task = Task { job: 0, kv_head, first_row: 0, rows, blocks: (0, tokens.div_ceil(BLOCK)), splits: 1 };
+                let expected = by_vectors(Isa::Avx512, shape, &q, &kv, visible, task);
+                assert!(expected.is_some());
+                assert!(by_tiles(Isa::Avx512, shape, &q, &tiled, visible, task) == expected, "{shape:?}");
+                if Isa::Amx.is_available() {
+                    let on_machine = crate::attention::attend(Isa::Amx, shape, &q, &tiled, visible);
+                    let in_vectors = crate::attention::attend(Isa::Avx512, shape, &q, &kv, visible);
+                    assert!(on_machine == in_vectors, "{shape:?} on this machine");
+                }
+            }
         }
     }
-    scratch.common = common;
 }

@@ -1,6 +1,6 @@
 //! Queries as attention over bytes takes them.
 
-use super::{key_dim, scale::best_of_lanes, spread_out};
+use super::{key_dim, products::Order, scale::best_of_lanes, spread_out};
 use crate::{
     attention::{Shape, Task},
     lines::Lines,
@@ -13,7 +13,7 @@ const LEAST_QUERY: f32 = 1e-4;
 /// Queries in lanes, `LANES` to a vector.
 pub(super) struct Queries {
     pub(super) vectors: usize,
-    /// (vectors, head_dim / 4, LANES, 4): rounded, and shifted by 128.
+    /// (vectors, head_dim / 4, LANES, 4): rounded, and shifted by 128 where keys are in strips.
     pub(super) codes: Lines<u8>,
     /// (vectors, LANES)
     pub(super) scales: Lines<f32>,
@@ -25,7 +25,7 @@ pub(super) struct Queries {
 
 impl Queries {
     #[inline(always)]
-    pub(super) unsafe fn new<S: Simd>(shape: Shape, q: &[f32], task: Task) -> Queries {
+    pub(super) unsafe fn new<S: Simd>(shape: Shape, q: &[f32], task: Task, order: Order) -> Queries {
         let Shape { heads, kv_heads, head_dim, scale, softcap, .. } = shape;
         let group = heads / kv_heads;
         let rows = task.rows * group;
@@ -57,6 +57,9 @@ impl Queries {
             let codes = &mut queries.codes[vector * S::LANES * width..][..S::LANES * width];
             // SAFETY: the instruction set is the caller's.
             unsafe { round_lanes::<S>(&spread, scales, codes) };
+            if order == Order::Rows {
+                codes.iter_mut().for_each(|code| *code ^= 128);
+            }
         }
         queries
     }

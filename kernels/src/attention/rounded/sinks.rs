@@ -40,7 +40,7 @@ impl<'a> Sinks<'a> {
         scratch: &mut Scratch,
         state: &mut State,
     ) {
-        let scores = &mut scratch.scores[..SINKS * S::LANES];
+        let scores = &mut scratch.rooms[0].scores[..SINKS * S::LANES];
         // SAFETY: the instruction set and the vector are the caller's.
         unsafe {
             self.score::<S>(queries, vector, scores);

@@ -1,10 +1,15 @@
 //! What some queries see in a block of bytes.
 
-use super::{HIDDEN, Head, NEVER, STRIP, queries::Queries, value_dim};
+use super::{
+    HIDDEN, Head, NEVER, STRIP,
+    products::{CHUNK, Factors, Products},
+    queries::Queries,
+    value_dim,
+};
 use crate::{
     attention::{BLOCK, Partial},
     lines::Lines,
-    simd::{self, BIAS_BITS, MOST_LANES, MOST_WEIGHT, Simd, transpose},
+    simd::{self, MOST_LANES, MOST_WEIGHT, Simd, transpose},
 };
 use std::ops::Range;
 
@@ -24,17 +29,40 @@ pub(super) struct State {
 /// made no larger than this for its sake.
 const REACH: f32 = 40.0;
 
-/// A block's scores and weights, for two vectors of queries at most.
+/// Room for what is known of blocks, for two vectors of queries at most.
 pub(super) struct Scratch {
-    /// (BLOCK, vectors, LANES)
-    pub(super) scores: Lines<f32>,
-    /// (BLOCK / 4, vectors, LANES, 4)
-    pub(super) weights: Lines<u8>,
     /// (TOGETHER, vectors, LANES)
     pub(super) common: Lines<f32>,
+    /// Of a block and of the one after it.
+    pub(super) rooms: [Room; 2],
+    /// Products of values with weights, of a chunk of dimensions and of the one after it: (CHUNK, vectors, LANES).
+    values: [Lines<i32>; 2],
+}
+
+impl Scratch {
+    pub(super) fn new(lanes: usize) -> Scratch {
+        let room = || Room {
+            scores: Lines::any(BLOCK * 2 * lanes),
+            weights: Lines::any(BLOCK * 2 * lanes),
+            keep: Lines::any(2 * lanes),
+        };
+        let values = || Lines::any(CHUNK * 2 * lanes);
+        Scratch { common: Lines::any(TOGETHER * 2 * lanes), rooms: [room(), room()], values: [values(), values()] }
+    }
+}
+
+/// What of a block is still to be used.
+pub(super) struct Room {
+    /// Products with its keys, in whose place scores come: (BLOCK, vectors, LANES).
+    pub(super) scores: Lines<f32>,
+    /// (BLOCK / 4, vectors, LANES, 4)
+    weights: Lines<u8>,
+    /// What results so far are multiplied with: (vectors, LANES).
+    keep: Lines<f32>,
 }
 
 /// What is known of a block before its keys are looked at.
+#[derive(Clone, Copy)]
 pub(super) struct Seen<'a> {
     pub(super) head: Head<'a>,
     /// The block that is looked at after it.
@@ -46,28 +74,109 @@ pub(super) struct Seen<'a> {
     pub(super) parts: Option<&'a [Range<usize>]>,
 }
 
-/// Adds what the vectors from `vector` on, V of them, see in a block.
+/// Adds what the vectors from `vector` on, V of them, see in some blocks, one after the other.
+///
+/// Tiles make products while vectors do what else there is: those with the next block's keys and those of the last block's
+/// values while a block's scores become weights.
 #[inline(always)]
-pub(super) unsafe fn step<S: Simd, const V: usize>(
+pub(super) unsafe fn add_blocks<S: Simd, P: Products, const V: usize>(
     queries: &Queries,
     vector: usize,
-    block: Seen,
+    blocks: &[Seen],
     scratch: &mut Scratch,
     state: &mut State,
 ) {
-    let head = &block.head;
+    let Scratch { rooms, values, .. } = scratch;
+    let [mut now, mut other] = rooms.each_mut();
+    // SAFETY: the instruction set and the vectors are the caller's; the rooms are as large as a block's.
     unsafe {
-        let mut largest = score::<S, V>(queries, vector, &block, &mut scratch.scores);
+        if let Some(first) = blocks.first() {
+            for chunk in 0..BLOCK / CHUNK {
+                prepare_keys::<S, P, V>(queries, vector, first, chunk, now);
+            }
+        }
+        for number in 0..=blocks.len() {
+            let (block, next) = (blocks.get(number), blocks.get(number + 1));
+            let last = number.checked_sub(1).map(|last| &blocks[last]);
+            let mut largest = [S::splat(NEVER); V];
+            for chunk in 0..BLOCK / CHUNK {
+                if let Some(next) = next {
+                    prepare_keys::<S, P, V>(queries, vector, next, chunk, other);
+                }
+                if let Some(block) = block {
+                    score::<S, P, V>(keys_of::<S>(queries, vector, block), block, chunk, &mut now.scores, &mut largest);
+                }
+            }
+            if let Some(last) = last {
+                P::prepare::<S, V, false>(values_of::<S, V>(last, &other.weights), 0, values[0].as_mut_ptr());
+            }
+            if let Some(block) = block {
+                weigh_block::<S, V>(queries, vector, block, largest, now, state);
+            }
+            if let Some(last) = last {
+                let out = state.out.as_mut_ptr().add(vector * S::LANES * last.head.value_dim());
+                gather::<S, P, V>(last, other, values, out);
+            }
+            (now, other) = (other, now);
+        }
+    }
+}
+
+/// Prepares products with a chunk of a block's keys.
+#[inline(always)]
+unsafe fn prepare_keys<S: Simd, P: Products, const V: usize>(
+    queries: &Queries,
+    vector: usize,
+    block: &Seen,
+    chunk: usize,
+    room: &mut Room,
+) {
+    // SAFETY: the caller's.
+    unsafe {
+        let dots = room.scores.as_mut_ptr().cast::<i32>().add(chunk * CHUNK * V * S::LANES);
+        P::prepare::<S, V, true>(keys_of::<S>(queries, vector, block), chunk * CHUNK, dots);
+    }
+}
+
+/// A block's keys, and the queries of the vectors from `vector` on.
+#[inline(always)]
+unsafe fn keys_of<'a, S: Simd>(queries: &Queries, vector: usize, block: &Seen<'a>) -> Factors<'a> {
+    let width = block.head.keys.len() / BLOCK;
+    // SAFETY: the vector is the caller's.
+    let lanes = unsafe { queries.codes.as_ptr().add(vector * S::LANES * width) };
+    Factors { codes: block.head.keys, width, lanes, step: 4 * S::LANES, vector: width * S::LANES }
+}
+
+/// A block's values, and the weights of V vectors.
+#[inline(always)]
+unsafe fn values_of<'a, S: Simd, const V: usize>(block: &Seen<'a>, weights: &[u8]) -> Factors<'a> {
+    let vector = 4 * S::LANES;
+    Factors { codes: block.head.values, width: BLOCK, lanes: weights.as_ptr(), step: V * vector, vector }
+}
+
+/// Finds how much a block's keys weigh for the vectors from `vector` on, V of them, by their scores, of which `largest` are
+/// the largest.
+#[inline(always)]
+unsafe fn weigh_block<S: Simd, const V: usize>(
+    queries: &Queries,
+    vector: usize,
+    block: &Seen,
+    mut largest: [S::V; V],
+    room: &mut Room,
+    state: &mut State,
+) {
+    let scores = &mut room.scores;
+    unsafe {
         let at = vector * S::LANES;
         let scales_at = queries.scales.as_ptr().add(at);
         if let Some(cap) = queries.softcap {
-            largest = bend::<S, V>(cap, scales_at, block.common.as_ptr(), &mut scratch.scores);
+            largest = bend::<S, V>(cap, scales_at, block.common.as_ptr(), scores);
         }
         if let Some(parts) = block.parts {
-            largest = hide::<S, V>(parts, block.first_key, &mut scratch.scores[..BLOCK * V * S::LANES]);
+            largest = hide::<S, V>(parts, block.first_key, &mut scores[..BLOCK * V * S::LANES]);
         }
         let zeros = [S::splat(0.0); V];
-        let (mut keep, mut scales, mut offsets) = (zeros, zeros, zeros);
+        let (mut scales, mut offsets) = (zeros, zeros);
         for v in 0..V {
             // Scores that were bent are whole already.
             let (scale, common) = match queries.softcap {
@@ -81,75 +190,49 @@ pub(super) unsafe fn step<S: Simd, const V: usize>(
             S::store(top, most);
             let (old, new) = (S::load(unit), S::max(highest, S::sub(most, S::splat(REACH))));
             S::store(unit, new);
-            keep[v] = simd::exp2::<S>(S::sub(old, new));
+            let keep = simd::exp2::<S>(S::sub(old, new));
+            S::store(room.keep.as_mut_ptr().add(v * S::LANES), keep);
+            let sum = state.sum.as_mut_ptr().add(at + v * S::LANES);
+            S::store(sum, S::mul(S::load(sum), keep));
             // Exponents of weights; where a lane sees nothing its scores stay below what is added to them.
             scales[v] = S::mul(scale, S::splat(S::OCTAVE));
             let offset = S::sub(S::sub(highest, new), S::mul(largest[v], scale));
             offsets[v] = S::mul(S::add(S::min(offset, S::splat(-HIDDEN)), S::splat(-SLACK)), S::splat(S::OCTAVE));
         }
-        let sums = weigh::<S, V>(scales, offsets, &scratch.scores, &mut scratch.weights);
-        for v in 0..V {
+        let sums = weigh::<S, V>(scales, offsets, scores, &mut room.weights);
+        for (v, new) in sums.into_iter().enumerate() {
             let sum = state.sum.as_mut_ptr().add(at + v * S::LANES);
-            S::store(sum, S::fma(S::load(sum), keep[v], S::to_f32(sums[v])));
+            S::store(sum, S::add(S::load(sum), S::to_f32(new)));
         }
-        let out = state.out.as_mut_ptr().add(at * head.value_dim());
-        gather::<S, V>(&block, &scratch.weights, keep, out);
     }
 }
 
 /// Exponents are this much smaller than they should be, in all weights alike: rounding must not bring the largest above 0.
 pub(super) const SLACK: f32 = 1.0 / 256.0;
 
-/// Products of the vectors' queries with a block's keys, times the keys' scales: (BLOCK, V, LANES). Returns the largest of
-/// each lane.
+/// Products of the vectors' queries with a chunk of a block's keys, times the keys' scales, into `scores` (BLOCK, V, LANES),
+/// where what was prepared is. Raises `largest` to the largest of each lane.
 #[inline(always)]
-unsafe fn score<S: Simd, const V: usize>(
-    queries: &Queries,
-    vector: usize,
+unsafe fn score<S: Simd, P: Products, const V: usize>(
+    keys: Factors,
     block: &Seen,
+    chunk: usize,
     scores: &mut [f32],
-) -> [S::V; V] {
+    largest: &mut [S::V; V],
+) {
     let head = &block.head;
     unsafe {
-        let width = head.keys.len() / BLOCK;
-        let codes = queries.codes.as_ptr().add(vector * S::LANES * width);
-        let mut largest = [S::splat(NEVER); V];
-        for strip in (0..BLOCK).step_by(STRIP) {
-            let keys = head.keys.as_ptr().add(strip * width);
-            let mut dots = [[S::splat_i32(0); V]; STRIP];
-            for (i, dots) in dots.iter_mut().enumerate() {
-                *dots = [S::splat_i32(*head.shifts.get_unchecked(strip + i)); V];
+        for strip in (chunk * CHUNK..(chunk + 1) * CHUNK).step_by(STRIP) {
+            if !P::ASKS {
+                simd::prefetch(block.next.keys.as_ptr().add(strip * keys.width), STRIP * keys.width);
             }
-            simd::prefetch(block.next.keys.as_ptr().add(strip * width), STRIP * width);
-            strip_products::<S, V>(keys, width / 4, codes, (4 * S::LANES, width * S::LANES), &mut dots);
+            let dots = scores.as_ptr().add(strip * V * S::LANES).cast();
+            let dots = P::strip::<S, V>(keys, strip, Some(head.shifts), dots);
             for (i, dots) in dots.into_iter().enumerate() {
                 let scores_of_key = head.key_scales.scaled::<S, V>(strip + i, dots);
                 for (v, score) in scores_of_key.into_iter().enumerate() {
                     largest[v] = S::max(largest[v], score);
                     S::store(scores.as_mut_ptr().add(((strip + i) * V + v) * S::LANES), score);
-                }
-            }
-        }
-        largest
-    }
-}
-
-/// Adds to `dots` the products of a strip of keys or values, `fours` times four bytes of each, with what the lanes hold at
-/// `lanes`: four bytes each, which go on after `step` bytes for the next four and after `vector` bytes for the next vector.
-#[inline(always)]
-unsafe fn strip_products<S: Simd, const V: usize>(
-    strip: *const i8,
-    fours: usize,
-    lanes: *const u8,
-    (step, vector): (usize, usize),
-    dots: &mut [[S::I; V]; STRIP],
-) {
-    unsafe {
-        for four in 0..fours {
-            for (i, dots) in dots.iter_mut().enumerate() {
-                let bytes = strip.add((four * STRIP + i) * 4).cast::<i32>().read_unaligned();
-                for (v, dot) in dots.iter_mut().enumerate() {
-                    *dot = S::dot4(*dot, lanes.add(four * step + v * vector), bytes);
                 }
             }
         }
@@ -273,18 +356,37 @@ unsafe fn weigh<S: Simd, const V: usize>(
     }
 }
 
-/// `out = out · keep + weights · values`: out is (V, padded head_dim, LANES).
+/// `out = out · keep + weights · values`: out is (V, padded head_dim, LANES). The first chunk's products were prepared.
 #[inline(always)]
-unsafe fn gather<S: Simd, const V: usize>(block: &Seen, weights: &[u8], keep: [S::V; V], out: *mut f32) {
+unsafe fn gather<S: Simd, P: Products, const V: usize>(
+    block: &Seen,
+    room: &Room,
+    dots: &mut [Lines<i32>; 2],
+    out: *mut f32,
+) {
     let head = &block.head;
+    let [mut now, mut other] = dots.each_mut();
     unsafe {
         let width = head.value_dim();
+        let values = values_of::<S, V>(block, &room.weights);
+        let mut keep = [S::splat(0.0); V];
+        for (v, keep) in keep.iter_mut().enumerate() {
+            *keep = S::load(room.keep.as_ptr().add(v * S::LANES));
+        }
         for first in (0..width).step_by(STRIP) {
-            let values = head.values.as_ptr().add(first * BLOCK);
-            let mut dots = [[S::splat_i32(BIAS_BITS); V]; STRIP];
-            let steps = (4 * V * S::LANES, 4 * S::LANES);
-            simd::prefetch(block.next.values.as_ptr().add(first * BLOCK), STRIP * BLOCK);
-            strip_products::<S, V>(values, BLOCK / 4, weights.as_ptr(), steps, &mut dots);
+            if first % CHUNK == 0 {
+                if first > 0 {
+                    (now, other) = (other, now);
+                }
+                if first + CHUNK < width {
+                    P::prepare::<S, V, false>(values, first + CHUNK, other.as_mut_ptr());
+                }
+            }
+            if !P::ASKS {
+                simd::prefetch(block.next.values.as_ptr().add(first * BLOCK), STRIP * BLOCK);
+            }
+            let dots = now.as_ptr().add(first % CHUNK * V * S::LANES);
+            let dots = P::strip::<S, V>(values, first, None, dots);
             for (i, dots) in dots.into_iter().enumerate() {
                 let of_values = head.value_scales.scaled::<S, V>(first + i, dots);
                 for (v, new) in of_values.into_iter().enumerate() {
