@@ -167,10 +167,14 @@ impl Rounded {
         best_inverses(|| spread.chunks_exact(BLOCK), &most, &mut inverses);
         let mut sums = [0i32; BLOCK];
         for (i, keys) in spread.chunks_exact(BLOCK).enumerate() {
-            for (key, value) in keys.iter().enumerate() {
-                let code = to_byte(value * inverses[key]);
+            let mut rounded = [0i8; BLOCK];
+            let numbers = keys.iter().zip(&inverses).zip(&mut sums);
+            for (code, ((key, inverse), sum)) in rounded.iter_mut().zip(numbers) {
+                *code = to_byte(key * inverse);
+                *sum += i32::from(*code);
+            }
+            for (key, code) in rounded.into_iter().enumerate() {
                 codes[self.order.place(key, i, width)] = code;
-                sums[key] += i32::from(code);
             }
         }
         self.shifts.extend(sums.map(|sum| BIAS_BITS - 128 * sum));
@@ -183,9 +187,13 @@ impl Rounded {
         }
         let mut inverses = vec![0f32; most.len()];
         best_inverses(|| values.chunks_exact(stride).skip(first), &most, &mut inverses);
-        for (i, &inverse) in inverses.iter().enumerate().take(head_dim) {
-            for key in first..BLOCK {
-                value_codes[self.order.place(i, key, BLOCK)] = to_byte(values[key * stride + i] * inverse);
+        let mut rounded = vec![0i8; head_dim];
+        for (key, values) in values.chunks_exact(stride).enumerate().skip(first) {
+            for (code, (value, inverse)) in rounded.iter_mut().zip(values.iter().zip(&inverses)) {
+                *code = to_byte(value * inverse);
+            }
+            for (i, code) in rounded.iter().enumerate() {
+                value_codes[self.order.place(i, key, BLOCK)] = *code;
             }
         }
         Scales::push(&mut self.factors, &inverses);
@@ -210,7 +218,8 @@ impl Rounded {
 
 #[inline(always)]
 fn to_byte(x: f32) -> i8 {
-    x.round_ties_even() as i8
+    // Within a byte, or no number: whole numbers of 32 bits are what vectors turn numbers into.
+    x.round_ties_even() as i32 as i8
 }
 
 /// What a code of one stands for, without the last bits: then it is exact times [`BIAS`] too.
