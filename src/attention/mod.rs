@@ -64,6 +64,16 @@ impl KvCache {
         KvCache { convolutions, ..self }
     }
 
+    /// The same once more; `None` where it cannot be copied: on a GPU, and where layers convolve.
+    pub fn copy(&self) -> Option<KvCache> {
+        let copied = |part: &Kept| match &part.layers {
+            Layers::Cpu(layers) => Some(Kept { first: part.first, layers: Layers::Cpu(layers.clone()) }),
+            Layers::Gpu(_) => None,
+        };
+        let parts = self.parts.iter().map(copied).collect::<Option<_>>()?;
+        self.convolutions.is_empty().then_some(KvCache { parts, convolutions: Vec::new() })
+    }
+
     /// Tokens held by all layers.
     pub fn len(&self) -> usize {
         self.parts.last().map_or(0, Kept::len)

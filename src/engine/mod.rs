@@ -70,6 +70,8 @@ pub struct Share {
     /// Its own prompt, up to the first token.
     pub prefill: f64,
     pub decode: f64,
+    /// Tokens of its prompt that were computed for it.
+    pub tokens: usize,
 }
 
 pub struct Engine {
@@ -231,10 +233,39 @@ impl Engine {
         Ok(())
     }
 
-    /// The branches' own prompts, in batches of about [`PREFILL_CHUNK`] rows; appends the logits after each.
+    /// The branches' own prompts; appends the logits after each. Trials put the same questions: those that are alike are read
+    /// once where what was read can be copied.
     fn prefill_branches(&self, branches: &[Branch], states: &mut [State], logits: &mut Vec<f32>) -> Result<()> {
+        let copies = states.first().is_some_and(|state| state.cache.copy().is_some());
+        let alike = |index: usize| branches[..index].iter().position(|branch| branch.ids == branches[index].ids);
+        let read_as = |index: usize| if copies { alike(index).unwrap_or(index) } else { index };
+        let read_as: Vec<usize> = (0..branches.len()).map(read_as).collect();
+        let read: Vec<usize> = (0..branches.len()).filter(|&index| read_as[index] == index).collect();
+        let mut computed = Vec::new();
+        self.prefill_all(branches, of_active(&read, states), &mut computed)?;
+        let width = self.decoder.vocabulary();
+        for (index, first) in read_as.into_iter().enumerate() {
+            let row = read.partition_point(|&other| other < first);
+            logits.extend_from_slice(&computed[row * width..(row + 1) * width]);
+            if index == first {
+                states[index].share.tokens = branches[index].ids.len();
+            } else if let Some(cache) = states[first].cache.copy() {
+                states[index].cache = cache;
+            }
+        }
+        Ok(())
+    }
+
+    /// The prompts of some branches, in batches of about [`PREFILL_CHUNK`] rows; appends the logits after each.
+    fn prefill_all<'a>(
+        &self,
+        branches: &[Branch],
+        states: impl Iterator<Item = (usize, &'a mut State)>,
+        logits: &mut Vec<f32>,
+    ) -> Result<()> {
         let mut waiting: Vec<Sequence> = Vec::new();
-        for (branch, state) in branches.iter().zip(states) {
+        for (index, state) in states {
+            let branch = &branches[index];
             // A branch that is long itself goes ahead alone, up to its last chunk.
             let mut rest = branch.ids.as_slice();
             while rest.len() > PREFILL_CHUNK {

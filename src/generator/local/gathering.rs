@@ -19,8 +19,6 @@ pub struct Gathering {
     trials: Vec<Open>,
     /// The trial of each question, and its place there.
     places: Vec<(usize, usize)>,
-    /// Tokens of each conversation that are its own.
-    own: Vec<usize>,
 }
 
 /// A trial whose replies are not all there yet.
@@ -31,8 +29,8 @@ struct Open {
 }
 
 impl Gathering {
-    /// The prefix is every trial's alike: each has the same part of its time. `shared` tokens of the `conversations` are its.
-    pub fn new(trials: &[Trial], prefix: Prefix, conversations: &[Vec<u32>], shared: usize) -> Gathering {
+    /// The prefix is every trial's alike: each has the same part of its time.
+    pub fn new(trials: &[Trial], prefix: Prefix, conversations: &[Vec<u32>]) -> Gathering {
         let count = trials.len().max(1);
         let open = |(number, trial): (usize, &Trial)| Open {
             replies: vec![None; trial.questions.len()],
@@ -51,8 +49,7 @@ impl Gathering {
             let usage = &mut trials_open[*trial].usage;
             usage.prompt_tokens = usage.prompt_tokens.max(conversation.len());
         }
-        let own = conversations.iter().map(|conversation| conversation.len() - shared).collect();
-        Gathering { started: prefix.started, trials: trials_open, places, own }
+        Gathering { started: prefix.started, trials: trials_open, places }
     }
 
     /// A token of question `index` was written.
@@ -68,7 +65,7 @@ impl Gathering {
         self.heard(index);
         let (number, place) = self.places[index];
         let Open { replies, usage, .. } = &mut self.trials[number];
-        usage.prefill_tokens += self.own[index];
+        usage.prefill_tokens += share.tokens;
         usage.prefill_seconds += share.prefill;
         // The first token of each answer came out of prefill.
         usage.decode_tokens += reply.tokens.saturating_sub(1);
@@ -96,17 +93,18 @@ mod tests {
     #[test]
     fn a_trial_comes_out_with_its_last_reply_and_its_share() {
         let prefix = Prefix { started: Instant::now(), tokens: 101, seconds: 4.0 };
-        // The prefix of 105 tokens was held up to the last 101; conversations have 2, 3 and 4 tokens of their own.
+        // The prefix of 105 tokens was held up to the last 101; conversations have 2, 3 and 4 tokens of their own, of which
+        // those of the second were read as another's.
         let conversations = [vec![0; 107], vec![0; 108], vec![0; 109]];
-        let mut gathering = Gathering::new(&[trial(2), trial(1)], prefix, &conversations, 105);
-        let share = |prefill, decode| Share { prefill, decode };
-        assert_eq!(gathering.add(1, reply("second"), share(0.5, 1.0)), None);
-        let (number, replies, usage) = gathering.add(2, reply("other"), share(0.25, 8.0)).expect("the second trial");
+        let mut gathering = Gathering::new(&[trial(2), trial(1)], prefix, &conversations);
+        let share = |prefill, decode, tokens| Share { prefill, decode, tokens };
+        assert_eq!(gathering.add(1, reply("second"), share(0.5, 1.0, 0)), None);
+        let (number, replies, usage) = gathering.add(2, reply("other"), share(0.25, 8.0, 4)).expect("the second trial");
         assert_eq!((number, replies.len(), usage.prefill_tokens, usage.prompt_tokens), (1, 1, 54, 109));
         assert_eq!((usage.prefill_seconds, usage.decode_seconds, usage.decode_tokens), (2.25, 8.0, 2));
-        let (number, replies, usage) = gathering.add(0, reply("first"), share(0.5, 2.0)).expect("the first trial");
+        let (number, replies, usage) = gathering.add(0, reply("first"), share(0.5, 2.0, 2)).expect("the first trial");
         let texts: Vec<&str> = replies.iter().map(|reply| reply.text.as_str()).collect();
-        assert_eq!((number, texts, usage.prefill_tokens), (0, vec!["first", "second"], 51 + 2 + 3));
+        assert_eq!((number, texts, usage.prefill_tokens), (0, vec!["first", "second"], 51 + 2));
         assert_eq!((usage.prefill_seconds, usage.decode_seconds, usage.decode_tokens), (3.0, 3.0, 4));
     }
 }

@@ -279,7 +279,7 @@ impl Generator for LocalGenerator {
             })
             .collect();
         let prefix = Prefix { started, tokens: computed, seconds: started.elapsed().as_secs_f64() };
-        let gathering = RefCell::new(Gathering::new(trials, prefix, &conversations, shared));
+        let gathering = RefCell::new(Gathering::new(trials, prefix, &conversations));
         let watch = RefCell::new(watch);
         let mut streams: Vec<_> = questions.iter().map(|_| self.tokenizer.stream()).collect();
         let on_token = |index: usize, id| {
