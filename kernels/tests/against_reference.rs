@@ -75,14 +75,15 @@ fn rows_of_a_matrix() {
     assert_eq!(got, [&values[512..], &values[..64], &values[512..]].concat());
 }
 
-fn cache(kind: KvType, shape: Shape, keys: &[f32], values: &[f32]) -> KvBlocks {
+/// As `isa` keeps them, which is how it looks at them.
+fn cache(isa: Isa, kind: KvType, shape: Shape, keys: &[f32], values: &[f32]) -> KvBlocks {
     let mut cache = KvBlocks::new(kind, shape.kv_heads, shape.head_dim);
     // In uneven pieces, as a chunked prefill and then a decode append them.
     let row = shape.kv_heads * shape.head_dim;
     let mut at = 0;
     for piece in [50, 1, 1, 77, 300].into_iter().cycle() {
         let end = (at + piece * row).min(keys.len());
-        cache.append(Isa::current(), &keys[at..end], &values[at..end]);
+        cache.append(isa, &keys[at..end], &values[at..end]);
         at = end;
         if at == keys.len() {
             break;
@@ -104,8 +105,8 @@ fn attention_of_every_shape() {
             for visible in [Visible::All, Visible::Causal { first: tokens - rows.min(tokens) }] {
                 let (expected, expected_lse) = reference::attention(shape, &q, &keys, &values, visible);
                 for (kind, tolerance) in [(KvType::F32, 3e-6), (KvType::F16, 3e-3), (KvType::I8, 3e-2)] {
-                    let cache = cache(kind, shape, &keys, &values);
                     for isa in Isa::available() {
+                        let cache = cache(isa, kind, shape, &keys, &values);
                         let what = format!("{shape:?} {rows} rows, {tokens} tokens, {visible:?}, {kind:?}, {isa}");
                         let got = attention::attend(isa, shape, &q, &cache, visible);
                         assert_close(&got.out, &expected, tolerance, &what);
@@ -140,8 +141,8 @@ fn windows_and_soft_caps() {
                     (capped, KvType::I8, 3e-2),
                 ] {
                     let (expected, expected_lse) = reference::attention(shape, &q, &keys, &values, visible);
-                    let cache = cache(kind, shape, &keys, &values);
                     for isa in Isa::available() {
+                        let cache = cache(isa, kind, shape, &keys, &values);
                         let what = format!("{shape:?} {rows} rows, {tokens} tokens, {visible:?}, {kind:?}, {isa}");
                         let got = attention::attend(isa, shape, &q, &cache, visible);
                         assert_close(&got.out, &expected, tolerance, &what);
@@ -171,8 +172,8 @@ fn blocks_whose_scores_are_far_apart() {
         }
         let values = random.vec(tokens * 64);
         let (expected, expected_lse) = reference::attention(shape, &q, &keys, &values, Visible::All);
-        let cache = cache(KvType::I8, shape, &keys, &values);
         for isa in Isa::available() {
+            let cache = cache(isa, KvType::I8, shape, &keys, &values);
             let got = attention::attend(isa, shape, &q, &cache, Visible::All);
             assert_close(&got.out, &expected, 3e-2, &format!("{levels:?} on {isa}"));
             assert_close(&got.lse, &expected_lse, 1e-3, &format!("{levels:?} on {isa}"));
@@ -195,8 +196,8 @@ fn attention_at_long_distances() {
     let (q, keys, values) = (random.vec(3 * 128), random.vec(tokens * 64), random.vec(tokens * 64));
     let visible = Visible::Causal { first: tokens - 3 };
     let (expected, _) = reference::attention(shape, &q, &keys, &values, visible);
-    let cache = cache(KvType::F32, shape, &keys, &values);
     for isa in Isa::available() {
+        let cache = cache(isa, KvType::F32, shape, &keys, &values);
         assert_close(&attention::attend(isa, shape, &q, &cache, visible).out, &expected, 2e-5, &isa.to_string());
     }
 }
@@ -235,14 +236,18 @@ fn a_truncated_cache_is_the_shorter_cache() {
     let shape = Shape { scale: 0.2, ..Shape::new(4, 2, 32) };
     let (keys, values, q) = (random.vec(200 * 64), random.vec(200 * 64), random.vec(128));
     for len in [1, 64, 100, 128, 199] {
-        let mut long = cache(KvType::F16, shape, &keys, &values);
+        let mut long = cache(Isa::current(), KvType::F16, shape, &keys, &values);
         long.truncate(len);
-        let short = cache(KvType::F16, shape, &keys[..len * 64], &values[..len * 64]);
+        let short = cache(Isa::current(), KvType::F16, shape, &keys[..len * 64], &values[..len * 64]);
         let attend = |cache: &KvBlocks| attention::attend(Isa::current(), shape, &q, cache, Visible::All);
         assert_eq!(attend(&long), attend(&short), "{len} tokens");
         // What is appended after a truncation replaces what was there.
         long.append(Isa::current(), &keys[len * 64..], &values[len * 64..]);
-        assert_eq!(attend(&long), attend(&cache(KvType::F16, shape, &keys, &values)), "{len} tokens and the rest");
+        assert_eq!(
+            attend(&long),
+            attend(&cache(Isa::current(), KvType::F16, shape, &keys, &values)),
+            "{len} tokens and the rest"
+        );
     }
 }
 
@@ -378,7 +383,7 @@ fn rounded_keys_may_have_much_in_common() {
     let visible = Visible::Causal { first: tokens - 40 };
     let (expected, expected_lse) = reference::attention(shape, &q, &keys, &values, visible);
     for isa in Isa::available() {
-        let got = attention::attend(isa, shape, &q, &cache(KvType::I8, shape, &keys, &values), visible);
+        let got = attention::attend(isa, shape, &q, &cache(isa, KvType::I8, shape, &keys, &values), visible);
         assert_close(&got.out, &expected, 5e-2, &format!("outputs on {isa}"));
         assert_close(&got.lse, &expected_lse, 3e-2, &format!("log-sum-exp on {isa}"));
     }
