@@ -55,13 +55,12 @@ pub(super) const CHUNK: usize = 2 * amx::ROWS;
 pub(super) trait Products {
     /// The order of codes that it takes.
     const ORDER: Order;
-    /// Whether it asks for memory ahead by itself.
-    const ASKS: bool;
+    /// Whether it pays to ask for the next block's codes ahead.
+    const PREFETCHES: bool;
     /// Before the first product of a thread, and after the last.
     unsafe fn begin();
     unsafe fn end();
-    /// Prepares products of [`CHUNK`] rows from `first` on, or of those that are left, for V vectors: `dots` has room for
-    /// (rows, V, LANES) of them. Bytes of lanes are `SIGNED` or not.
+    /// Prepares products of [`CHUNK`] rows from `first` on, for V vectors: `dots` has room for (CHUNK, V, LANES) of them. Bytes of lanes are `SIGNED` or not.
     unsafe fn prepare<S: Simd, const V: usize, const SIGNED: bool>(factors: Factors, first: usize, dots: *mut i32);
     /// Products of the strip that begins with row `first`, added up from [`BIAS_BITS`] on; `dots` are those that were
     /// prepared, from this row on. Where bytes of lanes should be signed those of [`InVectors`] are 128 larger, and `shifts`
@@ -79,7 +78,7 @@ pub(super) struct InVectors;
 
 impl Products for InVectors {
     const ORDER: Order = Order::Strips;
-    const ASKS: bool = false;
+    const PREFETCHES: bool = true;
 
     #[inline(always)]
     unsafe fn begin() {}
@@ -125,7 +124,7 @@ pub(super) struct InTiles<T>(PhantomData<T>);
 
 impl<T: Tiles> Products for InTiles<T> {
     const ORDER: Order = Order::Rows;
-    const ASKS: bool = true;
+    const PREFETCHES: bool = false;
 
     #[inline(always)]
     unsafe fn begin() {

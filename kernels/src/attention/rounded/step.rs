@@ -223,7 +223,7 @@ unsafe fn score<S: Simd, P: Products, const V: usize>(
     let head = &block.head;
     unsafe {
         for strip in (chunk * CHUNK..(chunk + 1) * CHUNK).step_by(STRIP) {
-            if !P::ASKS {
+            if P::PREFETCHES {
                 simd::prefetch(block.next.keys.as_ptr().add(strip * keys.width), STRIP * keys.width);
             }
             let dots = scores.as_ptr().add(strip * V * S::LANES).cast();
@@ -382,7 +382,7 @@ unsafe fn gather<S: Simd, P: Products, const V: usize>(
                     P::prepare::<S, V, false>(values, first + CHUNK, other.as_mut_ptr());
                 }
             }
-            if !P::ASKS {
+            if P::PREFETCHES {
                 simd::prefetch(block.next.values.as_ptr().add(first * BLOCK), STRIP * BLOCK);
             }
             let dots = now.as_ptr().add(first % CHUNK * V * S::LANES);
