@@ -140,8 +140,8 @@ mod hardware {
         })
     }
 
-    /// CPUID: tiles and products of bf16 and of bytes, with the processor's states under the system's care (Intel's manual, volume 1,
-    /// 18.2).
+    /// CPUID: tiles and products of bf16 and of bytes, with the processor's states under the system's care (Intel's
+    /// manual, volume 1, 18.2).
     fn is_there() -> bool {
         let (leaves, seven) = (__cpuid_count(0, 0).eax, __cpuid_count(7, 0).edx);
         let saved = __cpuid_count(1, 0).ecx & 1 << 27 != 0;
@@ -284,8 +284,8 @@ unsafe fn sample<T: Tiles>() -> Vec<f32> {
     c
 }
 
-/// The same in plain code, as Intel's manual describes the instructions (volume 2: TDPBF16PS, TDPBSSD, TDPBSUD, TILELOADD, TILESTORED), but for
-/// sums, which are added in another order, and numbers below the smallest normal one.
+/// The same in plain code, as Intel's manual describes the instructions (volume 2: TDPBF16PS, TDPBSSD, TDPBSUD, TILELOADD,
+/// TILESTORED), but for sums of bf16, which are added in another order, and numbers below the smallest normal one.
 pub(crate) struct Soft;
 
 thread_local! {
