@@ -5,6 +5,7 @@
 //! | [`amx`] | products of tiles, where the machine has them |
 //! | [`isa`] | which instruction set is used, and how to force one (`RONBUN_CPU`) |
 //! | [`mapping`] | a file as a slice of memory |
+//! | `pages` | the program's allocator: large buffers in large pages |
 //! | [`blocks`] | GGUF's tensor types: bytes → f32 |
 //! | [`linear`] | `y = x · Wᵀ` from weights as they lie in the file |
 //! | [`attention`] | keys and values in blocks, attention over them with an online softmax |
@@ -35,6 +36,8 @@ mod lines;
 pub mod mapping;
 mod output;
 pub mod packed;
+#[cfg(all(target_os = "linux", not(miri)))]
+mod pages;
 pub mod pool;
 pub mod reference;
 mod simd;
