@@ -37,8 +37,8 @@ pub(crate) trait Tiles {
 /// Cache lines of results that are asked for with each step of a product.
 const LINES: usize = 4;
 
-/// Adds A · B to what is in `from`, into `to`, both 32 × 32 in f32. A is two rows of `steps` tiles that lie behind each other,
-/// B `steps` pairs of tiles side by side.
+/// Adds A · B to what is in `from`, where that is given, into `to`, both 32 × 32 in f32. A is two rows of `steps` tiles that lie
+/// behind each other, B `steps` pairs of tiles side by side.
 ///
 /// # Safety
 /// Between `begin` and `end`; all of A, B, `from` and `to` is there.
@@ -47,17 +47,24 @@ pub(crate) unsafe fn multiply_blocks<T: Tiles>(
     [a, below]: [*const u8; 2],
     b: *const u8,
     steps: usize,
-    from: Output,
+    from: Option<Output>,
     to: Output,
 ) {
     // SAFETY: the caller's.
     unsafe {
         let quarter = |of: Output, row: usize, column: usize| of.at(row * ROWS, column * ROWS).start.cast::<u8>();
-        let bytes = from.stride * size_of::<f32>();
-        T::load::<0>(quarter(from, 0, 0), bytes);
-        T::load::<1>(quarter(from, 0, 1), bytes);
-        T::load::<2>(quarter(from, 1, 0), bytes);
-        T::load::<3>(quarter(from, 1, 1), bytes);
+        if let Some(from) = from {
+            let bytes = from.stride * size_of::<f32>();
+            T::load::<0>(quarter(from, 0, 0), bytes);
+            T::load::<1>(quarter(from, 0, 1), bytes);
+            T::load::<2>(quarter(from, 1, 0), bytes);
+            T::load::<3>(quarter(from, 1, 1), bytes);
+        } else {
+            T::zero::<0>();
+            T::zero::<1>();
+            T::zero::<2>();
+            T::zero::<3>();
+        }
         for step in 0..steps {
             // Where sums go is asked for in time.
             for line in (LINES * step..LINES * (step + 1)).take_while(|line| *line < 4 * ROWS) {
@@ -264,8 +271,8 @@ unsafe fn sample<T: Tiles>() -> Vec<f32> {
     unsafe {
         let a = [first, first.add(STEPS * TILE)];
         T::begin();
-        multiply_blocks::<T>(a, b, STEPS, Output { start: half.as_mut_ptr(), stride: 0 }, sums);
-        multiply_blocks::<T>(a, b, 1, sums, sums);
+        multiply_blocks::<T>(a, b, STEPS, Some(Output { start: half.as_mut_ptr(), stride: 0 }), sums);
+        multiply_blocks::<T>(a, b, 1, Some(sums), sums);
         // The same bytes as numbers of eight bits, and their sums as whole numbers.
         for tile in 0..2 {
             T::zero::<0>();

@@ -6,7 +6,7 @@ use std::{fmt, str::FromStr, sync::OnceLock};
 /// Instruction sets that kernels are compiled for, best first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Isa {
-    /// AVX-512 and AMX: products of bf16 for quantised linears over long prompts, of bytes for attention.
+    /// AVX-512 with VBMI, and AMX: products of bf16 for quantised linears over long prompts, of bytes for attention.
     Amx,
     /// AVX-512 F, BW, DQ, VL and VNNI.
     Avx512,
@@ -36,7 +36,7 @@ impl Isa {
     #[cfg(target_arch = "x86_64")]
     pub fn is_available(self) -> bool {
         match self {
-            Isa::Amx => amx::is_available() && Isa::Avx512.is_available(),
+            Isa::Amx => is_x86_feature_detected!("avx512vbmi") && Isa::Avx512.is_available() && amx::is_available(),
             Isa::Avx512 => {
                 is_x86_feature_detected!("avx512f")
                     && is_x86_feature_detected!("avx512bw")

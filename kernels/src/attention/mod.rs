@@ -293,7 +293,7 @@ impl Target {
     }
 }
 
-kernel! {
+kernel! { amx
     fn attend_task = task_body(shape: Shape, q: &[f32], kv: &KvBlocks, visible: Visible, task: Task) -> Partial
 }
 

@@ -111,10 +111,11 @@ fn products<T: Tiles>(isa: Isa, share: Share) {
     let outputs = share.pairs.start * BLOCK..weights.rows.min(share.pairs.end * BLOCK);
     let width = share.pairs.len() * BLOCK;
     // What sums begin with, the same for all rows.
-    let mut begin = [0.0; PAIRS * BLOCK];
-    if let Some(bias) = share.bias {
+    let begin = share.bias.map(|bias| {
+        let mut begin = [0.0; PAIRS * BLOCK];
         begin[..outputs.len()].copy_from_slice(&bias[outputs.clone()]);
-    }
+        begin
+    });
     // Whole blocks are added up where they belong; others aside, with rows and outputs that are none.
     let direct =
         if outputs.len() == width { rows.end.min(all_rows / BLOCK * BLOCK).max(rows.start) } else { rows.start };
@@ -141,8 +142,9 @@ fn products<T: Tiles>(isa: Isa, share: Share) {
                 let target = if row < direct { y.at(row, outputs.start) } else { aside_at.at(row - direct, 0) };
                 for pair in 0..share.pairs.len() {
                     let out = target.at(0, pair * BLOCK);
-                    let bias = Output { start: begin[pair * BLOCK..].as_mut_ptr(), stride: 0 };
-                    let from = if number == 0 { bias } else { out };
+                    let bias =
+                        |begin: &[f32; _]| Output { start: begin[pair * BLOCK..].as_ptr().cast_mut(), stride: 0 };
+                    let from = if number == 0 { begin.as_ref().map(bias) } else { Some(out) };
                     let b = unpacked[pair * of_pair..].as_ptr().cast();
                     amx::multiply_blocks::<T>([a(row), a(row + ROWS)], b, inputs.len() / DEPTH, from, out);
                 }

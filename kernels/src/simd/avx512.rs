@@ -1,15 +1,16 @@
-//! AVX-512 with VNNI.
+//! AVX-512 with VNNI, and with VBMI.
 
 use super::{DITHER, FOURS, MOST_WEIGHT, Simd, avx2::Avx2};
 use crate::Isa;
 use half::f16;
 use std::arch::x86_64::*;
 
+/// With TABLES, bytes are looked up in tables of 256 (VBMI).
 #[derive(Clone, Copy)]
-pub(crate) struct Avx512;
+pub(crate) struct Avx512<const TABLES: bool>;
 
-impl Simd for Avx512 {
-    const ISA: Isa = Isa::Avx512;
+impl<const TABLES: bool> Simd for Avx512<TABLES> {
+    const ISA: Isa = if TABLES { Isa::Amx } else { Isa::Avx512 };
     const LANES: usize = 16;
     const TILE_ROWS: usize = 12;
     const PAIRS: bool = true;
@@ -202,11 +203,22 @@ impl Simd for Avx512 {
             _mm_cvtsi128_si32(_mm_add_epi32(sums, _mm_unpackhi_epi64(sums, sums))) - 16 * 128
         }
     }
-    const OCTAVE: f32 = 2048.0;
+    const OCTAVE: f32 = if TABLES { STEPS } else { 2048.0 };
+    const TOP: f32 = if TABLES { 255.0 } else { 0.0 };
+    // What is looked up is never above the largest.
+    const SLACK: f32 = if TABLES { 0.0 } else { 1.0 / 256.0 };
     #[inline(always)]
     unsafe fn store_powers(out: *mut u8, x: [Self::V; 4], four: usize) {
         unsafe {
             let [a, b, c, d] = x.map(|x| _mm512_cvtps_epi32(x));
+            if TABLES {
+                // In each quarter four lanes of a, then of b, c and d; what is below 0 becomes 0.
+                let places = _mm512_packus_epi16(_mm512_packs_epi32(a, b), _mm512_packs_epi32(c, d));
+                let order = _mm_set_epi8(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
+                let places = _mm512_shuffle_epi8(places, _mm512_broadcast_i32x4(order));
+                _mm512_storeu_si512(out.cast(), looked_up(&WEIGHTS[four], places));
+                return;
+            }
             // In each quarter four lanes of a then of b; those of c and d. Exponents below -16 become -16.
             let dither = |half: usize| _mm512_broadcast_i32x4(_mm_load_si128(DITHERS[four][half].0.as_ptr().cast()));
             let low = weights(_mm512_packs_epi32(a, b), dither(0));
@@ -241,6 +253,42 @@ static DITHERS: [[Words; 2]; FOURS] = {
     }
     words
 };
+
+/// Steps of an octave that [`WEIGHTS`] tells apart.
+const STEPS: f32 = 24.0;
+
+#[repr(align(64))]
+struct Bytes([u8; 256]);
+
+/// MOST_WEIGHT · 2^((place - 255) / STEPS), cut to whole numbers after one of the [`DITHER`]s of four was added; nothing at the
+/// first place, where all that is less is found too.
+static WEIGHTS: [Bytes; FOURS] = {
+    const ROOT: f64 = 1.029_302_236_643_492; // 2^(1 / STEPS)
+    let mut weights = [const { Bytes([0; 256]) }; FOURS];
+    let mut four = 0;
+    while four < FOURS {
+        let (mut weight, mut place) = (MOST_WEIGHT as f64, 255);
+        while place > 0 {
+            // Around a half, for the four of them.
+            weights[four].0[place] = (weight + (DITHER[four][0] + 6) as f64 / 256.0) as u8;
+            weight /= ROOT;
+            place -= 1;
+        }
+        four += 1;
+    }
+    weights
+};
+
+/// Each byte of the table at its place.
+#[inline(always)]
+unsafe fn looked_up(table: &Bytes, places: __m512i) -> __m512i {
+    unsafe {
+        let part = |number: usize| _mm512_load_si512(table.0.as_ptr().add(64 * number).cast());
+        let low = _mm512_permutex2var_epi8(part(0), places, part(1));
+        let high = _mm512_permutex2var_epi8(part(2), places, part(3));
+        _mm512_mask_blend_epi8(_mm512_movepi8_mask(places), low, high)
+    }
+}
 
 #[repr(align(64))]
 struct Table([u16; 32]);

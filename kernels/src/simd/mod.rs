@@ -121,8 +121,11 @@ pub(crate) trait Simd: Copy {
     /// Rounds values from -128 to 127 to the nearest integers, even ones where two are as near, and stores them as bytes,
     /// four together and the next four `step` bytes on. Returns their sum.
     unsafe fn store_rounded(out: *mut i8, step: usize, v: Self::V) -> i32;
-    /// What exponents are multiplied with for [`Simd::store_powers`].
+    /// What exponents are multiplied with for [`Simd::store_powers`], and what is added to them then.
     const OCTAVE: f32;
+    const TOP: f32 = 0.0;
+    /// Exponents are this much smaller than they should be, in all weights alike: rounding must not bring the largest above 0.
+    const SLACK: f32 = 1.0 / 256.0;
     /// Stores [`MOST_WEIGHT`] · 2ˣ, x below 0, of four vectors as bytes, for each lane those of the four vectors. What is added
     /// before cutting to integers differs between the vectors and between the [`FOURS`] values of `four`.
     unsafe fn store_powers(out: *mut u8, x: [Self::V; 4], four: usize);
@@ -254,8 +257,30 @@ pub(crate) fn prefetch_to_write<T>(at: *const T) {
     let _ = at;
 }
 
-/// Defines `fn $name(isa, args…)`, which runs `$body::<S>(args…)` compiled for the instruction set `isa`.
+/// Defines `fn $name(isa, args…)`, which runs `$body::<S>(args…)` compiled for the instruction set `isa`. With `amx` before it
+/// there is a version of its own for machines that have AMX, with what else they all have; elsewhere that of AVX-512 serves.
 macro_rules! kernel {
+    (amx $(#[$doc:meta])* $vis:vis fn $name:ident = $body:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)?) => {
+        $(#[$doc])*
+        #[allow(clippy::too_many_arguments)]
+        $vis fn $name(isa: $crate::Isa, $($arg: $ty),*) $(-> $ret)? {
+            $crate::simd::kernel! {
+                fn others = $body($($arg: $ty),*) $(-> $ret)?
+            }
+            #[cfg(target_arch = "x86_64")]
+            #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512vbmi,avx2,fma,f16c")]
+            #[allow(clippy::too_many_arguments)]
+            unsafe fn amx($($arg: $ty),*) $(-> $ret)? {
+                unsafe { $body::<$crate::simd::Avx512<true>>($($arg),*) }
+            }
+            match isa {
+                // SAFETY: the machine was just found to have it.
+                #[cfg(target_arch = "x86_64")]
+                $crate::Isa::Amx if isa.is_available() => unsafe { amx($($arg),*) },
+                _ => others(isa, $($arg),*),
+            }
+        }
+    };
     ($(#[$doc:meta])* $vis:vis fn $name:ident = $body:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)?) => {
         $(#[$doc])*
         #[allow(clippy::too_many_arguments)]
@@ -264,7 +289,7 @@ macro_rules! kernel {
             #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
             #[allow(clippy::too_many_arguments)]
             unsafe fn avx512($($arg: $ty),*) $(-> $ret)? {
-                unsafe { $body::<$crate::simd::Avx512>($($arg),*) }
+                unsafe { $body::<$crate::simd::Avx512<false>>($($arg),*) }
             }
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma,f16c")]

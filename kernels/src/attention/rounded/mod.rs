@@ -28,7 +28,7 @@ use queries::Queries;
 use scale::best_inverses;
 use sinks::Sinks;
 use std::ops::Range;
-use step::{Scratch, Seen, State, TOGETHER, add_blocks, commons};
+use step::{Scratch, Seen, State, TOGETHER, add_block, commons};
 
 /// Keys, or dimensions of a value, whose products are collected at a time.
 const STRIP: usize = 8;
@@ -371,9 +371,10 @@ unsafe fn steps<S: Simd, P: Products, const V: usize>(
     // Those of which a lane sees something lie behind each other.
     let first = blocks.partition_point(|(first_key, _)| first_key + BLOCK <= some.start);
     let end = blocks.partition_point(|(first_key, _)| *first_key < some.end).max(first);
-    let all: [Seen; TOGETHER] = std::array::from_fn(|i| block((first + i).min(blocks.len() - 1)));
-    // SAFETY: the caller's.
-    unsafe { add_blocks::<S, P, V>(queries, vector, &all[..end - first], scratch, state) };
+    for at in first..end {
+        // SAFETY: the caller's.
+        unsafe { add_block::<S, P, V>(queries, vector, &block(at), scratch, state) };
+    }
     scratch.common = common;
 }
 
@@ -382,36 +383,30 @@ mod tests {
     use super::*;
     use crate::{Isa, attention::KvType, simd::kernel};
 
-    kernel! {
-        fn by_vectors = by_vectors_body(shape: Shape, q: &[f32], kv: &KvBlocks, visible: Visible, task: Task) -> Option<Partial>
+    kernel! { amx
+        /// From blocks for vectors, and from those for tiles, in plain code and in the machine's own where it has them.
+        fn all_ways = all_ways_body(shape: Shape, q: &[f32], kv: [&KvBlocks; 2], visible: Visible, task: Task) -> Vec<Option<Partial>>
     }
 
     #[inline(always)]
-    unsafe fn by_vectors_body<S: Simd>(
+    unsafe fn all_ways_body<S: Simd>(
         shape: Shape,
         q: &[f32],
-        kv: &KvBlocks,
+        [kv, tiled]: [&KvBlocks; 2],
         visible: Visible,
         task: Task,
-    ) -> Option<Partial> {
-        // SAFETY: the instruction set is the caller's.
-        unsafe { attend_by::<S, InVectors>(shape, q, kv, visible, task) }
-    }
-
-    kernel! {
-        fn by_tiles = by_tiles_body(shape: Shape, q: &[f32], kv: &KvBlocks, visible: Visible, task: Task) -> Option<Partial>
-    }
-
-    #[inline(always)]
-    unsafe fn by_tiles_body<S: Simd>(
-        shape: Shape,
-        q: &[f32],
-        kv: &KvBlocks,
-        visible: Visible,
-        task: Task,
-    ) -> Option<Partial> {
-        // SAFETY: as above; tiles in plain code are everywhere.
-        unsafe { attend_by::<S, InTiles<amx::Soft>>(shape, q, kv, visible, task) }
+    ) -> Vec<Option<Partial>> {
+        // SAFETY: the instruction set is the caller's; tiles in plain code are everywhere.
+        unsafe {
+            let mut found = vec![
+                attend_by::<S, InVectors>(shape, q, kv, visible, task),
+                attend_by::<S, InTiles<amx::Soft>>(shape, q, tiled, visible, task),
+            ];
+            if S::ISA == Isa::Amx {
+                found.push(attend_by::<S, InTiles<amx::Machine>>(shape, q, tiled, visible, task));
+            }
+            found
+        }
     }
 
     /// The same block, its codes in rows.
@@ -466,13 +461,9 @@ mod tests {
                 [(head, Visible::Causal { first: tokens - rows }), (head, Visible::Causal { first: 40 })]
             }) {
                 let task = Task { job: 0, kv_head, first_row: 0, rows, blocks: (0, tokens.div_ceil(BLOCK)), splits: 1 };
-                let expected = by_vectors(Isa::Avx512, shape, &q, &kv, visible, task);
-                assert!(expected.is_some());
-                assert!(by_tiles(Isa::Avx512, shape, &q, &tiled, visible, task) == expected, "{shape:?}");
-                if Isa::Amx.is_available() {
-                    let on_machine = crate::attention::attend(Isa::Amx, shape, &q, &tiled, visible);
-                    let in_vectors = crate::attention::attend(Isa::Avx512, shape, &q, &kv, visible);
-                    assert!(on_machine == in_vectors, "{shape:?} on this machine");
+                for isa in [Isa::Avx512, Isa::Amx].into_iter().filter(|isa| isa.is_available()) {
+                    let found = all_ways(isa, shape, &q, [&kv, &tiled], visible, task);
+                    assert!(found.iter().all(|other| other.is_some() && *other == found[0]), "{shape:?} on {isa}");
                 }
             }
         }

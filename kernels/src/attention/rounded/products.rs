@@ -60,7 +60,8 @@ pub(super) trait Products {
     /// Before the first product of a thread, and after the last.
     unsafe fn begin();
     unsafe fn end();
-    /// Prepares products of [`CHUNK`] rows from `first` on, for V vectors: `dots` has room for (CHUNK, V, LANES) of them. Bytes of lanes are `SIGNED` or not.
+    /// Prepares products of [`CHUNK`] rows from `first` on, for V vectors: `dots` has room for (CHUNK, V, LANES) of them. Bytes
+    /// of lanes are `SIGNED` or not. All rows of the same factors are prepared one chunk after the other.
     unsafe fn prepare<S: Simd, const V: usize, const SIGNED: bool>(factors: Factors, first: usize, dots: *mut i32);
     /// Products of the strip that begins with row `first`, added up from [`BIAS_BITS`] on; `dots` are those that were
     /// prepared, from this row on. Where bytes of lanes should be signed those of [`InVectors`] are 128 larger, and `shifts`
@@ -156,9 +157,12 @@ impl<T: Tiles> Products for InTiles<T> {
                 let a = codes.as_ptr().add(first * width + depth * amx::LINE).cast::<u8>();
                 let b = lanes.add(depth * amx::LINE / 4 * step);
                 T::load::<4>(a, width);
-                T::load::<6>(b, step);
-                if V == 2 {
-                    T::load::<7>(b.add(vector), step);
+                // All that lanes hold of short rows is still there from the first rows on.
+                if first == 0 || width > amx::LINE {
+                    T::load::<6>(b, step);
+                    if V == 2 {
+                        T::load::<7>(b.add(vector), step);
+                    }
                 }
                 T::load::<5>(a.add(amx::ROWS * width), width);
                 T::multiply_bytes::<0, 4, 6, SIGNED>();

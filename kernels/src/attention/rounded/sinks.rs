@@ -3,7 +3,7 @@
 use super::{
     HIDDEN, STRIP,
     queries::Queries,
-    step::{SLACK, Scratch, State, hide},
+    step::{Scratch, State, hide},
 };
 use crate::{
     attention::{
@@ -40,7 +40,7 @@ impl<'a> Sinks<'a> {
         scratch: &mut Scratch,
         state: &mut State,
     ) {
-        let scores = &mut scratch.rooms[0].scores[..SINKS * S::LANES];
+        let scores = &mut scratch.scores[..SINKS * S::LANES];
         // SAFETY: the instruction set and the vector are the caller's.
         unsafe {
             self.score::<S>(queries, vector, scores);
@@ -52,7 +52,7 @@ impl<'a> Sinks<'a> {
             S::store(state.unit[vector * S::LANES..].as_mut_ptr(), top);
             // What a lane that sees nothing has not seen weighs nothing.
             let largest = S::max(top, S::splat(HIDDEN));
-            let most = S::splat(MOST_WEIGHT * (-SLACK).exp2());
+            let most = S::splat(MOST_WEIGHT * (-S::SLACK).exp2());
             let mut sum = S::splat(0.0);
             for score in scores.chunks_exact_mut(S::LANES) {
                 let weight = S::mul(simd::exp2::<S>(S::sub(S::load(score.as_ptr()), largest)), most);

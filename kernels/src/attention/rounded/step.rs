@@ -33,32 +33,26 @@ const REACH: f32 = 40.0;
 pub(super) struct Scratch {
     /// (TOGETHER, vectors, LANES)
     pub(super) common: Lines<f32>,
-    /// Of a block and of the one after it.
-    pub(super) rooms: [Room; 2],
-    /// Products of values with weights, of a chunk of dimensions and of the one after it: (CHUNK, vectors, LANES).
-    values: [Lines<i32>; 2],
-}
-
-impl Scratch {
-    pub(super) fn new(lanes: usize) -> Scratch {
-        let room = || Room {
-            scores: Lines::any(BLOCK * 2 * lanes),
-            weights: Lines::any(BLOCK * 2 * lanes),
-            keep: Lines::any(2 * lanes),
-        };
-        let values = || Lines::any(CHUNK * 2 * lanes);
-        Scratch { common: Lines::any(TOGETHER * 2 * lanes), rooms: [room(), room()], values: [values(), values()] }
-    }
-}
-
-/// What of a block is still to be used.
-pub(super) struct Room {
-    /// Products with its keys, in whose place scores come: (BLOCK, vectors, LANES).
+    /// Products with a block's keys, in whose place scores come: (BLOCK, vectors, LANES).
     pub(super) scores: Lines<f32>,
     /// (BLOCK / 4, vectors, LANES, 4)
     weights: Lines<u8>,
     /// What results so far are multiplied with: (vectors, LANES).
     keep: Lines<f32>,
+    /// Products of values with weights, of a chunk of dimensions: (CHUNK, vectors, LANES).
+    values: Lines<i32>,
+}
+
+impl Scratch {
+    pub(super) fn new(lanes: usize) -> Scratch {
+        Scratch {
+            common: Lines::any(TOGETHER * 2 * lanes),
+            scores: Lines::any(BLOCK * 2 * lanes),
+            weights: Lines::any(BLOCK * 2 * lanes),
+            keep: Lines::any(2 * lanes),
+            values: Lines::any(CHUNK * 2 * lanes),
+        }
+    }
 }
 
 /// What is known of a block before its keys are looked at.
@@ -74,67 +68,21 @@ pub(super) struct Seen<'a> {
     pub(super) parts: Option<&'a [Range<usize>]>,
 }
 
-/// Adds what the vectors from `vector` on, V of them, see in some blocks, one after the other.
-///
-/// Tiles make products while vectors do what else there is: those with the next block's keys and those of the last block's
-/// values while a block's scores become weights.
+/// Adds what the vectors from `vector` on, V of them, see in a block.
 #[inline(always)]
-pub(super) unsafe fn add_blocks<S: Simd, P: Products, const V: usize>(
-    queries: &Queries,
-    vector: usize,
-    blocks: &[Seen],
-    scratch: &mut Scratch,
-    state: &mut State,
-) {
-    let Scratch { rooms, values, .. } = scratch;
-    let [mut now, mut other] = rooms.each_mut();
-    // SAFETY: the instruction set and the vectors are the caller's; the rooms are as large as a block's.
-    unsafe {
-        if let Some(first) = blocks.first() {
-            for chunk in 0..BLOCK / CHUNK {
-                prepare_keys::<S, P, V>(queries, vector, first, chunk, now);
-            }
-        }
-        for number in 0..=blocks.len() {
-            let (block, next) = (blocks.get(number), blocks.get(number + 1));
-            let last = number.checked_sub(1).map(|last| &blocks[last]);
-            let mut largest = [S::splat(NEVER); V];
-            for chunk in 0..BLOCK / CHUNK {
-                if let Some(next) = next {
-                    prepare_keys::<S, P, V>(queries, vector, next, chunk, other);
-                }
-                if let Some(block) = block {
-                    score::<S, P, V>(keys_of::<S>(queries, vector, block), block, chunk, &mut now.scores, &mut largest);
-                }
-            }
-            if let Some(last) = last {
-                P::prepare::<S, V, false>(values_of::<S, V>(last, &other.weights), 0, values[0].as_mut_ptr());
-            }
-            if let Some(block) = block {
-                weigh_block::<S, V>(queries, vector, block, largest, now, state);
-            }
-            if let Some(last) = last {
-                let out = state.out.as_mut_ptr().add(vector * S::LANES * last.head.value_dim());
-                gather::<S, P, V>(last, other, values, out);
-            }
-            (now, other) = (other, now);
-        }
-    }
-}
-
-/// Prepares products with a chunk of a block's keys.
-#[inline(always)]
-unsafe fn prepare_keys<S: Simd, P: Products, const V: usize>(
+pub(super) unsafe fn add_block<S: Simd, P: Products, const V: usize>(
     queries: &Queries,
     vector: usize,
     block: &Seen,
-    chunk: usize,
-    room: &mut Room,
+    scratch: &mut Scratch,
+    state: &mut State,
 ) {
-    // SAFETY: the caller's.
+    // SAFETY: the instruction set and the vectors are the caller's; the scratch is as large as a block's.
     unsafe {
-        let dots = room.scores.as_mut_ptr().cast::<i32>().add(chunk * CHUNK * V * S::LANES);
-        P::prepare::<S, V, true>(keys_of::<S>(queries, vector, block), chunk * CHUNK, dots);
+        let largest = score::<S, P, V>(keys_of::<S>(queries, vector, block), block, &mut scratch.scores);
+        weigh_block::<S, V>(queries, vector, block, largest, scratch, state);
+        let out = state.out.as_mut_ptr().add(vector * S::LANES * block.head.value_dim());
+        gather::<S, P, V>(block, scratch, out);
     }
 }
 
@@ -162,10 +110,10 @@ unsafe fn weigh_block<S: Simd, const V: usize>(
     vector: usize,
     block: &Seen,
     mut largest: [S::V; V],
-    room: &mut Room,
+    scratch: &mut Scratch,
     state: &mut State,
 ) {
-    let scores = &mut room.scores;
+    let scores = &mut scratch.scores;
     unsafe {
         let at = vector * S::LANES;
         let scales_at = queries.scales.as_ptr().add(at);
@@ -191,15 +139,16 @@ unsafe fn weigh_block<S: Simd, const V: usize>(
             let (old, new) = (S::load(unit), S::max(highest, S::sub(most, S::splat(REACH))));
             S::store(unit, new);
             let keep = simd::exp2::<S>(S::sub(old, new));
-            S::store(room.keep.as_mut_ptr().add(v * S::LANES), keep);
+            S::store(scratch.keep.as_mut_ptr().add(v * S::LANES), keep);
             let sum = state.sum.as_mut_ptr().add(at + v * S::LANES);
             S::store(sum, S::mul(S::load(sum), keep));
             // Exponents of weights; where a lane sees nothing its scores stay below what is added to them.
             scales[v] = S::mul(scale, S::splat(S::OCTAVE));
             let offset = S::sub(S::sub(highest, new), S::mul(largest[v], scale));
-            offsets[v] = S::mul(S::add(S::min(offset, S::splat(-HIDDEN)), S::splat(-SLACK)), S::splat(S::OCTAVE));
+            let exponent = S::add(S::min(offset, S::splat(-HIDDEN)), S::splat(-S::SLACK));
+            offsets[v] = S::fma(exponent, S::splat(S::OCTAVE), S::splat(S::TOP));
         }
-        let sums = weigh::<S, V>(scales, offsets, scores, &mut room.weights);
+        let sums = weigh::<S, V>(scales, offsets, scores, &mut scratch.weights);
         for (v, new) in sums.into_iter().enumerate() {
             let sum = state.sum.as_mut_ptr().add(at + v * S::LANES);
             S::store(sum, S::add(S::load(sum), S::to_f32(new)));
@@ -207,35 +156,31 @@ unsafe fn weigh_block<S: Simd, const V: usize>(
     }
 }
 
-/// Exponents are this much smaller than they should be, in all weights alike: rounding must not bring the largest above 0.
-pub(super) const SLACK: f32 = 1.0 / 256.0;
-
-/// Products of the vectors' queries with a chunk of a block's keys, times the keys' scales, into `scores` (BLOCK, V, LANES),
-/// where what was prepared is. Raises `largest` to the largest of each lane.
+/// Products of the vectors' queries with a block's keys, times the keys' scales: (BLOCK, V, LANES). The largest of each lane.
 #[inline(always)]
-unsafe fn score<S: Simd, P: Products, const V: usize>(
-    keys: Factors,
-    block: &Seen,
-    chunk: usize,
-    scores: &mut [f32],
-    largest: &mut [S::V; V],
-) {
+unsafe fn score<S: Simd, P: Products, const V: usize>(keys: Factors, block: &Seen, scores: &mut [f32]) -> [S::V; V] {
     let head = &block.head;
+    // SAFETY: the instruction set is the caller's; strips are within the block.
     unsafe {
-        for strip in (chunk * CHUNK..(chunk + 1) * CHUNK).step_by(STRIP) {
-            if P::PREFETCHES {
-                simd::prefetch(block.next.keys.as_ptr().add(strip * keys.width), STRIP * keys.width);
+        let mut largest = [S::splat(NEVER); V];
+        for first in (0..BLOCK).step_by(STRIP) {
+            let at = scores.as_mut_ptr().add(first * V * S::LANES);
+            if first.is_multiple_of(CHUNK) {
+                P::prepare::<S, V, true>(keys, first, at.cast());
             }
-            let dots = scores.as_ptr().add(strip * V * S::LANES).cast();
-            let dots = P::strip::<S, V>(keys, strip, Some(head.shifts), dots);
+            if P::PREFETCHES {
+                simd::prefetch(block.next.keys.as_ptr().add(first * keys.width), STRIP * keys.width);
+            }
+            let dots = P::strip::<S, V>(keys, first, Some(head.shifts), at.cast());
             for (i, dots) in dots.into_iter().enumerate() {
-                let scores_of_key = head.key_scales.scaled::<S, V>(strip + i, dots);
+                let scores_of_key = head.key_scales.scaled::<S, V>(first + i, dots);
                 for (v, score) in scores_of_key.into_iter().enumerate() {
                     largest[v] = S::max(largest[v], score);
-                    S::store(scores.as_mut_ptr().add(((strip + i) * V + v) * S::LANES), score);
+                    S::store(at.add((i * V + v) * S::LANES), score);
                 }
             }
         }
+        largest
     }
 }
 
@@ -356,42 +301,41 @@ unsafe fn weigh<S: Simd, const V: usize>(
     }
 }
 
-/// `out = out · keep + weights · values`: out is (V, padded head_dim, LANES). The first chunk's products were prepared.
+/// `out = out · keep + weights · values`: out is (V, padded head_dim, LANES).
 #[inline(always)]
-unsafe fn gather<S: Simd, P: Products, const V: usize>(
-    block: &Seen,
-    room: &Room,
-    dots: &mut [Lines<i32>; 2],
-    out: *mut f32,
-) {
+unsafe fn gather<S: Simd, P: Products, const V: usize>(block: &Seen, scratch: &mut Scratch, out: *mut f32) {
+    let Scratch { weights, keep: keeps, values: dots, .. } = scratch;
     let head = &block.head;
-    let [mut now, mut other] = dots.each_mut();
+    // SAFETY: the instruction set is the caller's; strips are within the values and the sums.
     unsafe {
         let width = head.value_dim();
-        let values = values_of::<S, V>(block, &room.weights);
+        let values = values_of::<S, V>(block, weights);
         let mut keep = [S::splat(0.0); V];
         for (v, keep) in keep.iter_mut().enumerate() {
-            *keep = S::load(room.keep.as_ptr().add(v * S::LANES));
+            *keep = S::load(keeps.as_ptr().add(v * S::LANES));
         }
         for first in (0..width).step_by(STRIP) {
             if first % CHUNK == 0 {
-                if first > 0 {
-                    (now, other) = (other, now);
-                }
-                if first + CHUNK < width {
-                    P::prepare::<S, V, false>(values, first + CHUNK, other.as_mut_ptr());
-                }
+                P::prepare::<S, V, false>(values, first, dots.as_mut_ptr());
             }
             if P::PREFETCHES {
                 simd::prefetch(block.next.values.as_ptr().add(first * BLOCK), STRIP * BLOCK);
             }
-            let dots = now.as_ptr().add(first % CHUNK * V * S::LANES);
+            let dots = dots.as_ptr().add(first % CHUNK * V * S::LANES);
             let dots = P::strip::<S, V>(values, first, None, dots);
-            for (i, dots) in dots.into_iter().enumerate() {
+            // Sums of both vectors are loaded before any is stored: they lie whole pages apart, and a load waits for a store
+            // at such a distance.
+            let at = |i: usize, v: usize| out.add((v * width + first + i) * S::LANES);
+            let mut sums = [[S::splat(0.0); V]; STRIP];
+            for (i, sums) in sums.iter_mut().enumerate() {
+                for (v, sum) in sums.iter_mut().enumerate() {
+                    *sum = S::load(at(i, v));
+                }
+            }
+            for (i, (dots, sums)) in dots.into_iter().zip(sums).enumerate() {
                 let of_values = head.value_scales.scaled::<S, V>(first + i, dots);
-                for (v, new) in of_values.into_iter().enumerate() {
-                    let out = out.add((v * width + first + i) * S::LANES);
-                    S::store(out, S::fma(S::load(out), keep[v], new));
+                for (v, (new, sum)) in of_values.into_iter().zip(sums).enumerate() {
+                    S::store(at(i, v), S::fma(sum, keep[v], new));
                 }
             }
         }
@@ -411,7 +355,7 @@ impl State {
                 let sum = self.sum[at];
                 if self.top[at] >= HIDDEN && sum > 0.0 {
                     // Weights are bytes, and all of them too small by the slack.
-                    let sum_of_powers = self.unit[at] + (sum / MOST_WEIGHT).log2() + SLACK;
+                    let sum_of_powers = self.unit[at] + (sum / MOST_WEIGHT).log2() + S::SLACK;
                     *lse = sum_of_powers * std::f32::consts::LN_2;
                     *inverse = 1.0 / sum;
                 }
