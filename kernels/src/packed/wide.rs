@@ -18,9 +18,11 @@ pub const FROM_ROWS: usize = 64;
 const BLOCK: usize = 2 * ROWS;
 /// Pairs of tiles of outputs that one task multiplies, at most: what it reads of x is used for all of them.
 const PAIRS: usize = 8;
-/// Inputs that are gone through at a time, at most: few enough for a block of x to come from the first-level cache and a
-/// task's weights from the second-level one, enough to make up for loading and storing sums.
-const STRETCH: usize = 768;
+/// Inputs whose weights are unpacked at a time, at most: few enough for a task's to stay in the second-level cache.
+const SPAN: usize = 1536;
+/// Inputs whose products are added up at a time, at most: few enough for a block of x to stay in the first-level cache, enough
+/// to make up for loading and storing sums.
+const STRETCH: usize = 384;
 
 /// Rows of activations in bf16: tiles (rows / 16, columns / 32, 16, 32), filled up with zeros to whole blocks of rows.
 pub(super) fn round(isa: Isa, x: &[f32], columns: usize) -> Lines<u16> {
@@ -90,6 +92,13 @@ fn cuts(pairs: usize, blocks: usize, threads: usize) -> (usize, usize) {
     ((turns * threads).min(pairs), (threads / pairs.max(1)).clamp(1, blocks.max(1)))
 }
 
+/// Inputs in parts of no more than `most`, about as long as each other.
+fn cut(inputs: Range<usize>, most: usize) -> impl Iterator<Item = Range<usize>> {
+    let (parts, tiles) = (inputs.len().div_ceil(most), inputs.len() / DEPTH);
+    let at = move |part: usize| inputs.start + part * tiles / parts * DEPTH;
+    (0..parts).map(move |part| at(part)..at(part + 1))
+}
+
 /// What one task multiplies.
 struct Share<'a> {
     /// As [`round`] gives it, and how many rows it has.
@@ -121,16 +130,13 @@ fn products<T: Tiles>(isa: Isa, share: Share) {
         if outputs.len() == width { rows.end.min(all_rows / BLOCK * BLOCK).max(rows.start) } else { rows.start };
     let mut aside = Lines::<f32>::any((rows.end - direct) * width);
     let aside_at = Output { start: aside.as_mut_ptr(), stride: width };
-    let stretches = columns.div_ceil(STRETCH);
-    let cut = |number: usize| number * (columns / DEPTH) / stretches * DEPTH;
     // For each pair its tiles side by side, of which the second is zeros where there are no such outputs.
-    let of_pair = (columns / DEPTH).div_ceil(stretches) * DEPTH * BLOCK / 2;
+    let of_pair = SPAN.min(columns) * BLOCK / 2;
     let mut unpacked = Lines::<u32>::zeros(share.pairs.len() * of_pair);
-    for number in 0..stretches {
-        let inputs = cut(number)..cut(number + 1);
+    for span in cut(0..columns, SPAN) {
         for tile in outputs.start / TILE..outputs.end.div_ceil(TILE) {
-            let groups = form.groups_of(weights, tile, inputs.start / form.group..inputs.end / form.group);
-            let pair = &mut unpacked[(tile / 2 - share.pairs.start) * of_pair..][..inputs.len() * BLOCK / 2];
+            let groups = form.groups_of(weights, tile, span.start / form.group..span.end / form.group);
+            let pair = &mut unpacked[(tile / 2 - share.pairs.start) * of_pair..][..span.len() * BLOCK / 2];
             unpack(isa, form, form.unit_of(weights, tile), groups, tile % 2, pair);
         }
         // SAFETY: x is rows of tiles of `columns`; each pair has as many tiles as these inputs; whole blocks are within y, of
@@ -138,15 +144,17 @@ fn products<T: Tiles>(isa: Isa, share: Share) {
         unsafe {
             T::begin();
             for row in rows.clone().step_by(BLOCK) {
-                let a = |row: usize| x.as_ptr().add(row * columns + inputs.start * ROWS).cast::<u8>();
                 let target = if row < direct { y.at(row, outputs.start) } else { aside_at.at(row - direct, 0) };
-                for pair in 0..share.pairs.len() {
-                    let out = target.at(0, pair * BLOCK);
-                    let bias =
-                        |begin: &[f32; _]| Output { start: begin[pair * BLOCK..].as_ptr().cast_mut(), stride: 0 };
-                    let from = if number == 0 { begin.as_ref().map(bias) } else { Some(out) };
-                    let b = unpacked[pair * of_pair..].as_ptr().cast();
-                    amx::multiply_blocks::<T>([a(row), a(row + ROWS)], b, inputs.len() / DEPTH, from, out);
+                for inputs in cut(span.clone(), STRETCH) {
+                    let a = |row: usize| x.as_ptr().add(row * columns + inputs.start * ROWS).cast::<u8>();
+                    for pair in 0..share.pairs.len() {
+                        let out = target.at(0, pair * BLOCK);
+                        let bias =
+                            |begin: &[f32; _]| Output { start: begin[pair * BLOCK..].as_ptr().cast_mut(), stride: 0 };
+                        let from = if inputs.start == 0 { begin.as_ref().map(bias) } else { Some(out) };
+                        let b = unpacked[pair * of_pair + (inputs.start - span.start) * BLOCK / 2..].as_ptr().cast();
+                        amx::multiply_blocks::<T>([a(row), a(row + ROWS)], b, inputs.len() / DEPTH, from, out);
+                    }
                 }
             }
             T::end();
