@@ -35,11 +35,12 @@ impl Values {
         }
     }
 
-    fn set(&mut self, at: usize, x: f32) {
+    /// Puts a token's keys and values where they are in a block.
+    fn put(&mut self, layout: Layout, slot: usize, k: &[f32], v: &[f32]) {
         match self {
             // Keys past f16's range would become infinite; they are kept at its end instead.
-            Values::F16(values) => values[at] = f16::from_f32(x.clamp(-65504.0, 65504.0)),
-            Values::F32(values) => values[at] = x,
+            Values::F16(block) => layout.put(block, slot, k, v, |x| f16::from_f32(x.clamp(-65504.0, 65504.0))),
+            Values::F32(block) => layout.put(block, slot, k, v, |x| x),
         }
     }
 
@@ -132,15 +133,14 @@ impl Layout {
         self.kv_heads * self.head_dim
     }
 
-    /// Puts a token's keys and values where they are in a block.
-    #[inline(always)]
-    fn put(self, mut set: impl FnMut(usize, f32), slot: usize, k: &[f32], v: &[f32]) {
-        for head in 0..self.kv_heads {
-            let (keys_at, values_at) = (self.keys_at(head) + slot, self.values_at(head) + slot * self.value_dim());
-            for i in 0..self.head_dim {
-                set(keys_at + i * BLOCK, k[head * self.head_dim + i]);
-                set(values_at + i, v[head * self.head_dim + i]);
-            }
+    /// Puts a token's keys and values, as they are kept, where they are in a block.
+    fn put<T>(self, block: &mut [T], slot: usize, k: &[f32], v: &[f32], kept: impl Fn(f32) -> T) {
+        let heads = k.chunks_exact(self.head_dim).zip(v.chunks_exact(self.head_dim));
+        for (head, (k, v)) in heads.enumerate() {
+            let keys = block[self.keys_at(head) + slot..].iter_mut().step_by(BLOCK);
+            keys.zip(k).for_each(|(place, x)| *place = kept(*x));
+            let values = &mut block[self.values_at(head) + slot * self.value_dim()..];
+            values.iter_mut().zip(v).for_each(|(place, x)| *place = kept(*x));
         }
     }
 
@@ -159,7 +159,8 @@ kernel! {
 
 #[inline(always)]
 unsafe fn round_block_body<S: Simd>(layout: Layout, first: usize, order: Order, block: &[f32]) -> Rounded {
-    Rounded::new(layout.head_dim, first, order, layout.heads(block))
+    // SAFETY: the instruction set is the caller's.
+    unsafe { Rounded::new::<S>(layout.head_dim, first, order, layout.heads(block)) }
 }
 
 impl KvBlocks {
@@ -225,7 +226,7 @@ impl KvBlocks {
                 self.blocks.push(Block::Exact(Values::zeros(self.kind, self.layout.block_len())));
             }
             let Block::Exact(block) = &mut self.blocks[number] else { unreachable!("only full blocks are rounded") };
-            self.layout.put(|at, x| block.set(at, x), slot, k, v);
+            block.put(self.layout, slot, k, v);
             self.len += 1;
             if self.rounds() && self.len.is_multiple_of(BLOCK) {
                 self.round_last(isa);
@@ -244,7 +245,7 @@ impl KvBlocks {
             let (keys, values) = (&keys[number * size..], &values[number * size..]);
             let tokens = keys.chunks_exact(layout.row()).zip(values.chunks_exact(layout.row()));
             for (slot, (k, v)) in tokens.take(BLOCK).enumerate() {
-                layout.put(|at, x| block[at] = x, slot, k, v);
+                layout.put(&mut block, slot, k, v, |x| x);
             }
             place[0] = Some(round_block(isa, layout, 0, order, &block));
         });

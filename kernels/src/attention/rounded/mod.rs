@@ -130,7 +130,7 @@ impl Rounded {
     /// Of full blocks in f32, for each key head: keys (head_dim, BLOCK) and values (BLOCK, padded head_dim). All those before
     /// `first` count as zeros, which nobody may see.
     #[inline(always)]
-    pub(super) fn new<'a>(
+    pub(super) unsafe fn new<'a, S: Simd>(
         head_dim: usize,
         first: usize,
         order: Order,
@@ -139,15 +139,15 @@ impl Rounded {
         let mut codes = Vec::new();
         let mut rounded = Rounded { codes: Kept::new(&[]), order, shifts: Vec::new(), factors: Vec::new() };
         for (keys, values) in heads {
-            rounded.push(head_dim, first, keys, values, &mut codes);
+            // SAFETY: the instruction set is the caller's.
+            unsafe { rounded.push::<S>(head_dim, first, keys, values, &mut codes) };
         }
         Rounded { codes: Kept::new(&codes), ..rounded }
     }
 
     #[inline(always)]
-    fn push(&mut self, head_dim: usize, first: usize, keys: &[f32], values: &[f32], all: &mut Vec<i8>) {
-        let mean = |keys: &[f32]| keys[first..].iter().sum::<f32>() / (BLOCK - first) as f32;
-        let mean: Vec<f32> = keys.chunks_exact(BLOCK).map(mean).collect();
+    unsafe fn push<S: Simd>(&mut self, head_dim: usize, first: usize, keys: &[f32], values: &[f32], all: &mut Vec<i8>) {
+        let mean: Vec<f32> = keys.chunks_exact(BLOCK).map(|keys| mean(&keys[first..])).collect();
         let mut spread: Vec<f32> = keys.to_vec();
         for (keys, mean) in spread.chunks_exact_mut(BLOCK).zip(&mean) {
             let (before, keys) = keys.split_at_mut(first);
@@ -164,7 +164,8 @@ impl Rounded {
         all.resize(start + BLOCK * (width + value_dim(head_dim)), 0);
         let (codes, value_codes) = all[start..].split_at_mut(BLOCK * width);
         let mut inverses = [0f32; BLOCK];
-        best_inverses(|| spread.chunks_exact(BLOCK), &most, &mut inverses);
+        // SAFETY: the instruction set is the caller's.
+        unsafe { best_inverses::<S>(&spread, BLOCK, &most, &mut inverses) };
         let mut sums = [0i32; BLOCK];
         for (i, keys) in spread.chunks_exact(BLOCK).enumerate() {
             let mut rounded = [0i8; BLOCK];
@@ -173,30 +174,28 @@ impl Rounded {
                 *code = to_byte(key * inverse);
                 *sum += i32::from(*code);
             }
-            for (key, code) in rounded.into_iter().enumerate() {
-                codes[self.order.place(key, i, width)] = code;
-            }
+            self.order.put(codes, width, i, &rounded);
         }
         self.shifts.extend(sums.map(|sum| BIAS_BITS - 128 * sum));
         Scales::push(&mut self.factors, &inverses);
         self.factors.extend(mean);
         let stride = values.len() / BLOCK;
-        let mut most = vec![0f32; value_dim(head_dim)];
+        // What rows are filled up with is zeros.
+        let mut most = vec![0f32; stride];
         for values in values.chunks_exact(stride).skip(first) {
-            most.iter_mut().zip(values).take(head_dim).for_each(|(most, value)| *most = most.max(value.abs()));
+            most.iter_mut().zip(values).for_each(|(most, value)| *most = most.max(value.abs()));
         }
-        let mut inverses = vec![0f32; most.len()];
-        best_inverses(|| values.chunks_exact(stride).skip(first), &most, &mut inverses);
+        let mut inverses = vec![0f32; stride];
+        // SAFETY: as above.
+        unsafe { best_inverses::<S>(&values[first * stride..], stride, &most, &mut inverses) };
         let mut rounded = vec![0i8; head_dim];
         for (key, values) in values.chunks_exact(stride).enumerate().skip(first) {
             for (code, (value, inverse)) in rounded.iter_mut().zip(values.iter().zip(&inverses)) {
                 *code = to_byte(value * inverse);
             }
-            for (i, code) in rounded.iter().enumerate() {
-                value_codes[self.order.place(i, key, BLOCK)] = *code;
-            }
+            self.order.put(value_codes, BLOCK, key, &rounded);
         }
-        Scales::push(&mut self.factors, &inverses);
+        Scales::push(&mut self.factors, &inverses[..value_dim(head_dim)]);
     }
 
     fn head(&self, number: usize, head_dim: usize) -> Head<'_> {
@@ -216,10 +215,19 @@ impl Rounded {
     }
 }
 
+/// Sixteen sums at a time.
+#[inline(always)]
+fn mean(x: &[f32]) -> f32 {
+    let (whole, rest) = x.as_chunks::<16>();
+    let mut sums = [0f32; 16];
+    whole.iter().for_each(|x| sums.iter_mut().zip(x).for_each(|(sum, x)| *sum += x));
+    (sums.iter().sum::<f32>() + rest.iter().sum::<f32>()) / x.len() as f32
+}
+
 #[inline(always)]
 fn to_byte(x: f32) -> i8 {
-    // Within a byte, or no number: whole numbers of 32 bits are what vectors turn numbers into.
-    x.round_ties_even() as i32 as i8
+    // Within a byte, or no number. Rounded by what is added; the lowest bits are the whole number's.
+    (x + BIAS).to_bits() as i8
 }
 
 /// What a code of one stands for, without the last bits: then it is exact times [`BIAS`] too.

@@ -24,8 +24,25 @@ impl Order {
         if in_tiles { Order::Rows } else { Order::Strips }
     }
 
-    /// The place of element `column` of row `row`, of rows of `width` elements.
+    /// Puts elements of rows, the first ones, at `column` of each, of rows of `width` elements.
     #[inline(always)]
+    pub(super) fn put(self, codes: &mut [i8], width: usize, column: usize, elements: &[i8]) {
+        match self {
+            Order::Strips => {
+                for (strip, elements) in codes.chunks_exact_mut(STRIP * width).zip(elements.chunks(STRIP)) {
+                    let places = strip[column / 4 * 4 * STRIP + column % 4..].iter_mut().step_by(4);
+                    places.zip(elements).for_each(|(place, element)| *place = *element);
+                }
+            }
+            Order::Rows => {
+                let places = codes[column..].iter_mut().step_by(width);
+                places.zip(elements).for_each(|(place, element)| *place = *element);
+            }
+        }
+    }
+
+    /// The place of element `column` of row `row`, of rows of `width` elements.
+    #[cfg(test)]
     pub(super) fn place(self, row: usize, column: usize, width: usize) -> usize {
         match self {
             Order::Strips => row / STRIP * STRIP * width + (column / 4 * STRIP + row % STRIP) * 4 + column % 4,

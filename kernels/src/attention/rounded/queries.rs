@@ -90,7 +90,7 @@ unsafe fn round_lanes<S: Simd>(queries: &[f32], scales: &mut [f32], codes: &mut 
             let q = S::load(q.as_ptr());
             most = S::max(most, S::max(q, S::mul(q, S::splat(-1.0))));
         }
-        let inverse = best_of_lanes::<S>(queries, most);
+        let inverse = best_of_lanes::<S>(queries, S::LANES, most);
         S::store(scales.as_mut_ptr(), S::div(S::splat(1.0), inverse));
         for (four, codes) in queries.chunks_exact(4 * S::LANES).zip(codes.chunks_exact_mut(4 * S::LANES)) {
             let code = |i: usize| {

@@ -10,38 +10,26 @@ use crate::simd::Simd;
 /// stands for, so they compare by code⁻².
 const TRIES: [f32; 8] = [127.4, 126.9, 126.4, 125.9, 125.4, 124.9, 124.4, 123.9];
 
-/// What each column of some rows, whose largest number is that in `most`, is best multiplied with to become bytes goes into
-/// `best`; 0 for columns of zeros.
+/// What each column of rows that are `stride` numbers long, and whose largest number is that in `most`, is best multiplied with
+/// to become bytes goes into `best`; 0 for columns of zeros. There are whole vectors of columns.
 #[inline(always)]
-pub(super) fn best_inverses<'a, R: Iterator<Item = &'a [f32]>>(rows: impl Fn() -> R, most: &[f32], best: &mut [f32]) {
-    let inverse = |code: f32, most: f32| if most > 0.0 { code / most } else { 0.0 };
-    best.iter_mut().zip(most).for_each(|(best, &most)| *best = inverse(TRIES[0], most));
-    let mut least = vec![f32::INFINITY; most.len()];
-    let mut inverses = vec![0f32; most.len()];
-    let mut errors = vec![0f32; most.len()];
-    for code in TRIES {
-        inverses.iter_mut().zip(most).for_each(|(tried, &most)| *tried = inverse(code, most));
-        errors.fill(0.0);
-        for row in rows() {
-            for ((error, x), inverse) in errors.iter_mut().zip(row).zip(&inverses) {
-                let exact = x * inverse;
-                let off = exact - exact.round_ties_even().min(127.0);
-                *error += off * off;
-            }
-        }
-        for (((least, best), error), &inverse) in least.iter_mut().zip(&mut *best).zip(&errors).zip(&inverses) {
-            let error = error / (code * code);
-            if error < *least {
-                (*least, *best) = (error, inverse);
-            }
+pub(super) unsafe fn best_inverses<S: Simd>(rows: &[f32], stride: usize, most: &[f32], best: &mut [f32]) {
+    let columns = most.len();
+    assert!(columns.is_multiple_of(S::LANES) && columns <= stride && columns == best.len(), "whole vectors");
+    for at in (0..columns).step_by(S::LANES) {
+        // SAFETY: the instruction set is the caller's; vectors are within the columns.
+        unsafe {
+            let most = S::max(S::load(most.as_ptr().add(at)), S::splat(f32::MIN_POSITIVE));
+            S::store(best.as_mut_ptr().add(at), best_of_lanes::<S>(&rows[at..], stride, most));
         }
     }
+    best.iter_mut().zip(most).filter(|(_, most)| **most == 0.0).for_each(|(best, _)| *best = 0.0);
 }
 
-/// As [`best_inverses`], for the lanes of vectors of queries.
+/// As [`best_inverses`], of the first LANES columns, whose largest numbers are `most`.
 #[inline(always)]
-pub(super) unsafe fn best_of_lanes<S: Simd>(queries: &[f32], most: S::V) -> S::V {
-    // SAFETY: `queries` are whole vectors, arrays as long as the longest.
+pub(super) unsafe fn best_of_lanes<S: Simd>(rows: &[f32], stride: usize, most: S::V) -> S::V {
+    // SAFETY: the instruction set is the caller's; each chunk begins with a whole vector, and arrays are as long as the longest.
     unsafe {
         let (mut least, mut best) = ([f32::INFINITY; 16], [0f32; 16]);
         S::store(best.as_mut_ptr(), S::div(S::splat(TRIES[0]), most));
@@ -50,10 +38,10 @@ pub(super) unsafe fn best_of_lanes<S: Simd>(queries: &[f32], most: S::V) -> S::V
             *inverse = S::div(S::splat(code), most);
         }
         let mut errors = [S::splat(0.0); TRIES.len()];
-        for q in queries.chunks_exact(S::LANES) {
-            let q = S::load(q.as_ptr());
+        for row in rows.chunks(stride).filter(|row| row.len() >= S::LANES) {
+            let x = S::load(row.as_ptr());
             for (errors, inverse) in errors.iter_mut().zip(tried) {
-                let exact = S::mul(q, inverse);
+                let exact = S::mul(x, inverse);
                 let off = S::sub(exact, S::min(S::round(exact), S::splat(127.0)));
                 *errors = S::fma(off, off, *errors);
             }
@@ -81,14 +69,15 @@ mod tests {
         fn best = best_body(x: &[f32], most: f32) -> f32
     }
 
-    /// Of numbers that stand in all lanes.
+    /// Of numbers that stand in all columns.
     #[inline(always)]
     unsafe fn best_body<S: Simd>(x: &[f32], most: f32) -> f32 {
-        let lanes: Vec<f32> = x.iter().flat_map(|&x| vec![x; S::LANES]).collect();
-        let mut best = [0.0; 16];
-        // SAFETY: whole vectors, and an array as long as the longest.
-        unsafe { S::store(best.as_mut_ptr(), best_of_lanes::<S>(&lanes, S::splat(most))) };
-        best[S::LANES - 1]
+        let columns: Vec<f32> = x.iter().flat_map(|&x| [x; 16]).collect();
+        let mut best = [1.0; 16];
+        // SAFETY: the instruction set is the caller's.
+        unsafe { best_inverses::<S>(&columns, 16, &[most; 16], &mut best) };
+        assert_eq!(best, [best[0]; 16]);
+        best[0]
     }
 
     fn error(x: &[f32], inverse: f32) -> f64 {
@@ -107,17 +96,15 @@ mod tests {
             let x: Vec<f32> = (0..64).map(value).collect();
             let most = x.iter().fold(0f32, |most, x| most.max(x.abs()));
             let least = TRIES.iter().map(|code| error(&x, code / most)).fold(f64::INFINITY, f64::min);
-            let mut column = [0.0];
-            best_inverses(|| x.chunks(1), &[most], &mut column);
-            for inverse in Isa::available().into_iter().map(|isa| best(isa, &x, most)).chain(column) {
+            for inverse in Isa::available().into_iter().map(|isa| best(isa, &x, most)) {
                 assert!(error(&x, inverse) <= 1.0001 * least, "{number}: {} > {least}", error(&x, inverse));
             }
             chosen += least;
             plain += error(&x, 127.0 / most);
         }
         assert!(chosen < 0.95 * plain, "{chosen} of {plain}");
-        let mut nothing = [1.0];
-        best_inverses(|| [0f32; 3].chunks(1), &[0.0], &mut nothing);
-        assert_eq!(nothing, [0.0]);
+        for isa in Isa::available() {
+            assert_eq!(best(isa, &[0.0; 3], 0.0), 0.0);
+        }
     }
 }
