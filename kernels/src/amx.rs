@@ -148,12 +148,13 @@ mod hardware {
     }
 
     /// CPUID: tiles and products of bf16 and of bytes, with the processor's states under the system's care (Intel's
-    /// manual, volume 1, 18.2).
+    /// manual, volume 1, 18.2), and VBMI, which kernels for AMX take for granted.
     fn is_there() -> bool {
         let (leaves, seven) = (__cpuid_count(0, 0).eax, __cpuid_count(7, 0).edx);
         let saved = __cpuid_count(1, 0).ecx & 1 << 27 != 0;
         const NEEDED: u32 = 1 << 22 | 1 << 24 | 1 << 25;
-        leaves >= 7 && saved && seven & NEEDED == NEEDED && kept_states() >> 17 & 3 == 3
+        let tiles = leaves >= 7 && saved && seven & NEEDED == NEEDED && kept_states() >> 17 & 3 == 3;
+        tiles && is_x86_feature_detected!("avx512vbmi")
     }
 
     /// The states that the system keeps for each thread: XCR0.

@@ -36,7 +36,7 @@ impl Isa {
     #[cfg(target_arch = "x86_64")]
     pub fn is_available(self) -> bool {
         match self {
-            Isa::Amx => is_x86_feature_detected!("avx512vbmi") && Isa::Avx512.is_available() && amx::is_available(),
+            Isa::Amx => amx::is_available() && Isa::Avx512.is_available(),
             Isa::Avx512 => {
                 is_x86_feature_detected!("avx512f")
                     && is_x86_feature_detected!("avx512bw")

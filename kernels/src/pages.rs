@@ -16,7 +16,7 @@ const FROM: usize = 2 * PAGE;
 
 /// The system's allocator, but for large buffers: these begin at a large page, and Linux is asked to hold all of them that are
 /// whole in such pages. It need not, where it has none.
-pub struct LargePages;
+struct LargePages;
 
 #[global_allocator]
 static ALLOCATOR: LargePages = LargePages;

@@ -205,6 +205,12 @@ impl KvBlocks {
         if self.len < BLOCK {
             self.order = Order::of(isa, self.layout.head_dim);
         }
+        self.append_in_order(isa, keys, values);
+    }
+
+    /// As [`KvBlocks::append`], of whole tokens; codes are kept in the order that is set.
+    pub(super) fn append_in_order(&mut self, isa: Isa, keys: &[f32], values: &[f32]) {
+        let row = self.layout.row();
         // Token by token up to the end of a block that is rounded, then such blocks whole, side by side, then what is left.
         let tokens = keys.len() / row;
         let single = match self.rounds() {

@@ -77,7 +77,6 @@ pub(super) fn linear<T: Tiles>(isa: Isa, x: (&[u16], usize), weights: Packed, bi
     let (pairs, blocks) = (weights.rows.div_ceil(BLOCK), x.1.div_ceil(BLOCK));
     let (by_outputs, by_rows) = cuts(pairs, blocks, pool::threads());
     pool::run(by_outputs * by_rows, |task| {
-        let part = |number: usize, of: usize, parts: usize| number * of / parts..(number + 1) * of / parts;
         let pairs = part(task / by_rows, pairs, by_outputs);
         let blocks = part(task % by_rows, blocks, by_rows);
         products::<T>(isa, Share { x, blocks, form, weights, pairs, bias, y });
@@ -92,11 +91,18 @@ fn cuts(pairs: usize, blocks: usize, threads: usize) -> (usize, usize) {
     ((turns * threads).min(pairs), (threads / pairs.max(1)).clamp(1, blocks.max(1)))
 }
 
-/// Inputs in parts of no more than `most`, about as long as each other.
-fn cut(inputs: Range<usize>, most: usize) -> impl Iterator<Item = Range<usize>> {
+/// One of so many parts that are about as large as each other.
+fn part(number: usize, of: usize, parts: usize) -> Range<usize> {
+    number * of / parts..(number + 1) * of / parts
+}
+
+/// Inputs, whole tiles of them, in parts of no more than `most`.
+fn stretches(inputs: Range<usize>, most: usize) -> impl Iterator<Item = Range<usize>> {
     let (parts, tiles) = (inputs.len().div_ceil(most), inputs.len() / DEPTH);
-    let at = move |part: usize| inputs.start + part * tiles / parts * DEPTH;
-    (0..parts).map(move |part| at(part)..at(part + 1))
+    (0..parts).map(move |number| {
+        let tiles = part(number, tiles, parts);
+        inputs.start + tiles.start * DEPTH..inputs.start + tiles.end * DEPTH
+    })
 }
 
 /// What one task multiplies.
@@ -125,6 +131,7 @@ fn products<T: Tiles>(isa: Isa, share: Share) {
         begin[..outputs.len()].copy_from_slice(&bias[outputs.clone()]);
         begin
     });
+    let bias = begin.as_ref().map(|begin| Output { start: begin.as_ptr().cast_mut(), stride: 0 });
     // Whole blocks are added up where they belong; others aside, with rows and outputs that are none.
     let direct =
         if outputs.len() == width { rows.end.min(all_rows / BLOCK * BLOCK).max(rows.start) } else { rows.start };
@@ -133,7 +140,7 @@ fn products<T: Tiles>(isa: Isa, share: Share) {
     // For each pair its tiles side by side, of which the second is zeros where there are no such outputs.
     let of_pair = SPAN.min(columns) * BLOCK / 2;
     let mut unpacked = Lines::<u32>::zeros(share.pairs.len() * of_pair);
-    for span in cut(0..columns, SPAN) {
+    for span in stretches(0..columns, SPAN) {
         for tile in outputs.start / TILE..outputs.end.div_ceil(TILE) {
             let groups = form.groups_of(weights, tile, span.start / form.group..span.end / form.group);
             let pair = &mut unpacked[(tile / 2 - share.pairs.start) * of_pair..][..span.len() * BLOCK / 2];
@@ -145,13 +152,12 @@ fn products<T: Tiles>(isa: Isa, share: Share) {
             T::begin();
             for row in rows.clone().step_by(BLOCK) {
                 let target = if row < direct { y.at(row, outputs.start) } else { aside_at.at(row - direct, 0) };
-                for inputs in cut(span.clone(), STRETCH) {
+                for inputs in stretches(span.clone(), STRETCH) {
                     let a = |row: usize| x.as_ptr().add(row * columns + inputs.start * ROWS).cast::<u8>();
                     for pair in 0..share.pairs.len() {
                         let out = target.at(0, pair * BLOCK);
-                        let bias =
-                            |begin: &[f32; _]| Output { start: begin[pair * BLOCK..].as_ptr().cast_mut(), stride: 0 };
-                        let from = if inputs.start == 0 { begin.as_ref().map(bias) } else { Some(out) };
+                        let from =
+                            if inputs.start == 0 { bias.map(|bias| bias.at(0, pair * BLOCK)) } else { Some(out) };
                         let b = unpacked[pair * of_pair + (inputs.start - span.start) * BLOCK / 2..].as_ptr().cast();
                         amx::multiply_blocks::<T>([a(row), a(row + ROWS)], b, inputs.len() / DEPTH, from, out);
                     }
@@ -226,13 +232,16 @@ mod tests {
 
     #[test]
     fn linears_of_every_type_over_tiles_are_those_of_their_matrices() {
-        // Rows and outputs that are no whole blocks; inputs of several stretches; more outputs than a task's.
+        // Rows and outputs that are no whole blocks; inputs of several stretches and spans; more outputs than a task's.
         let shapes = [(65, 33, 512), (70, 16, 1280), (97, 64, 1792), (64, 544, 256)];
-        for (kind, (rows, outputs, columns)) in QUANTISED.into_iter().zip(shapes.into_iter().cycle()) {
+        for (number, kind) in QUANTISED.into_iter().enumerate() {
+            let (rows, outputs, columns) = shapes[number % shapes.len()];
             let noise = |seed: usize, len: usize| -> Vec<f32> {
                 (0..len).map(|i| ((i * 7919 + seed) % 1009) as f32 / 504.5 - 1.0).collect()
             };
             let (matrix, x, bias) = (noise(1, outputs * columns), noise(2, rows * columns), noise(3, outputs));
+            // Whichever the shape: without a bias in the second half of the types.
+            let bias = (number < QUANTISED.len() / 2).then_some(bias.as_slice());
             let (bytes, values) = by_candle::quantised(kind, &matrix, columns);
             let mut packed = vec![0xaa; packed::size(kind, outputs, columns).expect("a quantised type")];
             packed::pack(kind, &bytes, outputs, columns, &mut packed);
@@ -240,17 +249,17 @@ mod tests {
                 let wide = round(isa, &x, columns);
                 let x: Vec<f32> =
                     (0..rows * columns).map(|i| value(&wide, columns, i / columns, i % columns)).collect();
-                let expected = reference::linear(&x, &values, columns, Some(&bias));
+                let expected = reference::linear(&x, &values, columns, bias);
                 let mut y = vec![f32::NAN; rows * outputs];
                 let target = Output { start: y.as_mut_ptr(), stride: outputs };
                 let weights = Packed { kind, bytes: &packed, rows: outputs, columns };
-                linear::<Soft>(isa, (&wide, rows), weights, Some(&bias), target);
+                linear::<Soft>(isa, (&wide, rows), weights, bias, target);
                 // What the machine has of tiles, by way of what callers call.
                 let mut on_machine = y.clone();
                 if Isa::Amx.is_available() {
                     let x = Activations::of_prompt(Isa::Amx, &x, columns);
                     assert!(x.is_long());
-                    packed::linear(Isa::Amx, &x, weights, Some(&bias), &mut on_machine);
+                    packed::linear(Isa::Amx, &x, weights, bias, &mut on_machine);
                 }
                 let largest = expected.iter().fold(0.0, |most: f64, y| most.max(y.abs()));
                 for (got, expected) in y.iter().chain(&on_machine).zip(expected.iter().cycle()) {

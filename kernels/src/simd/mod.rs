@@ -127,7 +127,7 @@ pub(crate) trait Simd: Copy {
     /// Exponents are this much smaller than they should be, in all weights alike: rounding must not bring the largest above 0.
     const SLACK: f32 = 1.0 / 256.0;
     /// Stores [`MOST_WEIGHT`] · 2ˣ, x below 0, of four vectors as bytes, for each lane those of the four vectors. What is added
-    /// before cutting to integers differs between the vectors and between the [`FOURS`] values of `four`.
+    /// before cutting to integers differs between the [`FOURS`] values of `four`, and mostly between the vectors.
     unsafe fn store_powers(out: *mut u8, x: [Self::V; 4], four: usize);
     /// Cuts values from 0 to 255 to integers, and stores for each lane those of the four vectors: LANES times four bytes.
     unsafe fn store_bytes(out: *mut u8, four: [Self::V; 4]);
@@ -257,8 +257,8 @@ pub(crate) fn prefetch_to_write<T>(at: *const T) {
     let _ = at;
 }
 
-/// Defines `fn $name(isa, args…)`, which runs `$body::<S>(args…)` compiled for the instruction set `isa`. With `amx` before it
-/// there is a version of its own for machines that have AMX, with what else they all have; elsewhere that of AVX-512 serves.
+/// Defines `fn $name(isa, args…)`, which runs `$body::<S>(args…)` compiled for the instruction set `isa`. [`Isa::Amx`] shares
+/// what is compiled for AVX-512, but where `amx` stands before the function: that has a version with VBMI then.
 macro_rules! kernel {
     (amx $(#[$doc:meta])* $vis:vis fn $name:ident = $body:ident($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)?) => {
         $(#[$doc])*
@@ -325,6 +325,56 @@ mod tests {
         for at in (0..16).step_by(S::LANES) {
             // SAFETY: LANES divides 16.
             unsafe { S::store(x.as_mut_ptr().add(at), exp2::<S>(S::load(x.as_ptr().add(at)))) };
+        }
+    }
+
+    kernel! { amx
+        /// Of exponents below 0, as attention gives them; the weights of a vector's lanes lie four together.
+        fn weights = weights_body(x: f32, four: usize) -> Vec<u8>
+    }
+
+    #[inline(always)]
+    unsafe fn weights_body<S: Simd>(x: f32, four: usize) -> Vec<u8> {
+        let mut weights = vec![0; 4 * S::LANES];
+        // SAFETY: the instruction set is the caller's; room for four vectors of bytes.
+        unsafe {
+            // The second to the fourth are one, two and three octaves less.
+            let mut exponents = [S::splat(0.0); 4];
+            for (octave, exponent) in exponents.iter_mut().enumerate() {
+                *exponent = S::splat((x - octave as f32 - S::SLACK) * S::OCTAVE + S::TOP);
+            }
+            S::store_powers(weights.as_mut_ptr(), exponents, four);
+        }
+        weights
+    }
+
+    #[test]
+    fn weights_are_powers_of_two_in_bytes() {
+        for isa in Isa::available() {
+            for step in 0..200 {
+                let (x, mut sums) = (step as f32 * -0.04, [0.0; 4]);
+                for four in 0..FOURS {
+                    for lane in weights(isa, x, four).as_chunks::<4>().0 {
+                        for (octave, (weight, sum)) in lane.iter().zip(&mut sums).enumerate() {
+                            let exact = f64::from(MOST_WEIGHT) * f64::from(x - octave as f32).exp2();
+                            let off = (f64::from(*weight) - exact).abs();
+                            assert!(
+                                off < 1.0 + 0.015 * exact,
+                                "2^{} is {weight}/{MOST_WEIGHT} on {isa}",
+                                x - octave as f32
+                            );
+                            *sum += f64::from(*weight) - exact;
+                        }
+                    }
+                }
+                // What is added before they are cut makes up for the cutting; what tables do not tell from nothing is less than
+                // a fifth of one.
+                let count = (FOURS * weights(isa, x, 0).len() / 4) as f64;
+                for (octave, sum) in sums.into_iter().enumerate() {
+                    let exact = f64::from(MOST_WEIGHT) * f64::from(x - octave as f32).exp2();
+                    assert!((sum / count).abs() < 0.2 + 0.02 * exact, "{} at 2^{}", sum / count, x - octave as f32);
+                }
+            }
         }
     }
 

@@ -215,7 +215,7 @@ impl Rounded {
     }
 }
 
-/// Sixteen sums at a time.
+/// By sixteen sums, so that none waits for itself.
 #[inline(always)]
 fn mean(x: &[f32]) -> f32 {
     let (whole, rest) = x.as_chunks::<16>();
@@ -417,25 +417,6 @@ mod tests {
         }
     }
 
-    /// The same block, its codes in rows.
-    fn in_rows(block: &Rounded, head_dim: usize) -> Rounded {
-        let (width, padded) = (key_dim(head_dim), value_dim(head_dim));
-        let mut codes = block.codes.to_vec();
-        for (from, to) in
-            block.codes.chunks_exact(BLOCK * (width + padded)).zip(codes.chunks_exact_mut(BLOCK * (width + padded)))
-        {
-            let (keys, values) = to.split_at_mut(BLOCK * width);
-            for (rows, width, from, to) in
-                [(BLOCK, width, &from[..BLOCK * width], keys), (padded, BLOCK, &from[BLOCK * width..], values)]
-            {
-                for (row, column) in (0..rows).flat_map(|row| (0..width).map(move |column| (row, column))) {
-                    to[Order::Rows.place(row, column, width)] = from[Order::Strips.place(row, column, width)];
-                }
-            }
-        }
-        Rounded { codes: Kept::new(&codes), order: Order::Rows, ..block.clone() }
-    }
-
     #[test]
     fn products_in_tiles_are_those_in_vectors() {
         // Tiles take vectors of sixteen lanes.
@@ -454,16 +435,13 @@ mod tests {
         for (shape, tokens, rows) in shapes {
             let Shape { heads, kv_heads, head_dim, .. } = shape;
             let width = kv_heads * head_dim;
-            let mut kv = KvBlocks::new(KvType::I8, kv_heads, head_dim);
-            kv.append(Isa::Avx512, &noise(1, tokens * width), &noise(2, tokens * width));
-            let mut tiled = kv.clone();
-            tiled.order = Order::Rows;
-            for block in &mut tiled.blocks {
-                match block {
-                    Block::Rounded(rounded) | Block::First(_, rounded) => *rounded = in_rows(rounded, head_dim),
-                    Block::Exact(_) => {}
-                }
-            }
+            let (keys, values) = (noise(1, tokens * width), noise(2, tokens * width));
+            let [kv, tiled] = [Order::Strips, Order::Rows].map(|order| {
+                let mut kv = KvBlocks::new(KvType::I8, kv_heads, head_dim);
+                kv.order = order;
+                kv.append_in_order(Isa::Avx512, &keys, &values);
+                kv
+            });
             let q = noise(3, rows * heads * head_dim);
             for (kv_head, visible) in (0..kv_heads).flat_map(|head| {
                 [(head, Visible::Causal { first: tokens - rows }), (head, Visible::Causal { first: 40 })]

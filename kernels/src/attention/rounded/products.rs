@@ -40,15 +40,6 @@ impl Order {
             }
         }
     }
-
-    /// The place of element `column` of row `row`, of rows of `width` elements.
-    #[cfg(test)]
-    pub(super) fn place(self, row: usize, column: usize, width: usize) -> usize {
-        match self {
-            Order::Strips => row / STRIP * STRIP * width + (column / 4 * STRIP + row % STRIP) * 4 + column % 4,
-            Order::Rows => row * width + column,
-        }
-    }
 }
 
 /// Rows of codes (keys, or dimensions of values) and what they are multiplied with.

@@ -38,7 +38,8 @@ pub(super) unsafe fn best_of_lanes<S: Simd>(rows: &[f32], stride: usize, most: S
             *inverse = S::div(S::splat(code), most);
         }
         let mut errors = [S::splat(0.0); TRIES.len()];
-        for row in rows.chunks(stride).filter(|row| row.len() >= S::LANES) {
+        for row in rows.chunks(stride) {
+            debug_assert!(row.len() >= S::LANES, "a whole vector");
             let x = S::load(row.as_ptr());
             for (errors, inverse) in errors.iter_mut().zip(tried) {
                 let exact = S::mul(x, inverse);

@@ -56,7 +56,6 @@ impl Scratch {
 }
 
 /// What is known of a block before its keys are looked at.
-#[derive(Clone, Copy)]
 pub(super) struct Seen<'a> {
     pub(super) head: Head<'a>,
     /// The block that is looked at after it.
