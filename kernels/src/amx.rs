@@ -4,7 +4,7 @@
 //! processor gives is held to [`Soft`] once before it is used; nothing else stands between a mistake here and wrong answers
 //! on a machine that no test of ours has seen.
 
-use crate::{output::Output, simd::prefetch_to_write};
+use crate::output::Output;
 use half::bf16;
 use std::cell::RefCell;
 
@@ -34,58 +34,102 @@ pub(crate) trait Tiles {
     unsafe fn multiply_bytes<const C: usize, const A: usize, const B: usize, const SIGNED: bool>();
 }
 
-/// Cache lines of results that are asked for with each step of a product.
-const LINES: usize = 4;
-
-/// Adds A · B to what is in `from`, where that is given, into `to`, both 32 × 32 in f32. A is two rows of `steps` tiles that lie
-/// behind each other, B `steps` pairs of tiles side by side.
+/// Adds A · B to what is in `from`, where that is given: 32 × 32 in f32, in tiles 0 to 3, where it stays. A is two rows of
+/// `steps` tiles that lie behind each other, B `steps` pairs of tiles side by side. What the product before left in these tiles
+/// goes to `before`, a tile just before its place is needed, so that it is stored while others are multiplied; the last
+/// product's is stored by [`store_sums`]. `ahead` is called with the number of each step.
 ///
 /// # Safety
-/// Between `begin` and `end`; all of A, B, `from` and `to` is there.
+/// Between `begin` and `end`; all of A, B, `from` and `before` is there.
 #[inline(always)]
 pub(crate) unsafe fn multiply_blocks<T: Tiles>(
     [a, below]: [*const u8; 2],
     b: *const u8,
     steps: usize,
     from: Option<Output>,
-    to: Output,
+    before: Option<Output>,
+    ahead: impl Fn(usize),
 ) {
     // SAFETY: the caller's.
     unsafe {
-        let quarter = |of: Output, row: usize, column: usize| of.at(row * ROWS, column * ROWS).start.cast::<u8>();
-        if let Some(from) = from {
-            let bytes = from.stride * size_of::<f32>();
-            T::load::<0>(quarter(from, 0, 0), bytes);
-            T::load::<1>(quarter(from, 0, 1), bytes);
-            T::load::<2>(quarter(from, 1, 0), bytes);
-            T::load::<3>(quarter(from, 1, 1), bytes);
-        } else {
-            T::zero::<0>();
-            T::zero::<1>();
-            T::zero::<2>();
-            T::zero::<3>();
-        }
-        for step in 0..steps {
-            // Where sums go is asked for in time.
-            for line in (LINES * step..LINES * (step + 1)).take_while(|line| *line < 4 * ROWS) {
-                prefetch_to_write(to.at(line / 2, line % 2 * ROWS).start);
+        T::load::<4>(b, LINE);
+        T::load::<6>(a, LINE);
+        // B comes from further away: its tiles have the time of two products to come, those of A that of one.
+        let multiply = |step: usize, is_first: bool| {
+            let is_last = step + 1 == steps;
+            T::load::<7>(below.add(step * TILE), LINE);
+            if is_first {
+                replace::<T, 0>(before, from);
             }
-            // All loads first: then they go on while the last step's products are made.
-            T::load::<4>(a.add(step * TILE), LINE);
-            T::load::<6>(b.add(2 * step * TILE), LINE);
-            T::load::<7>(b.add((2 * step + 1) * TILE), LINE);
-            T::load::<5>(below.add(step * TILE), LINE);
-            T::multiply::<0, 4, 6>();
-            T::multiply::<1, 4, 7>();
-            T::multiply::<2, 5, 6>();
-            T::multiply::<3, 5, 7>();
+            T::multiply::<0, 6, 4>();
+            T::load::<5>(b.add((2 * step + 1) * TILE), LINE);
+            if is_first {
+                replace::<T, 2>(before, from);
+            }
+            T::multiply::<2, 7, 4>();
+            if !is_last {
+                T::load::<4>(b.add((2 * step + 2) * TILE), LINE);
+            }
+            if is_first {
+                replace::<T, 1>(before, from);
+            }
+            T::multiply::<1, 6, 5>();
+            if !is_last {
+                T::load::<6>(a.add((step + 1) * TILE), LINE);
+            }
+            if is_first {
+                replace::<T, 3>(before, from);
+            }
+            T::multiply::<3, 7, 5>();
+            ahead(step);
+        };
+        multiply(0, true);
+        for step in 1..steps {
+            multiply(step, false);
         }
-        let bytes = to.stride * size_of::<f32>();
-        T::store::<0>(quarter(to, 0, 0), bytes);
-        T::store::<1>(quarter(to, 0, 1), bytes);
-        T::store::<2>(quarter(to, 1, 0), bytes);
-        T::store::<3>(quarter(to, 1, 1), bytes);
     }
+}
+
+/// Stores what [`multiply_blocks`] left in tiles.
+///
+/// # Safety
+/// As there.
+#[inline(always)]
+pub(crate) unsafe fn store_sums<T: Tiles>(to: Output) {
+    // SAFETY: the caller's.
+    unsafe {
+        store_quarter::<T, 0>(to);
+        store_quarter::<T, 1>(to);
+        store_quarter::<T, 2>(to);
+        store_quarter::<T, 3>(to);
+    }
+}
+
+/// A quarter of sums goes where it belongs, another one, or zeros, comes to its tile.
+#[inline(always)]
+unsafe fn replace<T: Tiles, const C: usize>(before: Option<Output>, from: Option<Output>) {
+    // SAFETY: the caller's.
+    unsafe {
+        if let Some(to) = before {
+            store_quarter::<T, C>(to);
+        }
+        match from {
+            Some(from) => T::load::<C>(quarter(from, C), from.stride * size_of::<f32>()),
+            None => T::zero::<C>(),
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn store_quarter<T: Tiles, const C: usize>(to: Output) {
+    // SAFETY: the caller's.
+    unsafe { T::store::<C>(quarter(to, C), to.stride * size_of::<f32>()) };
+}
+
+/// Where the quarter of sums begins that is kept in tile `number`.
+#[inline(always)]
+fn quarter(of: Output, number: usize) -> *mut u8 {
+    of.at(number / 2 * ROWS, number % 2 * ROWS).start.cast()
 }
 
 /// Whether this machine has AMX, lets this process use it, and computes as [`Soft`] does.
@@ -272,8 +316,9 @@ unsafe fn sample<T: Tiles>() -> Vec<f32> {
     unsafe {
         let a = [first, first.add(STEPS * TILE)];
         T::begin();
-        multiply_blocks::<T>(a, b, STEPS, Some(Output { start: half.as_mut_ptr(), stride: 0 }), sums);
-        multiply_blocks::<T>(a, b, 1, Some(sums), sums);
+        multiply_blocks::<T>(a, b, STEPS, Some(Output { start: half.as_mut_ptr(), stride: 0 }), None, |_| ());
+        multiply_blocks::<T>(a, b, 1, Some(sums), Some(sums), |_| ());
+        store_sums::<T>(sums);
         // The same bytes as numbers of eight bits, and their sums as whole numbers.
         for tile in 0..2 {
             T::zero::<0>();

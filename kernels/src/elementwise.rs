@@ -98,12 +98,9 @@ kernel! {
 #[inline(always)]
 unsafe fn gate_body<S: Simd>(activation: Activation, gate: &mut [f32], up: &[f32]) {
     let whole = gate.len() / S::LANES * S::LANES;
-    // SAFETY: the instruction set is the caller's; the vectors are within both slices.
-    unsafe {
-        match activation {
-            Activation::Silu => gate_vectors::<S>(|x| x, &mut gate[..whole], &up[..whole]),
-            Activation::GeluTanh => gate_vectors::<S>(|x| twice_y::<S>(x), &mut gate[..whole], &up[..whole]),
-        }
+    for (gate, up) in gate.chunks_exact_mut(S::LANES).zip(up.chunks_exact(S::LANES)) {
+        // SAFETY: the instruction set is the caller's; both are a vector long.
+        unsafe { S::store(gate.as_mut_ptr(), gated::<S>(activation, S::load(gate.as_ptr()), S::load(up.as_ptr()))) };
     }
     for (gate, up) in gate[whole..].iter_mut().zip(&up[whole..]) {
         let z = match activation {
@@ -117,22 +114,20 @@ unsafe fn gate_body<S: Simd>(activation: Activation, gate: &mut [f32], up: &[f32
 /// √(2/π)
 const GELU: f32 = 0.797_884_6;
 
+/// `activation(gate) · up`, lane by lane.
 #[inline(always)]
-unsafe fn twice_y<S: Simd>(x: S::V) -> S::V {
+pub(crate) unsafe fn gated<S: Simd>(activation: Activation, gate: S::V, up: S::V) -> S::V {
     // SAFETY: the instruction set is the caller's.
-    unsafe { S::mul(x, S::fma(S::mul(x, x), S::splat(2.0 * GELU * 0.044_715), S::splat(2.0 * GELU))) }
-}
-
-/// `gate = gate / (1 + e^-z(gate)) · up`, of whole vectors.
-#[inline(always)]
-unsafe fn gate_vectors<S: Simd>(z: impl Fn(S::V) -> S::V, gate: &mut [f32], up: &[f32]) {
-    for (gate, up) in gate.chunks_exact_mut(S::LANES).zip(up.chunks_exact(S::LANES)) {
-        // SAFETY: both are a vector long.
-        unsafe {
-            let x = S::load(gate.as_ptr());
-            let denominator = S::add(S::splat(1.0), simd::exp::<S>(S::mul(z(x), S::splat(-1.0))));
-            S::store(gate.as_mut_ptr(), S::div(S::mul(x, S::load(up.as_ptr())), denominator));
-        }
+    unsafe {
+        let z = match activation {
+            Activation::Silu => gate,
+            Activation::GeluTanh => {
+                let factor = S::fma(S::mul(gate, gate), S::splat(2.0 * GELU * 0.044_715), S::splat(2.0 * GELU));
+                S::mul(gate, factor)
+            }
+        };
+        let denominator = S::add(S::splat(1.0), simd::exp::<S>(S::mul(z, S::splat(-1.0))));
+        S::div(S::mul(gate, up), denominator)
     }
 }
 

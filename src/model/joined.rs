@@ -6,6 +6,7 @@ use crate::{
     device::{self, Place},
 };
 use candle_core::Tensor;
+use ronbun_kernels::{elementwise::Activation, packed::Activations};
 use std::sync::Arc;
 
 pub struct Joined {
@@ -38,6 +39,14 @@ impl Joined {
             return on_gpu.forward(x.tensor, whole).map_err(device::failed);
         }
         self.each.iter().zip(&y.each).skip(from).try_for_each(|(linear, y)| linear.forward(x, y))
+    }
+
+    /// Of a gate and what it is for, [`Linear::gated`].
+    pub fn gated(&self, next: &Linear, activation: Activation, x: &Input) -> Result<Option<Activations>> {
+        match &self.each[..] {
+            [gate, up] if self.on_gpu.is_none() => Linear::gated([gate, up, next], activation, x),
+            _ => Ok(None),
+        }
     }
 }
 

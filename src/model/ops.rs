@@ -113,6 +113,21 @@ impl Linear {
         }
     }
 
+    /// The matrix packed for products of integers on the CPU, where there is no bias.
+    fn packed_alone(&self) -> Option<Packed<'_>> {
+        let linear::Weights { kind, rows, columns, .. } = self.weights();
+        let packed = self.packed.as_ref().filter(|_| self.bias.is_none() && self.on_gpu.is_none())?;
+        Some(Packed { kind, bytes: packed.bytes(), rows, columns })
+    }
+
+    /// `activation(gate · x) · (up · x)`, rounded for the linear `next`, where a kernel computes that in one go.
+    pub fn gated([gate, up, next]: [&Linear; 3], activation: Activation, x: &Input) -> Result<Option<Activations>> {
+        let (Some(gate), Some(up), Some(_)) = (gate.packed_alone(), up.packed_alone(), &next.packed) else {
+            return Ok(None);
+        };
+        Ok(packed::gated(Isa::current(), x.rounded(gate.columns)?, [gate, up], activation))
+    }
+
     pub fn outputs(&self) -> usize {
         self.view.shape[0]
     }
@@ -142,6 +157,11 @@ impl<'a> Input<'a> {
     /// Of a `prompt`, or as [`Input::new`].
     pub fn of(tensor: &'a Tensor, prompt: bool) -> Input<'a> {
         Input { prompt, ..Input::new(tensor) }
+    }
+
+    /// What was rounded already; `tensor` is where it would be otherwise.
+    pub fn already(rounded: Activations, tensor: &'a Tensor) -> Input<'a> {
+        Input { rounded: OnceCell::from(rounded), ..Input::new(tensor) }
     }
 
     fn rounded(&self, columns: usize) -> Result<&Activations> {

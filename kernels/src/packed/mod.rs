@@ -23,7 +23,7 @@ mod wide;
 
 pub use activations::Activations;
 pub use pack::pack;
-pub use product::linear;
+pub use product::{gated, linear};
 pub use wide::FROM_ROWS;
 
 use crate::blocks::BlockType;

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     Isa, amx,
+    elementwise::Activation,
     lines::Lines,
     output::Output,
     pool,
@@ -17,8 +18,7 @@ use std::ops::Range;
 
 /// `y[m × rows] = x[m × columns] · Wᵀ`, plus `bias` to each row of y where there is one. Panics on wrong lengths.
 pub fn linear(isa: Isa, x: &Activations, weights: Packed, bias: Option<&[f32]>, y: &mut [f32]) {
-    assert_eq!(x.columns, weights.columns, "width of x");
-    assert_eq!(Some(weights.bytes.len()), size(weights.kind, weights.rows, weights.columns), "bytes of the weights");
+    check(x, weights);
     assert_eq!(Some(y.len()), x.rows.checked_mul(weights.rows), "length of y");
     assert!(bias.is_none_or(|bias| bias.len() == weights.rows), "length of the bias");
     let form = Form::of(weights.kind).expect("a quantised type");
@@ -28,6 +28,23 @@ pub fn linear(isa: Isa, x: &Activations, weights: Packed, bias: Option<&[f32]>, 
         Values::Wide(wide) => wide::linear::<amx::Machine>(isa, (wide, x.rows), weights, bias, target),
         Values::Turned(x) => turned::linear(isa, x, weights, bias, target),
     }
+}
+
+fn check(x: &Activations, weights: Packed) {
+    assert_eq!(x.columns, weights.columns, "width of x");
+    assert_eq!(Some(weights.bytes.len()), size(weights.kind, weights.rows, weights.columns), "bytes of the weights");
+}
+
+/// `activation(x · gateᵀ) · (x · upᵀ)`, rounded for the next linear as x is, where that is done while the sums are at hand: for
+/// long prompts where the machine multiplies tiles of bf16. Panics on wrong lengths.
+pub fn gated(isa: Isa, x: &Activations, [gate, up]: [Packed; 2], activation: Activation) -> Option<Activations> {
+    assert_eq!((gate.rows, gate.columns), (up.rows, up.columns), "shapes of gate and up");
+    [gate, up].into_iter().for_each(|weights| check(x, weights));
+    let Values::Wide(wide) = &x.values else { return None };
+    gate.rows.is_multiple_of(SPAN).then(|| {
+        let values = Values::Wide(wide::gated::<amx::Machine>(isa, (wide, x.rows), [gate, up], activation));
+        Activations { rows: x.rows, columns: gate.rows, values }
+    })
 }
 
 /// As [`linear`], of rows that are no long prompt's.
