@@ -21,14 +21,14 @@ use crate::{
 use std::{ops::Range, sync::OnceLock};
 
 /// Keys in a block.
-pub const BLOCK: usize = 64;
+pub const BLOCK: usize = 128;
 /// Keys of a sequence's beginning that are looked at exactly: every query looks at the first ones most (attention sinks,
 /// arXiv:2309.17453).
 const SINKS: usize = 16;
 /// Query rows that one task works on; about what the second-level cache holds with its accumulators.
 const TASK_ROWS: usize = 192;
 /// Fewest key blocks worth a task of their own when there are few queries.
-const SPLIT_BLOCKS: usize = 8;
+const SPLIT_BLOCKS: usize = 4;
 
 /// Which keys a query row sees, where no window narrows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

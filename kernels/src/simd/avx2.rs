@@ -138,10 +138,6 @@ impl Simd for Avx2 {
         unsafe { _mm256_loadu_si256(p.cast()) }
     }
     #[inline(always)]
-    unsafe fn add_i32(a: Self::I, b: Self::I) -> Self::I {
-        unsafe { _mm256_add_epi32(a, b) }
-    }
-    #[inline(always)]
     unsafe fn load_codes(u: *const u8) -> Self::U {
         unsafe { _mm256_loadu_si256(u.cast()) }
     }
@@ -188,6 +184,10 @@ impl Simd for Avx2 {
     #[inline(always)]
     unsafe fn to_f32(v: Self::I) -> Self::V {
         unsafe { _mm256_cvtepi32_ps(v) }
+    }
+    #[inline(always)]
+    unsafe fn biased(v: Self::I) -> Self::V {
+        unsafe { _mm256_castsi256_ps(v) }
     }
     #[inline(always)]
     unsafe fn scaled(v: Self::I, scale: Self::V, less: Self::V) -> Self::V {

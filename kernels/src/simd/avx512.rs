@@ -5,7 +5,7 @@ use crate::Isa;
 use half::f16;
 use std::arch::x86_64::*;
 
-/// With TABLES, bytes are looked up in tables of 256 (VBMI).
+/// With TABLES, bytes are looked up in tables of 128 (VBMI).
 #[derive(Clone, Copy)]
 pub(crate) struct Avx512<const TABLES: bool>;
 
@@ -142,10 +142,6 @@ impl<const TABLES: bool> Simd for Avx512<TABLES> {
         unsafe { _mm512_loadu_si512(p.cast()) }
     }
     #[inline(always)]
-    unsafe fn add_i32(a: Self::I, b: Self::I) -> Self::I {
-        unsafe { _mm512_add_epi32(a, b) }
-    }
-    #[inline(always)]
     unsafe fn load_codes(u: *const u8) -> Self::U {
         unsafe { _mm512_loadu_si512(u.cast()) }
     }
@@ -187,6 +183,10 @@ impl<const TABLES: bool> Simd for Avx512<TABLES> {
         unsafe { _mm512_cvtepi32_ps(v) }
     }
     #[inline(always)]
+    unsafe fn biased(v: Self::I) -> Self::V {
+        unsafe { _mm512_castsi512_ps(v) }
+    }
+    #[inline(always)]
     unsafe fn scaled(v: Self::I, scale: Self::V, less: Self::V) -> Self::V {
         unsafe { _mm512_fmadd_ps(_mm512_castsi512_ps(v), scale, less) }
     }
@@ -204,7 +204,7 @@ impl<const TABLES: bool> Simd for Avx512<TABLES> {
         }
     }
     const OCTAVE: f32 = if TABLES { STEPS } else { 2048.0 };
-    const TOP: f32 = if TABLES { 255.0 } else { 0.0 };
+    const TOP: f32 = if TABLES { 127.0 } else { 0.0 };
     // What is looked up is never above the largest.
     const SLACK: f32 = if TABLES { 0.0 } else { 1.0 / 256.0 };
     #[inline(always)]
@@ -255,19 +255,19 @@ static DITHERS: [[Words; 2]; FOURS] = {
 };
 
 /// Steps of an octave that [`WEIGHTS`] tells apart.
-const STEPS: f32 = 24.0;
+const STEPS: f32 = 12.0;
 
 #[repr(align(64))]
-struct Bytes([u8; 256]);
+struct Bytes([u8; 128]);
 
-/// MOST_WEIGHT · 2^((place - 255) / STEPS), cut to whole numbers after one of the [`DITHER`]s of four was added; nothing at the
+/// MOST_WEIGHT · 2^((place - 127) / STEPS), cut to whole numbers after one of the [`DITHER`]s of four was added; nothing at the
 /// first place, where all that is less is found too.
 static WEIGHTS: [Bytes; FOURS] = {
-    const ROOT: f64 = 1.029_302_236_643_492; // 2^(1 / STEPS)
-    let mut weights = [const { Bytes([0; 256]) }; FOURS];
+    const ROOT: f64 = 1.059_463_094_359_295_3; // 2^(1 / STEPS)
+    let mut weights = [const { Bytes([0; 128]) }; FOURS];
     let mut four = 0;
     while four < FOURS {
-        let (mut weight, mut place) = (MOST_WEIGHT as f64, 255);
+        let (mut weight, mut place) = (MOST_WEIGHT as f64, 127);
         while place > 0 {
             // Around a half, for the four of them.
             weights[four].0[place] = (weight + (DITHER[four][0] + 6) as f64 / 256.0) as u8;
@@ -284,9 +284,7 @@ static WEIGHTS: [Bytes; FOURS] = {
 unsafe fn looked_up(table: &Bytes, places: __m512i) -> __m512i {
     unsafe {
         let part = |number: usize| _mm512_load_si512(table.0.as_ptr().add(64 * number).cast());
-        let low = _mm512_permutex2var_epi8(part(0), places, part(1));
-        let high = _mm512_permutex2var_epi8(part(2), places, part(3));
-        _mm512_mask_blend_epi8(_mm512_movepi8_mask(places), low, high)
+        _mm512_permutex2var_epi8(part(0), places, part(1))
     }
 }
 

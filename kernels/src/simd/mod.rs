@@ -96,7 +96,6 @@ pub(crate) trait Simd: Copy {
     type I: Copy;
     unsafe fn splat_i32(x: i32) -> Self::I;
     unsafe fn load_i32(p: *const i32) -> Self::I;
-    unsafe fn add_i32(a: Self::I, b: Self::I) -> Self::I;
     /// Four unsigned bytes for each lane.
     type U: Copy;
     unsafe fn load_codes(u: *const u8) -> Self::U;
@@ -115,6 +114,8 @@ pub(crate) trait Simd: Copy {
         unsafe { Self::dot4_codes(sum, Self::load_codes(u), a) }
     }
     unsafe fn to_f32(v: Self::I) -> Self::V;
+    /// n + [`BIAS`] of integers n that were added up from [`BIAS_BITS`] on and lie within ±2²².
+    unsafe fn biased(v: Self::I) -> Self::V;
     /// `scale · n` of integers n that were added up from [`BIAS_BITS`] on and lie within ±2²²; `less` is `-scale ·` [`BIAS`],
     /// which has to be exact, and is for scales of 22 bits at most. One operation, where turning n into f32 is one of its own.
     unsafe fn scaled(v: Self::I, scale: Self::V, less: Self::V) -> Self::V;
@@ -374,7 +375,7 @@ mod tests {
                             let exact = f64::from(MOST_WEIGHT) * f64::from(x - octave as f32).exp2();
                             let off = (f64::from(*weight) - exact).abs();
                             assert!(
-                                off < 1.0 + 0.015 * exact,
+                                off < 1.0 + 0.03 * exact,
                                 "2^{} is {weight}/{MOST_WEIGHT} on {isa}",
                                 x - octave as f32
                             );
@@ -387,7 +388,7 @@ mod tests {
                 let count = (FOURS * weights(isa, x, 0).len() / 4) as f64;
                 for (octave, sum) in sums.into_iter().enumerate() {
                     let exact = f64::from(MOST_WEIGHT) * f64::from(x - octave as f32).exp2();
-                    assert!((sum / count).abs() < 0.2 + 0.02 * exact, "{} at 2^{}", sum / count, x - octave as f32);
+                    assert!((sum / count).abs() < 0.2 + 0.03 * exact, "{} at 2^{}", sum / count, x - octave as f32);
                 }
             }
         }

@@ -63,6 +63,8 @@ pub(super) const CHUNK: usize = 2 * amx::ROWS;
 pub(super) trait Products {
     /// The order of codes that it takes.
     const ORDER: Order;
+    /// Whether products that were prepared are where they belong; keys share scales then.
+    const IN_PLACE: bool;
     /// Whether it pays to ask for the next block's codes ahead.
     const PREFETCHES: bool;
     /// Before the first product of a thread, and after the last.
@@ -87,6 +89,7 @@ pub(super) struct InVectors;
 
 impl Products for InVectors {
     const ORDER: Order = Order::Strips;
+    const IN_PLACE: bool = false;
     const PREFETCHES: bool = true;
 
     #[inline(always)]
@@ -128,11 +131,18 @@ impl Products for InVectors {
     }
 }
 
+/// What products in tiles are added up from.
+static FROM: Sums = Sums([BIAS_BITS; amx::TILE / 4]);
+
+#[repr(align(64))]
+struct Sums([i32; amx::TILE / 4]);
+
 /// By tiles of 16 rows, 64 of their bytes and 16 lanes; for vectors of 16 lanes and whole tiles.
 pub(super) struct InTiles<T>(PhantomData<T>);
 
 impl<T: Tiles> Products for InTiles<T> {
     const ORDER: Order = Order::Rows;
+    const IN_PLACE: bool = true;
     const PREFETCHES: bool = false;
 
     #[inline(always)]
@@ -155,11 +165,12 @@ impl<T: Tiles> Products for InTiles<T> {
         );
         // SAFETY: the tiles are the caller's; all is within the codes, the lanes and the dots.
         unsafe {
-            T::zero::<0>();
-            T::zero::<2>();
+            let from = FROM.0.as_ptr().cast();
+            T::load::<0>(from, amx::LINE);
+            T::load::<2>(from, amx::LINE);
             if V == 2 {
-                T::zero::<1>();
-                T::zero::<3>();
+                T::load::<1>(from, amx::LINE);
+                T::load::<3>(from, amx::LINE);
             }
             for depth in 0..width / amx::LINE {
                 let a = codes.as_ptr().add(first * width + depth * amx::LINE).cast::<u8>();
@@ -200,10 +211,10 @@ impl<T: Tiles> Products for InTiles<T> {
     ) -> [[S::I; V]; STRIP] {
         // SAFETY: the instruction set and the dots are the caller's.
         unsafe {
-            let mut strip = [[S::splat_i32(BIAS_BITS); V]; STRIP];
+            let mut strip = [[S::splat_i32(0); V]; STRIP];
             for (i, strip) in strip.iter_mut().enumerate() {
                 for (v, dot) in strip.iter_mut().enumerate() {
-                    *dot = S::add_i32(*dot, S::load_i32(dots.add((i * V + v) * S::LANES)));
+                    *dot = S::load_i32(dots.add((i * V + v) * S::LANES));
                 }
             }
             strip

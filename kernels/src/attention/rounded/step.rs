@@ -1,7 +1,7 @@
 //! What some queries see in a block of bytes.
 
 use super::{
-    HIDDEN, Head, NEVER, STRIP,
+    ALIKE, HIDDEN, Head, NEVER, STRIP,
     products::{CHUNK, Factors, Products},
     queries::Queries,
     value_dim,
@@ -9,7 +9,7 @@ use super::{
 use crate::{
     attention::{BLOCK, Partial},
     lines::Lines,
-    simd::{self, MOST_LANES, MOST_WEIGHT, Simd, transpose},
+    simd::{self, BIAS, FOURS, MOST_LANES, MOST_WEIGHT, Simd, transpose},
 };
 use std::ops::Range;
 
@@ -79,7 +79,7 @@ pub(super) unsafe fn add_block<S: Simd, P: Products, const V: usize>(
     // SAFETY: the instruction set and the vectors are the caller's; the scratch is as large as a block's.
     unsafe {
         let largest = score::<S, P, V>(keys_of::<S>(queries, vector, block), block, &mut scratch.scores);
-        weigh_block::<S, V>(queries, vector, block, largest, scratch, state);
+        weigh_block::<S, P, V>(queries, vector, block, largest, scratch, state);
         let out = state.out.as_mut_ptr().add(vector * S::LANES * block.head.value_dim());
         gather::<S, P, V>(block, scratch, out);
     }
@@ -101,10 +101,10 @@ unsafe fn values_of<'a, S: Simd, const V: usize>(block: &Seen<'a>, weights: &[u8
     Factors { codes: block.head.values, width: BLOCK, lanes: weights.as_ptr(), step: V * vector, vector }
 }
 
-/// Finds how much a block's keys weigh for the vectors from `vector` on, V of them, by their scores, of which `largest` are
-/// the largest.
+/// Finds how much a block's keys weigh for the vectors from `vector` on, V of them, by what [`score`] gives: their scores, or
+/// what these are made of, and the largest.
 #[inline(always)]
-unsafe fn weigh_block<S: Simd, const V: usize>(
+unsafe fn weigh_block<S: Simd, P: Products, const V: usize>(
     queries: &Queries,
     vector: usize,
     block: &Seen,
@@ -112,15 +112,20 @@ unsafe fn weigh_block<S: Simd, const V: usize>(
     scratch: &mut Scratch,
     state: &mut State,
 ) {
-    let scores = &mut scratch.scores;
+    let scores = &mut scratch.scores[..BLOCK * V * S::LANES];
+    // Where keys share scales, and nothing else is made of scores, they stay products.
+    let mut key_scales = P::IN_PLACE.then_some(block.head.key_scales.scale);
     unsafe {
         let at = vector * S::LANES;
         let scales_at = queries.scales.as_ptr().add(at);
+        if queries.softcap.is_some() || block.parts.is_some() {
+            key_scales.take().into_iter().for_each(|key_scales| scale::<S, V>(key_scales, scores));
+        }
         if let Some(cap) = queries.softcap {
             largest = bend::<S, V>(cap, scales_at, block.common.as_ptr(), scores);
         }
         if let Some(parts) = block.parts {
-            largest = hide::<S, V>(parts, block.first_key, &mut scores[..BLOCK * V * S::LANES]);
+            largest = hide::<S, V>(parts, block.first_key, scores);
         }
         let zeros = [S::splat(0.0); V];
         let (mut scales, mut offsets) = (zeros, zeros);
@@ -147,7 +152,7 @@ unsafe fn weigh_block<S: Simd, const V: usize>(
             let exponent = S::add(S::min(offset, S::splat(-HIDDEN)), S::splat(-S::SLACK));
             offsets[v] = S::fma(exponent, S::splat(S::OCTAVE), S::splat(S::TOP));
         }
-        let sums = weigh::<S, V>(scales, offsets, scores, &mut scratch.weights);
+        let sums = weigh::<S, V>(scales, offsets, key_scales, scores, &mut scratch.weights);
         for (v, new) in sums.into_iter().enumerate() {
             let sum = state.sum.as_mut_ptr().add(at + v * S::LANES);
             S::store(sum, S::add(S::load(sum), S::to_f32(new)));
@@ -155,31 +160,71 @@ unsafe fn weigh_block<S: Simd, const V: usize>(
     }
 }
 
-/// Products of the vectors' queries with a block's keys, times the keys' scales: (BLOCK, V, LANES). The largest of each lane.
+/// More than [`BIAS`] by what is rounded away of it times a scale, lest the largest exponent be too large by that.
+const ABOVE_BIAS: f32 = BIAS + 3.0;
+
+/// Products of the vectors' queries with a block's keys, (BLOCK, V, LANES): times the keys' scales, or, where keys share scales,
+/// plus [`BIAS`]. The largest of each lane, times its key's scale.
 #[inline(always)]
 unsafe fn score<S: Simd, P: Products, const V: usize>(keys: Factors, block: &Seen, scores: &mut [f32]) -> [S::V; V] {
-    let head = &block.head;
+    let scales = block.head.key_scales;
     // SAFETY: the instruction set is the caller's; strips are within the block.
     unsafe {
         let mut largest = [S::splat(NEVER); V];
-        for first in (0..BLOCK).step_by(STRIP) {
-            let at = scores.as_mut_ptr().add(first * V * S::LANES);
-            if first.is_multiple_of(CHUNK) {
-                P::prepare::<S, V, true>(keys, first, at.cast());
-            }
-            if P::PREFETCHES {
-                simd::prefetch(block.next.keys.as_ptr().add(first * keys.width), STRIP * keys.width);
-            }
-            let dots = P::strip::<S, V>(keys, first, Some(head.shifts), at.cast());
-            for (i, dots) in dots.into_iter().enumerate() {
-                let scores_of_key = head.key_scales.scaled::<S, V>(first + i, dots);
-                for (v, score) in scores_of_key.into_iter().enumerate() {
-                    largest[v] = S::max(largest[v], score);
-                    S::store(at.add((i * V + v) * S::LANES), score);
+        for alike in (0..BLOCK).step_by(ALIKE) {
+            // By chains of their own, since each comparison waits for the one before.
+            let mut chains = [[S::splat(NEVER); V]; CHAINS];
+            for first in (alike..alike + ALIKE).step_by(STRIP) {
+                let at = scores.as_mut_ptr().add(first * V * S::LANES);
+                if first.is_multiple_of(CHUNK) {
+                    P::prepare::<S, V, true>(keys, first, at.cast());
                 }
+                if P::PREFETCHES {
+                    simd::prefetch(block.next.keys.as_ptr().add(first * keys.width), STRIP * keys.width);
+                }
+                let dots = P::strip::<S, V>(keys, first, Some(block.head.shifts), at.cast());
+                for (i, dots) in dots.into_iter().enumerate() {
+                    let products = if P::IN_PLACE {
+                        dots.map(|dot| S::biased(dot))
+                    } else {
+                        scales.scaled::<S, V>(first + i, dots)
+                    };
+                    for (v, product) in products.into_iter().enumerate() {
+                        let largest = &mut chains[i % CHAINS][v];
+                        *largest = S::max(*largest, product);
+                        if !P::IN_PLACE {
+                            S::store(at.add((i * V + v) * S::LANES), product);
+                        }
+                    }
+                }
+            }
+            for (v, largest) in largest.iter_mut().enumerate() {
+                let [a, b, c, d] = chains.map(|chain| chain[v]);
+                let mut product = S::max(S::max(a, b), S::max(c, d));
+                if P::IN_PLACE {
+                    product = S::mul(S::sub(product, S::splat(BIAS)), S::splat(scales.scale[alike]));
+                }
+                *largest = S::max(*largest, product);
             }
         }
         largest
+    }
+}
+
+/// Maxima that are looked for beside each other.
+const CHAINS: usize = 4;
+
+/// Products of keys that share scales, as [`score`] gives them, times these.
+#[inline(always)]
+unsafe fn scale<S: Simd, const V: usize>(key_scales: &[f32], scores: &mut [f32]) {
+    for (scores, key_scale) in scores.chunks_exact_mut(V * S::LANES).zip(key_scales) {
+        for score in scores.chunks_exact_mut(S::LANES) {
+            // SAFETY: the instruction set is the caller's; a whole vector.
+            unsafe {
+                let product = S::sub(S::load(score.as_ptr()), S::splat(BIAS));
+                S::store(score.as_mut_ptr(), S::mul(product, S::splat(*key_scale)));
+            }
+        }
     }
 }
 
@@ -274,26 +319,37 @@ pub(super) unsafe fn commons<S: Simd, const V: usize>(
     }
 }
 
-/// Scores → weights 2^(score · scale + offset) as bytes; their sums.
+/// Scores → weights 2^(score · scale + offset) as bytes; their sums. With `key_scales` scores are products of keys that share
+/// them, as [`score`] gives them.
 #[inline(always)]
 unsafe fn weigh<S: Simd, const V: usize>(
     scales: [S::V; V],
     offsets: [S::V; V],
+    key_scales: Option<&[f32]>,
     scores: &[f32],
     weights: &mut [u8],
 ) -> [S::I; V] {
     unsafe {
         let mut sums = [S::splat_i32(0); V];
-        for four in 0..BLOCK / 4 {
-            for v in 0..V {
-                let mut exponents = [offsets[v]; 4];
-                for (i, exponent) in exponents.iter_mut().enumerate() {
-                    let score = S::load(scores.as_ptr().add(((4 * four + i) * V + v) * S::LANES));
-                    *exponent = S::fma(score, scales[v], offsets[v]);
+        for alike in (0..BLOCK).step_by(ALIKE) {
+            let (mut scales, mut offsets) = (scales, offsets);
+            if let Some(key_scales) = key_scales {
+                for (scale, offset) in scales.iter_mut().zip(&mut offsets) {
+                    *scale = S::mul(*scale, S::splat(*key_scales.get_unchecked(alike)));
+                    *offset = S::fma(*scale, S::splat(-ABOVE_BIAS), *offset);
                 }
-                let out = weights.as_mut_ptr().add((four * V + v) * 4 * S::LANES);
-                S::store_powers(out, exponents, four);
-                sums[v] = S::dot4(sums[v], out, 0x0101_0101);
+            }
+            for four in alike / 4..(alike + ALIKE) / 4 {
+                for v in 0..V {
+                    let mut exponents = [offsets[v]; 4];
+                    for (i, exponent) in exponents.iter_mut().enumerate() {
+                        let score = S::load(scores.as_ptr().add(((4 * four + i) * V + v) * S::LANES));
+                        *exponent = S::fma(score, scales[v], offsets[v]);
+                    }
+                    let out = weights.as_mut_ptr().add((four * V + v) * 4 * S::LANES);
+                    S::store_powers(out, exponents, four % FOURS);
+                    sums[v] = S::dot4(sums[v], out, 0x0101_0101);
+                }
             }
         }
         sums
