@@ -7,7 +7,7 @@ mod common;
 use common::{Random, assert_close};
 use ronbun_kernels::{
     Isa,
-    attention::{self, KvBlocks, KvType, Shape, Visible},
+    attention::{self, BLOCK, KvBlocks, KvType, Shape, Visible},
     blocks::{self, BlockType},
     elementwise::{self, Activation, Pairing},
     linear::{self, Weights},
@@ -104,7 +104,7 @@ fn attention_of_every_shape() {
             let values = random.vec(tokens * kv_heads * head_dim);
             for visible in [Visible::All, Visible::Causal { first: tokens - rows.min(tokens) }] {
                 let (expected, expected_lse) = reference::attention(shape, &q, &keys, &values, visible);
-                for (kind, tolerance) in [(KvType::F32, 3e-6), (KvType::F16, 3e-3), (KvType::I8, 3e-2)] {
+                for (kind, tolerance) in [(KvType::F32, 3e-6), (KvType::F16, 3e-3), (KvType::I8, 4e-2)] {
                     for isa in Isa::available() {
                         let cache = cache(isa, kind, shape, &keys, &values);
                         let what = format!("{shape:?} {rows} rows, {tokens} tokens, {visible:?}, {kind:?}, {isa}");
@@ -157,7 +157,7 @@ fn windows_and_soft_caps() {
 #[test]
 fn blocks_whose_scores_are_far_apart() {
     let mut random = Random(16);
-    let (shape, tokens) = (Shape::new(2, 1, 64), 9 * 64);
+    let (shape, tokens) = (Shape::new(2, 1, 64), 9 * BLOCK);
     let direction = random.vec(64);
     let size: f32 = direction.iter().map(|x| x * x).sum();
     // The largest score of each block in nats, about: further apart than f32 has exponents, in either direction.
@@ -168,7 +168,7 @@ fn blocks_whose_scores_are_far_apart() {
         let q: Vec<f32> = [1.0, -1.0].iter().flat_map(|sign| direction.iter().map(move |x| sign * x * 8.0)).collect();
         let mut keys = random.vec(tokens * 64);
         for (token, key) in keys.chunks_exact_mut(64).enumerate() {
-            key.iter_mut().zip(&direction).for_each(|(key, x)| *key = 0.02 * *key + x * levels[token / 64] / size);
+            key.iter_mut().zip(&direction).for_each(|(key, x)| *key = 0.02 * *key + x * levels[token / BLOCK] / size);
         }
         let values = random.vec(tokens * 64);
         let (expected, expected_lse) = reference::attention(shape, &q, &keys, &values, Visible::All);
