@@ -264,6 +264,8 @@ mod tests {
             assert_eq!((cache.len(), cache.truncate(290)), (150, 128));
             assert!((0..3).all(|layer| cache.blocks(layer).len() == 128));
             assert_eq!(cache.truncate(500), 128);
+            // The first block is in bytes, too.
+            assert_eq!(cache.truncate(100), 0);
         }
     }
 

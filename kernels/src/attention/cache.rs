@@ -81,15 +81,6 @@ pub(super) enum Block {
     First(Values, Rounded),
 }
 
-impl Block {
-    /// What is left of the first block when it is no longer full.
-    fn unround(&mut self) {
-        if let Block::First(exact, _) = self {
-            *self = Block::Exact(std::mem::replace(exact, Values::F32(Vec::new())));
-        }
-    }
-}
-
 /// Keys and values of one sequence in one layer.
 #[derive(Debug, Clone)]
 pub struct KvBlocks {
@@ -266,16 +257,13 @@ impl KvBlocks {
         self.blocks.push(if first > 0 { Block::First(exact, rounded) } else { Block::Rounded(rounded) });
     }
 
-    /// Keeps the first `len` tokens, or fewer: a block of bytes is kept whole or not at all, but for the first. Returns how
-    /// many are left.
+    /// Keeps the first `len` tokens, or fewer: a block of bytes is kept whole or not at all, since what stood at its beginning
+    /// was read with what followed in it. Returns how many are left.
     pub fn truncate(&mut self, len: usize) -> usize {
         if len < self.len {
-            let cut = matches!(self.blocks.get(len / BLOCK), Some(Block::Rounded(_)));
+            let cut = matches!(self.blocks.get(len / BLOCK), Some(Block::Rounded(_) | Block::First(..)));
             self.len = if cut { len / BLOCK * BLOCK } else { len };
             self.blocks.truncate(self.len.div_ceil(BLOCK));
-            if self.len < BLOCK {
-                self.blocks.iter_mut().for_each(Block::unround);
-            }
         }
         self.len
     }
