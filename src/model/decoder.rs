@@ -229,14 +229,14 @@ impl Decoder {
             }
             self.add(&part.place, &layer.out_proj, &layer.mixed_norm, &Input::of(mixed, prompt), x, &room.hidden)?;
             self.norm(&layer.mlp_norm, x, &room.normed)?;
-            let gated = self.gate(&part.place, layer, &Input::of(&room.normed, prompt), prompt, &room)?;
+            let gated = self.gate(&part.place, layer, &Input::of(&room.normed, prompt), &room)?;
             self.add(&part.place, &layer.down_proj, &layer.down_norm, &gated, x, &room.hidden)?;
         }
         Ok(())
     }
 
     /// The gated inputs of an MLP's last linear, (rows, intermediate).
-    fn gate<'a>(&self, place: &Place, layer: &Layer, x: &Input, prompt: bool, room: &'a Room) -> Result<Input<'a>> {
+    fn gate<'a>(&self, place: &Place, layer: &Layer, x: &Input, room: &'a Room) -> Result<Input<'a>> {
         let (activation, [gate, up]) = (self.config.activation, &room.gate_up.each);
         let in_one_go = || layer.gate_up_proj.gated(&layer.down_proj, activation, x);
         if let Some(gated) = self.profile.time(Stage::Linears, in_one_go)? {
@@ -244,7 +244,7 @@ impl Decoder {
         }
         self.profile.time(Stage::Linears, || layer.gate_up_proj.forward(0, x, &room.gate_up))?;
         self.profile.time(Stage::Elementwise, || ops::gate(place, activation, gate, up))?;
-        Ok(Input::of(gate, prompt))
+        Ok(x.then(gate))
     }
 
     fn linear(&self, linear: &Linear, x: &Input, y: &Tensor) -> Result<()> {

@@ -100,32 +100,33 @@ impl Linear {
         if let Some(on_gpu) = &self.on_gpu {
             return on_gpu.forward_to_host(x.tensor, y).map_err(device::failed);
         }
-        let weights = self.weights();
         let (isa, bias) = (Isa::current(), self.bias.as_deref());
-        match &self.packed {
+        match self.packed() {
             Some(packed) => {
-                let linear::Weights { kind, rows, columns, .. } = weights;
-                let packed = Packed { kind, bytes: packed.bytes(), rows, columns };
-                packed::linear(isa, x.rounded(columns)?, packed, bias, y);
+                packed::linear(isa, x.rounded(packed.columns)?, packed, bias, y);
                 Ok(())
             }
-            None => with_slice(x.tensor, |x| linear::linear(isa, x, weights, bias, y)),
+            None => with_slice(x.tensor, |x| linear::linear(isa, x, self.weights(), bias, y)),
         }
     }
 
-    /// The matrix packed for products of integers on the CPU, where there is no bias.
-    fn packed_alone(&self) -> Option<Packed<'_>> {
+    /// The matrix packed for products of integers.
+    fn packed(&self) -> Option<Packed<'_>> {
         let linear::Weights { kind, rows, columns, .. } = self.weights();
-        let packed = self.packed.as_ref().filter(|_| self.bias.is_none() && self.on_gpu.is_none())?;
-        Some(Packed { kind, bytes: packed.bytes(), rows, columns })
+        self.packed.as_ref().map(|packed| Packed { kind, bytes: packed.bytes(), rows, columns })
     }
 
     /// `activation(gate · x) · (up · x)`, rounded for the linear `next`, where a kernel computes that in one go.
     pub fn gated([gate, up, next]: [&Linear; 3], activation: Activation, x: &Input) -> Result<Option<Activations>> {
-        let (Some(gate), Some(up), Some(_)) = (gate.packed_alone(), up.packed_alone(), &next.packed) else {
+        let alone = |linear: &Linear| linear.bias.is_none() && linear.on_gpu.is_none();
+        let (Some(packed_gate), Some(packed_up), Some(_)) = (gate.packed(), up.packed(), next.packed()) else {
             return Ok(None);
         };
-        Ok(packed::gated(Isa::current(), x.rounded(gate.columns)?, [gate, up], activation))
+        if !alone(gate) || !alone(up) {
+            return Ok(None);
+        }
+        let rounded = x.rounded(packed_gate.columns)?;
+        Ok(packed::gated(Isa::current(), rounded, [packed_gate, packed_up], activation))
     }
 
     pub fn outputs(&self) -> usize {
@@ -157,6 +158,11 @@ impl<'a> Input<'a> {
     /// Of a `prompt`, or as [`Input::new`].
     pub fn of(tensor: &'a Tensor, prompt: bool) -> Input<'a> {
         Input { prompt, ..Input::new(tensor) }
+    }
+
+    /// What is made of these inputs, row by row.
+    pub fn then<'b>(&self, tensor: &'b Tensor) -> Input<'b> {
+        Input::of(tensor, self.prompt)
     }
 
     /// What was rounded already; `tensor` is where it would be otherwise.

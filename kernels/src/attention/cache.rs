@@ -2,7 +2,7 @@
 
 use super::{
     BLOCK, SINKS,
-    rounded::{MOST_DIM, Order, Rounded},
+    rounded::{MOST_DIM, Order, Rounded, sinks_of},
 };
 use crate::{
     Isa, pool,
@@ -44,11 +44,11 @@ impl Values {
         }
     }
 
-    /// Elements from `at` on, where they are kept in f32.
-    pub(super) fn in_f32(&self, at: usize) -> &[f32] {
+    /// All of them, where they are kept in f32.
+    fn in_f32(&self) -> &[f32] {
         match self {
             Values::F16(_) => unreachable!("what is rounded is never kept in f16"),
-            Values::F32(values) => &values[at..],
+            Values::F32(values) => values,
         }
     }
 
@@ -76,9 +76,9 @@ pub(super) enum Block {
     /// For each key head its keys (head_dim, BLOCK), then for each its values (BLOCK, padded head_dim).
     Exact(Values),
     Rounded(Rounded),
-    /// The first one where blocks are rounded: in f32, of which the first [`SINKS`] keys are looked at, and rounded, of which
-    /// the others are.
-    First(Values, Rounded),
+    /// The first one where blocks are rounded: its first keys in f32, as [`sinks_of`] gives them, and rounded, of which the
+    /// others are looked at.
+    First(Vec<f32>, Rounded),
 }
 
 /// Keys and values of one sequence in one layer.
@@ -180,9 +180,10 @@ impl KvBlocks {
         let elements = Layout { kv_heads, head_dim }.block_len();
         match kind {
             KvType::F16 => blocks * elements * 2,
-            // The first and the last are kept in f32, all but the last rounded.
+            // The last and the first keys are kept in f32, all blocks but the last rounded.
             KvType::I8 if head_dim <= MOST_DIM => {
-                blocks.min(2) * elements * 4 + blocks.saturating_sub(1) * kv_heads * Rounded::head_bytes(head_dim)
+                let in_f32 = if blocks > 1 { elements + elements / BLOCK * SINKS } else { blocks * elements };
+                in_f32 * 4 + blocks.saturating_sub(1) * kv_heads * Rounded::head_bytes(head_dim)
             }
             KvType::I8 | KvType::F32 => blocks * elements * 4,
         }
@@ -253,8 +254,13 @@ impl KvBlocks {
     fn round_last(&mut self, isa: Isa) {
         let Some(Block::Exact(exact)) = self.blocks.pop() else { unreachable!("a block that was filled is exact") };
         let first = if self.blocks.is_empty() { SINKS } else { 0 };
-        let rounded = round_block(isa, self.layout, first, self.order, exact.in_f32(0));
-        self.blocks.push(if first > 0 { Block::First(exact, rounded) } else { Block::Rounded(rounded) });
+        let exact = exact.in_f32();
+        let rounded = round_block(isa, self.layout, first, self.order, exact);
+        let sinks = (first > 0).then(|| sinks_of(self.layout.heads(exact)));
+        self.blocks.push(match sinks {
+            Some(sinks) => Block::First(sinks, rounded),
+            None => Block::Rounded(rounded),
+        });
     }
 
     /// Keeps the first `len` tokens, or fewer: a block of bytes is kept whole or not at all, since what stood at its beginning

@@ -5,7 +5,7 @@ use crate::Isa;
 use half::f16;
 use std::arch::x86_64::*;
 
-/// With TABLES, bytes are looked up in tables of 128 (VBMI).
+/// With TABLES, bytes are looked up in tables of [`PLACES`] (VBMI).
 #[derive(Clone, Copy)]
 pub(crate) struct Avx512<const TABLES: bool>;
 
@@ -204,7 +204,7 @@ impl<const TABLES: bool> Simd for Avx512<TABLES> {
         }
     }
     const OCTAVE: f32 = if TABLES { STEPS } else { 2048.0 };
-    const TOP: f32 = if TABLES { 127.0 } else { 0.0 };
+    const TOP: f32 = if TABLES { (PLACES - 1) as f32 } else { 0.0 };
     // What is looked up is never above the largest.
     const SLACK: f32 = if TABLES { 0.0 } else { 1.0 / 256.0 };
     #[inline(always)]
@@ -257,17 +257,20 @@ static DITHERS: [[Words; 2]; FOURS] = {
 /// Steps of an octave that [`WEIGHTS`] tells apart.
 const STEPS: f32 = 12.0;
 
-#[repr(align(64))]
-struct Bytes([u8; 128]);
+/// Bytes of a table: as many as one instruction looks up in.
+const PLACES: usize = 128;
 
-/// MOST_WEIGHT · 2^((place - 127) / STEPS), cut to whole numbers after one of the [`DITHER`]s of four was added; nothing at the
+#[repr(align(64))]
+struct Bytes([u8; PLACES]);
+
+/// MOST_WEIGHT · 2^((place + 1 - PLACES) / STEPS), cut to whole numbers after one of the [`DITHER`]s of four was added; nothing at the
 /// first place, where all that is less is found too.
 static WEIGHTS: [Bytes; FOURS] = {
     const ROOT: f64 = 1.059_463_094_359_295_3; // 2^(1 / STEPS)
-    let mut weights = [const { Bytes([0; 128]) }; FOURS];
+    let mut weights = [const { Bytes([0; PLACES]) }; FOURS];
     let mut four = 0;
     while four < FOURS {
-        let (mut weight, mut place) = (MOST_WEIGHT as f64, 127);
+        let (mut weight, mut place) = (MOST_WEIGHT as f64, PLACES - 1);
         while place > 0 {
             // Around a half, for the four of them.
             weights[four].0[place] = (weight + (DITHER[four][0] + 6) as f64 / 256.0) as u8;

@@ -233,44 +233,35 @@ unsafe fn store_powers<S: Simd>(out: *mut u8, x: [S::V; 4], four: usize) {
 /// Asks for the cache lines of `bytes` bytes from `start` on, which need not be there.
 #[inline(always)]
 pub(crate) fn prefetch<T>(start: *const T, bytes: usize) {
-    #[cfg(target_arch = "x86_64")]
-    for at in (0..bytes).step_by(64) {
-        // SAFETY: a prefetch of any address does nothing but fill a cache.
-        unsafe {
-            use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-            _mm_prefetch::<_MM_HINT_T0>(start.cast::<i8>().wrapping_add(at));
-        }
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = (start, bytes);
+    ask_for::<FIRST_LEVEL, T>(start, bytes);
 }
 
 /// As [`prefetch`], for the second-level cache.
 #[inline(always)]
 pub(crate) fn prefetch_far<T>(start: *const T, bytes: usize) {
+    ask_for::<SECOND_LEVEL, T>(start, bytes);
+}
+
+/// As [`prefetch`], of what is going to be written to.
+#[inline(always)]
+pub(crate) fn prefetch_to_write<T>(start: *const T, bytes: usize) {
+    ask_for::<TO_WRITE, T>(start, bytes);
+}
+
+// How the processor is asked: _MM_HINT_T0, _MM_HINT_T1 and _MM_HINT_ET0 of its intrinsics.
+const FIRST_LEVEL: i32 = 3;
+const SECOND_LEVEL: i32 = 2;
+const TO_WRITE: i32 = 7;
+
+#[inline(always)]
+fn ask_for<const HINT: i32, T>(start: *const T, bytes: usize) {
     #[cfg(target_arch = "x86_64")]
     for at in (0..bytes).step_by(64) {
-        // SAFETY: as above.
-        unsafe {
-            use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
-            _mm_prefetch::<_MM_HINT_T1>(start.cast::<i8>().wrapping_add(at));
-        }
+        // SAFETY: a prefetch of any address does nothing but fill a cache.
+        unsafe { std::arch::x86_64::_mm_prefetch::<HINT>(start.cast::<i8>().wrapping_add(at)) };
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = (start, bytes);
-}
-
-/// Asks for the cache line of `at`, which is going to be written to and need not be there.
-#[inline(always)]
-pub(crate) fn prefetch_to_write<T>(at: *const T) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: as above.
-    unsafe {
-        use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
-        _mm_prefetch::<_MM_HINT_ET0>(at.cast::<i8>());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = at;
 }
 
 /// Defines `fn $name(isa, args…)`, which runs `$body::<S>(args…)` compiled for the instruction set `isa`. [`Isa::Amx`] shares

@@ -27,10 +27,11 @@ use products::{InTiles, InVectors, Products};
 use queries::Queries;
 use scale::best_inverses;
 use sinks::Sinks;
+pub(super) use sinks::sinks_of;
 use std::ops::Range;
 use step::{Scratch, Seen, State, TOGETHER, add_block, commons};
 
-/// Keys in [`Order::Rows`] that share a scale: the largest of their scores is that of the largest product.
+/// Keys that share a scale, where they do ([`Order::shares_scales`]): the largest of their scores is that of the largest product.
 const ALIKE: usize = 16;
 /// Keys, or dimensions of a value, whose products are collected at a time.
 const STRIP: usize = 8;
@@ -166,15 +167,14 @@ impl Rounded {
         all.resize(start + BLOCK * (width + value_dim(head_dim)), 0);
         let (codes, value_codes) = all[start..].split_at_mut(BLOCK * width);
         let mut inverses = [0f32; BLOCK];
-        match self.order {
-            // SAFETY: the instruction set is the caller's.
-            Order::Strips => unsafe { best_inverses::<S>(&spread, BLOCK, &most, &mut inverses) },
-            Order::Rows => {
-                for (inverses, most) in inverses.chunks_exact_mut(ALIKE).zip(most.chunks_exact(ALIKE)) {
-                    let most = most.iter().copied().fold(0.0, f32::max);
-                    inverses.fill(if most > 0.0 { 127.0 / most } else { 0.0 });
-                }
+        if self.order.shares_scales() {
+            for (inverses, most) in inverses.chunks_exact_mut(ALIKE).zip(most.chunks_exact(ALIKE)) {
+                let most = most.iter().copied().fold(0.0, f32::max);
+                inverses.fill(if most > 0.0 { 127.0 / most } else { 0.0 });
             }
+        } else {
+            // SAFETY: the instruction set is the caller's.
+            unsafe { best_inverses::<S>(&spread, BLOCK, &most, &mut inverses) };
         }
         let mut sums = [0i32; BLOCK];
         for (i, keys) in spread.chunks_exact(BLOCK).enumerate() {
@@ -305,8 +305,8 @@ unsafe fn attend_by<S: Simd, P: Products>(
         .seen_blocks(kv, visible, shape.window)
         .filter_map(|number| match &kv.blocks[number] {
             Block::Rounded(block) => Some((number * BLOCK, block.head(task.kv_head, shape.head_dim))),
-            Block::First(exact, block) => {
-                sinks = Some(Sinks::new(exact, kv.layout, task.kv_head));
+            Block::First(first, block) => {
+                sinks = Some(Sinks::new(first, kv.layout, task.kv_head));
                 Some((number * BLOCK, block.head(task.kv_head, shape.head_dim)))
             }
             Block::Exact(_) => None,

@@ -24,6 +24,11 @@ impl Order {
         if in_tiles { Order::Rows } else { Order::Strips }
     }
 
+    /// Whether several keys have one scale. Their products stay where they were prepared.
+    pub(super) const fn shares_scales(self) -> bool {
+        matches!(self, Order::Rows)
+    }
+
     /// Puts elements of rows, the first ones, at `column` of each, of rows of `width` elements.
     #[inline(always)]
     pub(super) fn put(self, codes: &mut [i8], width: usize, column: usize, elements: &[i8]) {
@@ -63,14 +68,12 @@ pub(super) const CHUNK: usize = 2 * amx::ROWS;
 pub(super) trait Products {
     /// The order of codes that it takes.
     const ORDER: Order;
-    /// Whether products that were prepared are where they belong; keys share scales then.
-    const IN_PLACE: bool;
     /// Whether it pays to ask for the next block's codes ahead.
     const PREFETCHES: bool;
     /// Before the first product of a thread, and after the last.
     unsafe fn begin();
     unsafe fn end();
-    /// Prepares products of [`CHUNK`] rows from `first` on, for V vectors: `dots` has room for (CHUNK, V, LANES) of them. Bytes
+    /// Prepares products of [`CHUNK`] rows from `first` on, for V vectors, added up as [`Products::strip`] says: `dots` has room for (CHUNK, V, LANES) of them. Bytes
     /// of lanes are `SIGNED` or not. All rows of the same factors are prepared one chunk after the other.
     unsafe fn prepare<S: Simd, const V: usize, const SIGNED: bool>(factors: Factors, first: usize, dots: *mut i32);
     /// Products of the strip that begins with row `first`, added up from [`BIAS_BITS`] on; `dots` are those that were
@@ -89,7 +92,6 @@ pub(super) struct InVectors;
 
 impl Products for InVectors {
     const ORDER: Order = Order::Strips;
-    const IN_PLACE: bool = false;
     const PREFETCHES: bool = true;
 
     #[inline(always)]
@@ -142,7 +144,6 @@ pub(super) struct InTiles<T>(PhantomData<T>);
 
 impl<T: Tiles> Products for InTiles<T> {
     const ORDER: Order = Order::Rows;
-    const IN_PLACE: bool = true;
     const PREFETCHES: bool = false;
 
     #[inline(always)]

@@ -6,27 +6,37 @@ use super::{
     step::{Scratch, State, hide},
 };
 use crate::{
-    attention::{
-        BLOCK, SINKS,
-        cache::{Layout, Values},
-    },
+    attention::{BLOCK, SINKS, cache::Layout},
     simd::{self, MOST_WEIGHT, Simd},
 };
 use std::ops::Range;
 
-/// The first keys and values of one key head, and those after them.
+/// The first [`SINKS`] keys and values of a block's key heads, which are (head_dim, BLOCK) and (BLOCK, padded head_dim): of each
+/// head (head_dim, SINKS) and (SINKS, padded head_dim).
+pub(in crate::attention) fn sinks_of<'a>(heads: impl Iterator<Item = (&'a [f32], &'a [f32])>) -> Vec<f32> {
+    let mut sinks = Vec::new();
+    for (keys, values) in heads {
+        keys.chunks_exact(BLOCK).for_each(|keys| sinks.extend(&keys[..SINKS]));
+        sinks.extend(&values[..values.len() / BLOCK * SINKS]);
+    }
+    sinks
+}
+
+/// The first keys and values of one key head.
 #[derive(Clone, Copy)]
 pub(super) struct Sinks<'a> {
-    /// (head_dim, BLOCK)
+    /// (head_dim, SINKS)
     keys: &'a [f32],
-    /// (BLOCK, padded head_dim)
+    /// (SINKS, padded head_dim)
     values: &'a [f32],
     layout: Layout,
 }
 
 impl<'a> Sinks<'a> {
-    pub(super) fn new(block: &'a Values, layout: Layout, kv_head: usize) -> Sinks<'a> {
-        let (keys, values) = (block.in_f32(layout.keys_at(kv_head)), block.in_f32(layout.values_at(kv_head)));
+    /// Of what [`sinks_of`] gives.
+    pub(super) fn new(all: &'a [f32], layout: Layout, kv_head: usize) -> Sinks<'a> {
+        let len = SINKS * (layout.head_dim + layout.value_dim());
+        let (keys, values) = all[kv_head * len..(kv_head + 1) * len].split_at(SINKS * layout.head_dim);
         Sinks { keys, values, layout }
     }
 
@@ -73,7 +83,7 @@ impl<'a> Sinks<'a> {
             // SAFETY: the instruction set is the caller's; vectors of queries and scores are whole.
             unsafe {
                 let mut sums = [S::splat(0.0); STRIP];
-                for (q, keys) in queries.chunks_exact(S::LANES).zip(self.keys.chunks_exact(BLOCK)) {
+                for (q, keys) in queries.chunks_exact(S::LANES).zip(self.keys.chunks_exact(SINKS)) {
                     let q = S::load(q.as_ptr());
                     for (sum, key) in sums.iter_mut().zip(&keys[first..first + STRIP]) {
                         *sum = S::fma(q, S::splat(*key), *sum);

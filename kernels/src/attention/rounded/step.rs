@@ -113,13 +113,14 @@ unsafe fn weigh_block<S: Simd, P: Products, const V: usize>(
     state: &mut State,
 ) {
     let scores = &mut scratch.scores[..BLOCK * V * S::LANES];
+    let shared = P::ORDER.shares_scales().then_some(block.head.key_scales.scale);
     // Where keys share scales, and nothing else is made of scores, they stay products.
-    let mut key_scales = P::IN_PLACE.then_some(block.head.key_scales.scale);
+    let key_scales = shared.filter(|_| queries.softcap.is_none() && block.parts.is_none());
     unsafe {
         let at = vector * S::LANES;
         let scales_at = queries.scales.as_ptr().add(at);
-        if queries.softcap.is_some() || block.parts.is_some() {
-            key_scales.take().into_iter().for_each(|key_scales| scale::<S, V>(key_scales, scores));
+        if let (Some(shared), None) = (shared, key_scales) {
+            scale_products::<S, V>(shared, scores);
         }
         if let Some(cap) = queries.softcap {
             largest = bend::<S, V>(cap, scales_at, block.common.as_ptr(), scores);
@@ -167,7 +168,7 @@ const ABOVE_BIAS: f32 = BIAS + 3.0;
 /// plus [`BIAS`]. The largest of each lane, times its key's scale.
 #[inline(always)]
 unsafe fn score<S: Simd, P: Products, const V: usize>(keys: Factors, block: &Seen, scores: &mut [f32]) -> [S::V; V] {
-    let scales = block.head.key_scales;
+    let (scales, shared) = (block.head.key_scales, P::ORDER.shares_scales());
     // SAFETY: the instruction set is the caller's; strips are within the block.
     unsafe {
         let mut largest = [S::splat(NEVER); V];
@@ -184,15 +185,12 @@ unsafe fn score<S: Simd, P: Products, const V: usize>(keys: Factors, block: &See
                 }
                 let dots = P::strip::<S, V>(keys, first, Some(block.head.shifts), at.cast());
                 for (i, dots) in dots.into_iter().enumerate() {
-                    let products = if P::IN_PLACE {
-                        dots.map(|dot| S::biased(dot))
-                    } else {
-                        scales.scaled::<S, V>(first + i, dots)
-                    };
+                    let products =
+                        if shared { dots.map(|dot| S::biased(dot)) } else { scales.scaled::<S, V>(first + i, dots) };
                     for (v, product) in products.into_iter().enumerate() {
                         let largest = &mut chains[i % CHAINS][v];
                         *largest = S::max(*largest, product);
-                        if !P::IN_PLACE {
+                        if !shared {
                             S::store(at.add((i * V + v) * S::LANES), product);
                         }
                     }
@@ -201,7 +199,7 @@ unsafe fn score<S: Simd, P: Products, const V: usize>(keys: Factors, block: &See
             for (v, largest) in largest.iter_mut().enumerate() {
                 let [a, b, c, d] = chains.map(|chain| chain[v]);
                 let mut product = S::max(S::max(a, b), S::max(c, d));
-                if P::IN_PLACE {
+                if shared {
                     product = S::mul(S::sub(product, S::splat(BIAS)), S::splat(scales.scale[alike]));
                 }
                 *largest = S::max(*largest, product);
@@ -216,7 +214,7 @@ const CHAINS: usize = 4;
 
 /// Products of keys that share scales, as [`score`] gives them, times these.
 #[inline(always)]
-unsafe fn scale<S: Simd, const V: usize>(key_scales: &[f32], scores: &mut [f32]) {
+unsafe fn scale_products<S: Simd, const V: usize>(key_scales: &[f32], scores: &mut [f32]) {
     for (scores, key_scale) in scores.chunks_exact_mut(V * S::LANES).zip(key_scales) {
         for score in scores.chunks_exact_mut(S::LANES) {
             // SAFETY: the instruction set is the caller's; a whole vector.

@@ -31,7 +31,7 @@ const SPAN: usize = 1536;
 /// Inputs whose products are added up at a time, at most: few enough for a block of x, a pair's weights and its sums to be in
 /// the first-level cache together, enough for sums to be stored and loaded while others are multiplied.
 const STRETCH: usize = 288;
-/// Bytes of each of a block's two rows of tiles that are asked for with a step of a product, for the next stretch: with a task's
+/// Bytes of each of a block's two rows of tiles that are asked for with a step of a product, for the next stretch: with the most
 /// pairs all of them.
 const AHEAD: usize = amx::TILE / PAIRS;
 
@@ -201,7 +201,7 @@ fn share<T: Tiles>(isa: Isa, x: &[u16], blocks: Range<usize>, of: Pairs, pairs: 
             let mut before = None;
             for block in blocks.clone() {
                 let own = |pair: usize| room.at((block % kept * count + pair) * BLOCK, 0);
-                let place = |pair: usize| results.place(block, pairs.start + pair).filter(|_| span.end == columns);
+                let place = |pair: usize| results.place(block, pairs.start + pair);
                 for inputs in stretches(span.clone(), STRETCH) {
                     let steps = inputs.len() / DEPTH;
                     let next = if inputs.end < span.end { x(block, inputs.end) } else { x(block + 1, span.start) };
@@ -239,8 +239,7 @@ fn share<T: Tiles>(isa: Isa, x: &[u16], blocks: Range<usize>, of: Pairs, pairs: 
 fn ask_for(place: Output, step: usize) {
     const ROWS_AT_A_TIME: usize = 4;
     for row in ROWS_AT_A_TIME * step..(ROWS_AT_A_TIME * (step + 1)).min(BLOCK) {
-        prefetch_to_write(place.at(row, 0).start);
-        prefetch_to_write(place.at(row, TILE).start);
+        prefetch_to_write(place.at(row, 0).start, BLOCK * size_of::<f32>());
     }
 }
 
@@ -255,21 +254,28 @@ mod tests {
         reference,
     };
 
+    fn noise(seed: usize, len: usize) -> Vec<f32> {
+        (0..len).map(|i| ((i * 7919 + seed) % 1009) as f32 / 504.5 - 1.0).collect()
+    }
+
+    /// A matrix of noise, packed, and what its elements are then.
+    fn packed_noise(kind: BlockType, outputs: usize, columns: usize, seed: usize) -> (Vec<u8>, Vec<f32>) {
+        let (bytes, values) = by_candle::quantised(kind, &noise(seed, outputs * columns), columns);
+        let mut packed = vec![0xaa; packed::size(kind, outputs, columns).expect("a quantised type")];
+        packed::pack(kind, &bytes, outputs, columns, &mut packed);
+        (packed, values)
+    }
+
     #[test]
     fn linears_of_every_type_over_tiles_are_those_of_their_matrices() {
         // Rows and outputs that are no whole blocks; inputs of several stretches and spans; more outputs than a task's.
         let shapes = [(65, 33, 512), (70, 16, 1280), (97, 64, 1792), (64, 544, 256)];
         for (number, kind) in QUANTISED.into_iter().enumerate() {
             let (rows, outputs, columns) = shapes[number % shapes.len()];
-            let noise = |seed: usize, len: usize| -> Vec<f32> {
-                (0..len).map(|i| ((i * 7919 + seed) % 1009) as f32 / 504.5 - 1.0).collect()
-            };
-            let (matrix, x, bias) = (noise(1, outputs * columns), noise(2, rows * columns), noise(3, outputs));
+            let (x, bias) = (noise(2, rows * columns), noise(3, outputs));
             // Whichever the shape: without a bias in the second half of the types.
             let bias = (number < QUANTISED.len() / 2).then_some(bias.as_slice());
-            let (bytes, values) = by_candle::quantised(kind, &matrix, columns);
-            let mut packed = vec![0xaa; packed::size(kind, outputs, columns).expect("a quantised type")];
-            packed::pack(kind, &bytes, outputs, columns, &mut packed);
+            let (packed, values) = packed_noise(kind, outputs, columns, 1);
             for isa in Isa::available() {
                 let wide = round(isa, &x, columns);
                 let x: Vec<f32> =
@@ -300,16 +306,8 @@ mod tests {
         // Rows that are no whole block, more pairs than a task's, inputs of several spans.
         let shapes = [(70, 160, 512, Activation::Silu), (33, 32, 1792, Activation::GeluTanh)];
         for (rows, outputs, columns, activation) in shapes {
-            let noise = |seed: usize, len: usize| -> Vec<f32> {
-                (0..len).map(|i| ((i * 7919 + seed) % 1009) as f32 / 504.5 - 1.0).collect()
-            };
             let kinds = [BlockType::Q4K, BlockType::Q6K];
-            let packed = kinds.map(|kind| {
-                let (bytes, _) = by_candle::quantised(kind, &noise(kind as usize, outputs * columns), columns);
-                let mut packed = vec![0; packed::size(kind, outputs, columns).expect("a quantised type")];
-                packed::pack(kind, &bytes, outputs, columns, &mut packed);
-                packed
-            });
+            let packed = kinds.map(|kind| packed_noise(kind, outputs, columns, kind as usize).0);
             let of = |i: usize| Packed { kind: kinds[i], bytes: &packed[i], rows: outputs, columns };
             for isa in Isa::available() {
                 let x = round(isa, &noise(3, rows * columns), columns);
