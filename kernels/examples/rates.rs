@@ -4,7 +4,8 @@ use ronbun_kernels::{
     Isa,
     attention::{self, KvBlocks, KvType, Shape, Visible},
     blocks::BlockType,
-    ceiling, linear,
+    ceiling::{self, Look},
+    linear,
     packed::{self, Activations, Packed},
 };
 use std::time::Instant;
@@ -35,9 +36,9 @@ fn floats(len: usize) -> Vec<f32> {
 
 fn main() {
     let isa = Isa::current();
-    let (int8, f32, bandwidth) = (ceiling::int8(isa), ceiling::f32(isa), ceiling::bandwidth());
+    let (int8, f32, bandwidth) = (ceiling::int8(isa, Look::Best), ceiling::f32(isa, Look::Best), ceiling::bandwidth());
     println!("{isa}: int8 {:.0} Gop/s, f32 {:.0} GFLOP/s, memory {:.1} GB/s", int8 / 1e9, f32 / 1e9, bandwidth / 1e9);
-    let tiles = ceiling::bf16_tiles().filter(|_| isa == Isa::Amx);
+    let tiles = ceiling::bf16_tiles(Look::Best).filter(|_| isa == Isa::Amx);
     if let Some(tiles) = tiles {
         println!("bf16 in tiles {:.0} GFLOP/s", tiles / 1e9);
     }

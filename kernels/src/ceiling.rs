@@ -12,8 +12,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long each rate is looked at; the best moment counts, since machines are shared.
-const LOOK: Duration = Duration::from_millis(400);
+/// Machines are shared, and what they do in one moment is not what they do in another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// The best moment of some time: what the machine can do.
+    Best,
+    /// A short time on the whole: what it does now.
+    Now,
+}
+
+impl Look {
+    fn time(self) -> Duration {
+        Duration::from_millis(if self == Look::Best { 400 } else { 25 })
+    }
+}
+
 /// Sums that are kept at a time: enough to hide an instruction's latency.
 const SUMS: usize = 16;
 const ROUNDS: usize = 20_000;
@@ -21,20 +34,20 @@ const ROUNDS: usize = 20_000;
 const READ: usize = 256 << 20;
 
 /// Operations a second in products of bytes, all threads together: the instruction that [`crate::packed`] is made of.
-pub fn int8(isa: Isa) -> f64 {
-    best(|| spin_int8(isa, ROUNDS), (2 * 4 * lanes(isa) * SUMS * ROUNDS) as f64)
+pub fn int8(isa: Isa, look: Look) -> f64 {
+    rate(look, || spin_int8(isa, ROUNDS), (2 * 4 * lanes(isa) * SUMS * ROUNDS) as f64)
 }
 
 /// Operations a second in products of tiles of bf16, all threads together; `None` where the machine has none.
-pub fn bf16_tiles() -> Option<f64> {
+pub fn bf16_tiles(look: Look) -> Option<f64> {
     let operations = 2 * 4 * amx::ROWS * amx::ROWS * amx::DEPTH * ROUNDS;
-    amx::is_available().then(|| best(|| spin_tiles::<amx::Machine, false>(ROUNDS), operations as f64))
+    amx::is_available().then(|| rate(look, || spin_tiles::<amx::Machine, false>(ROUNDS), operations as f64))
 }
 
 /// The same of bytes.
-pub fn int8_tiles() -> Option<f64> {
+pub fn int8_tiles(look: Look) -> Option<f64> {
     let operations = 2 * 4 * amx::ROWS * amx::ROWS * amx::LINE * ROUNDS;
-    amx::is_available().then(|| best(|| spin_tiles::<amx::Machine, true>(ROUNDS), operations as f64))
+    amx::is_available().then(|| rate(look, || spin_tiles::<amx::Machine, true>(ROUNDS), operations as f64))
 }
 
 /// The first number of four sums of products of ones with ones, so many of each, in bytes or in bf16.
@@ -73,8 +86,8 @@ fn spin_tiles<T: Tiles, const BYTES: bool>(rounds: usize) -> f32 {
 }
 
 /// Operations a second in fused multiply-add of f32, all threads together.
-pub fn f32(isa: Isa) -> f64 {
-    best(|| spin_f32(isa, ROUNDS), (2 * lanes(isa) * SUMS * ROUNDS) as f64)
+pub fn f32(isa: Isa, look: Look) -> f64 {
+    rate(look, || spin_f32(isa, ROUNDS), (2 * lanes(isa) * SUMS * ROUNDS) as f64)
 }
 
 /// Bytes a second read from memory, all threads together.
@@ -82,7 +95,7 @@ pub fn bandwidth() -> f64 {
     let buffers = vec![vec![1u64; READ / 8]; pool::threads()];
     let start = Instant::now();
     let mut best = f64::INFINITY;
-    while start.elapsed() < LOOK {
+    while start.elapsed() < Look::Best.time() {
         let start = Instant::now();
         pool::run(buffers.len(), |thread| {
             black_box(buffers[thread].iter().fold(0u64, |sum, x| sum.wrapping_add(*x)));
@@ -96,18 +109,20 @@ fn lanes(isa: Isa) -> usize {
     if matches!(isa, Isa::Amx | Isa::Avx512) { 16 } else { 8 }
 }
 
-/// The sum over threads of each one's best rate, when all run.
-fn best<R>(spin: impl Fn() -> R + Sync, operations: f64) -> f64 {
+/// The sum over threads of each one's rate, when all run: `operations` for each `spin`.
+fn rate<R>(look: Look, spin: impl Fn() -> R + Sync, operations: f64) -> f64 {
     let rates = Mutex::new(0.0);
     pool::run(pool::threads(), |_| {
         let start = Instant::now();
-        let mut best = f64::INFINITY;
-        while start.elapsed() < LOOK {
+        let (mut least, mut spins) = (f64::INFINITY, 0.0);
+        while start.elapsed() < look.time() {
             let start = Instant::now();
             black_box(spin());
-            best = best.min(start.elapsed().as_secs_f64());
+            least = least.min(start.elapsed().as_secs_f64());
+            spins += 1.0;
         }
-        *rates.lock().unwrap_or_else(PoisonError::into_inner) += operations / best;
+        let of_a_spin = if look == Look::Best { least } else { start.elapsed().as_secs_f64() / spins };
+        *rates.lock().unwrap_or_else(PoisonError::into_inner) += operations / of_a_spin;
     });
     rates.into_inner().unwrap_or_else(PoisonError::into_inner)
 }

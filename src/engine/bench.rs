@@ -35,19 +35,23 @@ pub struct Bench {
 }
 
 /// Reads `prompt`, then writes `tokens` tokens on each of `branches` continuations, which start with different tokens and
-/// draw their own. `progress` is told tokens done and to do.
+/// draw their own. `progress` is told tokens done and to do; the time that it takes does not count.
 pub fn run(
     engine: &mut Engine,
     prompt: &[u32],
     branches: usize,
     tokens: usize,
-    progress: impl FnMut(usize, usize),
+    mut progress: impl FnMut(usize, usize),
 ) -> Result<Bench> {
     let config = engine.decoder.config.clone();
     let profile = |engine: &Engine| engine.decoder.profile.take();
     profile(engine);
-    let start = Instant::now();
-    engine.prefill(prompt, progress)?;
+    let mut start = Instant::now();
+    engine.prefill(prompt, |done, total| {
+        let begin = Instant::now();
+        progress(done, total);
+        start += begin.elapsed();
+    })?;
     engine.decoder.finish()?;
     let length = prompt.len() as u64;
     let prefill = Measured {

@@ -26,7 +26,7 @@ pub const BLOCK: usize = 128;
 /// arXiv:2309.17453).
 const SINKS: usize = 16;
 /// Query rows that one task works on; about what the second-level cache holds with its accumulators.
-const TASK_ROWS: usize = 192;
+const TASK_ROWS: usize = 384;
 /// Fewest key blocks worth a task of their own when there are few queries.
 const SPLIT_BLOCKS: usize = 4;
 

@@ -1,5 +1,6 @@
 //! `ronbun bench`: how fast a model reads and writes here, beside what this machine can do at most.
 
+mod ceilings;
 mod gpu;
 
 use super::args::Bench as Args;
@@ -14,9 +15,10 @@ use crate::hub::Hub;
 use crate::model::{Checkpoint, Decoder, Stage};
 use crate::progress::Unit;
 use crate::{Result, pipeline};
+use ceilings::{Ceilings, Moments, Multiplier, Units};
 use gpu::OnGpu;
 use indicatif::{DecimalBytes, HumanCount};
-use ronbun_kernels::{Isa, attention, ceiling, packed, pool};
+use ronbun_kernels::{Isa, pool};
 use serde::Serialize;
 use std::path::Path;
 use std::time::Instant;
@@ -54,41 +56,19 @@ struct Report {
     decode: Part,
 }
 
-/// What this machine can do at most, all threads together.
-#[derive(Serialize)]
-struct Ceilings {
-    int8_ops_per_second: f64,
-    /// Where the processor multiplies tiles: what linears over long prompts do.
-    bf16_tile_flops_per_second: Option<f64>,
-    /// The same of bytes: what attention does.
-    int8_tile_ops_per_second: Option<f64>,
-    f32_flops_per_second: f64,
-    read_bytes_per_second: f64,
-}
-
-/// Rates of a part of the work, and their shares of the ceiling of the unit that it used.
+/// Rates of a part of the work, and their shares of what the unit that it used gave: of a prompt while it was read, else at
+/// most.
 #[derive(Serialize)]
 struct Part {
     linear_flops: f64,
     /// Absent where a GPU computes: what a stage takes there is known only where it is waited for.
     linear_mfu: Option<f64>,
+    linear_unit_ops_per_second: Option<f64>,
     attention_flops: f64,
     attention_mfu: Option<f64>,
+    attention_unit_ops_per_second: Option<f64>,
     /// Of the time, all stages and what is between them; on a GPU only with --profile.
     seconds: Vec<(&'static str, f64)>,
-}
-
-impl Ceilings {
-    fn look() -> Ceilings {
-        let isa = Isa::current();
-        Ceilings {
-            int8_ops_per_second: ceiling::int8(isa),
-            bf16_tile_flops_per_second: (isa == Isa::Amx).then(ceiling::bf16_tiles).flatten(),
-            int8_tile_ops_per_second: (isa == Isa::Amx).then(ceiling::int8_tiles).flatten(),
-            f32_flops_per_second: ceiling::f32(isa),
-            read_bytes_per_second: ceiling::bandwidth(),
-        }
-    }
 }
 
 pub fn run(context: &Context, args: Args) -> Result<()> {
@@ -122,24 +102,25 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
         engine.decoder.profile.wait_for(&engine.decoder.parts);
     }
     let bar = context.progress.bar("reading", prompt.len() as u64, Unit::Tokens);
-    let measured = bench::run(&mut engine, &prompt, args.branches, args.gen_tokens, |done, _| bar.set(done as u64))?;
+    let on_cpu = engine.decoder.parts.iter().any(|part| part.place.gpu().is_none());
+    let cpu_alone = engine.decoder.parts.iter().all(|part| part.place.gpu().is_none());
+    // All but the prompt's last token, which is read with the branches.
+    let units = Units::of(&engine, prompt.len().saturating_sub(1), args.exact);
+    let mut moments = Moments::of(units);
+    let measured = bench::run(&mut engine, &prompt, args.branches, args.gen_tokens, |done, _| {
+        if cpu_alone {
+            moments.look();
+        }
+        bar.set(done as u64);
+    })?;
     drop(bar);
     let peak_memory_bytes = pipeline::peak_memory();
     let gpu = OnGpu::of(&engine, &measured, args.branches)?;
-    let on_cpu = engine.decoder.parts.iter().any(|part| part.place.gpu().is_none());
     let ceilings = on_cpu.then(Ceilings::look);
     let Bench { prefill, ttft, decode } = measured;
-    let unit = ceilings.as_ref().filter(|_| gpu.is_none()).map(|ceilings| match args.exact {
-        true => ceilings.f32_flops_per_second,
-        false => ceilings.int8_ops_per_second,
-    });
-    // All but the prompt's last token, which is read with the branches.
-    let long = prompt.len() > packed::FROM_ROWS && !args.exact;
-    let tiles = ceilings.as_ref().and_then(|ceilings| ceilings.bf16_tile_flops_per_second).filter(|_| long);
-    let of_prompt = unit.map(|unit| tiles.unwrap_or(unit));
-    let in_tiles = !args.exact && attention::is_in_tiles(Isa::current(), engine.decoder.config.head_dim);
-    let byte_tiles = ceilings.as_ref().and_then(|ceilings| ceilings.int8_tile_ops_per_second).filter(|_| in_tiles);
-    let of_attention = unit.map(|unit| byte_tiles.unwrap_or(unit));
+    let of_steps = ceilings.as_ref().filter(|_| cpu_alone);
+    let of_steps =
+        of_steps.map_or([None; 2], |ceilings| Units::of(&engine, args.branches, args.exact).at_best(ceilings));
     let report = Report {
         schema_version: 1,
         model: name.to_string(),
@@ -149,7 +130,7 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
         arithmetic: match (on_cpu, args.exact) {
             (false, _) => "bf16",
             (true, true) => "f32",
-            (true, false) if tiles.is_some() => "bf16 and int8",
+            (true, false) if units.linears == Multiplier::Bf16Tiles => "bf16 and int8",
             (true, false) => "int8",
         },
         load_seconds,
@@ -166,8 +147,8 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
         kv_cache_bytes: engine.cache_bytes(),
         peak_memory_bytes,
         ceilings,
-        prefill: part(&prefill, [of_prompt, of_attention], args.profile || gpu.is_none()),
-        decode: part(&decode, [unit, of_attention], args.profile || gpu.is_none()),
+        prefill: part(&prefill, moments.mean(), args.profile || gpu.is_none()),
+        decode: part(&decode, of_steps, args.profile || gpu.is_none()),
         gpu,
     };
     match args.json {
@@ -195,12 +176,12 @@ fn prompt(args: &Args, model: &Path, vocabulary: usize) -> Result<Vec<u32>> {
     Ok(ids.into_iter().cycle().take(tokens).collect())
 }
 
-/// The ceilings are those of the arithmetic used, by linears and by attention, where there are any; stages are told where each
-/// was `waited` for.
+/// The rates are those of the units used, by linears and by attention, where there are any; stages are told where each was
+/// `waited` for.
 fn part(measured: &Measured, [linears, attention]: [Option<f64>; 2], waited: bool) -> Part {
-    let share = |flops: f64, stage, ceiling: Option<f64>| {
+    let share = |flops: f64, stage, rate: Option<f64>| {
         let seconds = measured.seconds(stage);
-        ceiling.map(|ceiling| if seconds > 0.0 { flops / seconds / ceiling } else { 0.0 })
+        rate.map(|rate| if seconds > 0.0 { flops / seconds / rate } else { 0.0 })
     };
     let mut seconds = Vec::new();
     if waited {
@@ -211,8 +192,10 @@ fn part(measured: &Measured, [linears, attention]: [Option<f64>; 2], waited: boo
     Part {
         linear_flops: measured.linear_flops,
         linear_mfu: share(measured.linear_flops, Stage::Linears, linears),
+        linear_unit_ops_per_second: linears,
         attention_flops: measured.attention_flops,
         attention_mfu: share(measured.attention_flops, Stage::Attention, attention),
+        attention_unit_ops_per_second: attention,
         seconds,
     }
 }
@@ -243,9 +226,14 @@ fn in_words(report: &Report, profile: bool) -> String {
         ),
         row("memory", format!("{peak}weights {weights}, keys and values {cache}")),
     ];
-    if let (Some(linears), Some(attention)) = (prefill.linear_mfu, prefill.attention_mfu) {
-        let [linears, attention] = [linears, attention].map(|share| 100.0 * share);
-        rows.push(row("prefill MFU", format!("linears {linears:.0} %, attention {attention:.0} % of the ceiling")));
+    let of_units = [
+        ("linears", prefill.linear_mfu, prefill.linear_unit_ops_per_second),
+        ("attention", prefill.attention_mfu, prefill.attention_unit_ops_per_second),
+    ];
+    let of_units = of_units
+        .map(|(what, share, rate)| Some(format!("{what} {:.0} % of the {:.0} Gop/s", 100.0 * share?, rate? / 1e9)));
+    if let [Some(linears), Some(attention)] = of_units {
+        rows.push(row("prefill MFU", format!("{linears}, {attention} that their units gave meanwhile")));
     }
     if let Some(ceilings) = &report.ceilings {
         let in_tiles = |of: &str, rate: Option<f64>| rate.map(|rate| format!("{of} {:.0}", rate / 1e9));

@@ -29,7 +29,7 @@ use scale::best_inverses;
 use sinks::Sinks;
 pub(super) use sinks::sinks_of;
 use std::ops::Range;
-use step::{Scratch, Seen, State, TOGETHER, add_block, commons};
+use step::{Scratch, Seen, State, TOGETHER, add_values, commons, weigh_keys};
 
 /// Keys that share a scale, where they do ([`Order::shares_scales`]): the largest of their scores is that of the largest product.
 const ALIKE: usize = 16;
@@ -324,7 +324,7 @@ unsafe fn attend_by<S: Simd, P: Products>(
         sum: Lines::zeros(lanes),
         out: Lines::zeros(lanes * value_dim(shape.head_dim)),
     };
-    let mut scratch = Scratch::new(S::LANES);
+    let mut scratch = Scratch::new(S::LANES, queries.vectors);
     // Of each lane the keys that it sees.
     let row = |lane: usize| task.first_row + (lane / group).min(task.rows - 1);
     let mut seen: Vec<Range<usize>> = (0..lanes).map(|lane| visible.range(row(lane), kv.len, shape.window)).collect();
@@ -337,21 +337,10 @@ unsafe fn attend_by<S: Simd, P: Products>(
     }
     // SAFETY: the instruction set is the caller's, and this thread has no other tiles.
     unsafe { P::begin() };
+    let pairs = Pair::all::<S>(&seen);
     for blocks in blocks.chunks(TOGETHER) {
-        let mut vector = 0;
-        while vector < queries.vectors {
-            let wide = S::PAIRS && vector + 2 <= queries.vectors;
-            let count = if wide { 2 } else { 1 };
-            let seen = &seen[vector * S::LANES..(vector + count) * S::LANES];
-            // SAFETY: the instruction set is the caller's; the vectors are within the queries.
-            unsafe {
-                match wide {
-                    true => steps::<S, P, 2>(&queries, vector, blocks, seen, &mut scratch, &mut state),
-                    false => steps::<S, P, 1>(&queries, vector, blocks, seen, &mut scratch, &mut state),
-                }
-            }
-            vector += count;
-        }
+        // SAFETY: as above; the pairs' vectors are the queries'.
+        unsafe { look_at::<S, P>(&queries, &pairs, &seen, blocks, &mut scratch, &mut state) };
     }
     // SAFETY: as above.
     unsafe {
@@ -360,40 +349,83 @@ unsafe fn attend_by<S: Simd, P: Products>(
     }
 }
 
-/// Adds what the vectors from `vector` on, V of them, see in some blocks.
+/// Adds what pairs of vectors see in some blocks, [`TOGETHER`] at most: a block's keys for all pairs, while the first-level cache
+/// holds them, and then each pair's values of all blocks, while it holds what they are added to.
 #[inline(always)]
-unsafe fn steps<S: Simd, P: Products, const V: usize>(
+unsafe fn look_at<S: Simd, P: Products>(
     queries: &Queries,
-    vector: usize,
-    blocks: &[(usize, Head)],
+    pairs: &[Pair],
     seen: &[Range<usize>],
+    blocks: &[(usize, Head)],
     scratch: &mut Scratch,
     state: &mut State,
 ) {
     let means = std::array::from_fn(|i| blocks[i.min(blocks.len() - 1)].1.mean);
-    let mut common = std::mem::take(&mut scratch.common);
-    // What some lane sees, and what all of them do.
-    let (mut some, mut every) = (seen[0].clone(), seen[0].clone());
-    for seen in &seen[1..] {
-        some = some.start.min(seen.start)..some.end.max(seen.end);
-        every = every.start.max(seen.start)..every.end.min(seen.end);
-    }
     // SAFETY: the caller's.
-    unsafe { commons::<S, V>(queries, vector, &means, &mut common) };
-    let block = |at: usize| {
-        let ((first_key, head), common) = (blocks[at], &common[at * V * S::LANES..(at + 1) * V * S::LANES]);
-        let next = blocks[(at + 1).min(blocks.len() - 1)].1;
-        let whole = every.start <= first_key && first_key + BLOCK <= every.end;
-        Seen { head, next, common, first_key, parts: (!whole).then_some(seen) }
-    };
-    // Those of which a lane sees something lie behind each other.
-    let first = blocks.partition_point(|(first_key, _)| first_key + BLOCK <= some.start);
-    let end = blocks.partition_point(|(first_key, _)| *first_key < some.end).max(first);
-    for at in first..end {
-        // SAFETY: the caller's.
-        unsafe { add_block::<S, P, V>(queries, vector, &block(at), scratch, state) };
+    unsafe {
+        for &Pair { vector, wide, .. } in pairs {
+            let common = &mut scratch.common[vector * TOGETHER * S::LANES..];
+            match wide {
+                true => commons::<S, 2>(queries, vector, &means, common),
+                false => commons::<S, 1>(queries, vector, &means, common),
+            }
+        }
+        for (number, &(first_key, head)) in blocks.iter().enumerate() {
+            for pair in pairs.iter().filter(|pair| pair.sees(first_key)) {
+                let block = Seen { head, number, first_key, parts: pair.parts::<S>(first_key, seen) };
+                match pair.wide {
+                    true => weigh_keys::<S, P, 2>(queries, pair.vector, &block, scratch, state),
+                    false => weigh_keys::<S, P, 1>(queries, pair.vector, &block, scratch, state),
+                }
+            }
+        }
+        for pair in pairs {
+            for (number, &(_, head)) in blocks.iter().enumerate().filter(|(_, (first_key, _))| pair.sees(*first_key)) {
+                match pair.wide {
+                    true => add_values::<S, P, 2>(head, number, pair.vector, scratch, state),
+                    false => add_values::<S, P, 1>(head, number, pair.vector, scratch, state),
+                }
+            }
+        }
     }
-    scratch.common = common;
+}
+
+/// One or two vectors of queries, which are looked at together.
+struct Pair {
+    vector: usize,
+    /// Whether there are two.
+    wide: bool,
+    /// Keys that some lane sees, and those that all do.
+    some: Range<usize>,
+    every: Range<usize>,
+}
+
+impl Pair {
+    /// Those of all vectors; of each lane the keys that it sees.
+    fn all<S: Simd>(seen: &[Range<usize>]) -> Vec<Pair> {
+        let most = if S::PAIRS { 2 } else { 1 };
+        let pair = |(number, seen): (usize, &[Range<usize>])| {
+            let (mut some, mut every) = (seen[0].clone(), seen[0].clone());
+            for seen in &seen[1..] {
+                some = some.start.min(seen.start)..some.end.max(seen.end);
+                every = every.start.max(seen.start)..every.end.min(seen.end);
+            }
+            Pair { vector: number * most, wide: seen.len() == 2 * S::LANES, some, every }
+        };
+        seen.chunks(most * S::LANES).enumerate().map(pair).collect()
+    }
+
+    /// Whether it sees something of the block whose keys begin at `first_key`.
+    fn sees(&self, first_key: usize) -> bool {
+        self.some.start < first_key + BLOCK && first_key < self.some.end
+    }
+
+    /// The keys that each of its lanes sees, where some lane does not see the whole block.
+    fn parts<'a, S: Simd>(&self, first_key: usize, seen: &'a [Range<usize>]) -> Option<&'a [Range<usize>]> {
+        let whole = self.every.start <= first_key && first_key + BLOCK <= self.every.end;
+        let lanes = if self.wide { 2 } else { 1 } * S::LANES;
+        (!whole).then(|| &seen[self.vector * S::LANES..][..lanes])
+    }
 }
 
 #[cfg(test)]

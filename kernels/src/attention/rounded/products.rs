@@ -61,23 +61,24 @@ pub(super) struct Factors<'a> {
     pub(super) vector: usize,
 }
 
-/// Rows whose products are prepared at a time.
-pub(super) const CHUNK: usize = 2 * amx::ROWS;
+/// Rows whose products are begun at a time.
+pub(super) const STEP: usize = amx::ROWS;
 
 /// A way to multiply.
 pub(super) trait Products {
     /// The order of codes that it takes.
     const ORDER: Order;
-    /// Whether it pays to ask for the next block's codes ahead.
-    const PREFETCHES: bool;
     /// Before the first product of a thread, and after the last.
     unsafe fn begin();
     unsafe fn end();
-    /// Prepares products of [`CHUNK`] rows from `first` on, for V vectors, added up as [`Products::strip`] says: `dots` has room for (CHUNK, V, LANES) of them. Bytes
-    /// of lanes are `SIGNED` or not. All rows of the same factors are prepared one chunk after the other.
-    unsafe fn prepare<S: Simd, const V: usize, const SIGNED: bool>(factors: Factors, first: usize, dots: *mut i32);
+    /// Begins with products of the [`STEP`] rows of this number, for V vectors, added up as [`Products::strip`] says, and
+    /// stores those of the step before to `before`: (STEP, V, LANES). Bytes of lanes are `SIGNED` or not. All steps of the
+    /// same factors are taken one after the other, from number 0 on.
+    unsafe fn step<S: Simd, const V: usize, const SIGNED: bool>(factors: Factors, number: usize, before: *mut i32);
+    /// Stores those of the last step, behind which the one with this number would be.
+    unsafe fn finish<const V: usize>(factors: Factors, number: usize, before: *mut i32);
     /// Products of the strip that begins with row `first`, added up from [`BIAS_BITS`] on; `dots` are those that were
-    /// prepared, from this row on. Where bytes of lanes should be signed those of [`InVectors`] are 128 larger, and `shifts`
+    /// stored, from this row on. Where bytes of lanes should be signed those of [`InVectors`] are 128 larger, and `shifts`
     /// says from where to add instead.
     unsafe fn strip<S: Simd, const V: usize>(
         factors: Factors,
@@ -92,7 +93,6 @@ pub(super) struct InVectors;
 
 impl Products for InVectors {
     const ORDER: Order = Order::Strips;
-    const PREFETCHES: bool = true;
 
     #[inline(always)]
     unsafe fn begin() {}
@@ -101,7 +101,10 @@ impl Products for InVectors {
     unsafe fn end() {}
 
     #[inline(always)]
-    unsafe fn prepare<S: Simd, const V: usize, const SIGNED: bool>(_: Factors, _: usize, _: *mut i32) {}
+    unsafe fn step<S: Simd, const V: usize, const SIGNED: bool>(_: Factors, _: usize, _: *mut i32) {}
+
+    #[inline(always)]
+    unsafe fn finish<const V: usize>(_: Factors, _: usize, _: *mut i32) {}
 
     #[inline(always)]
     unsafe fn strip<S: Simd, const V: usize>(
@@ -144,7 +147,6 @@ pub(super) struct InTiles<T>(PhantomData<T>);
 
 impl<T: Tiles> Products for InTiles<T> {
     const ORDER: Order = Order::Rows;
-    const PREFETCHES: bool = false;
 
     #[inline(always)]
     unsafe fn begin() {
@@ -159,46 +161,34 @@ impl<T: Tiles> Products for InTiles<T> {
     }
 
     #[inline(always)]
-    unsafe fn prepare<S: Simd, const V: usize, const SIGNED: bool>(factors: Factors, first: usize, dots: *mut i32) {
-        let Factors { codes, width, lanes, step, vector } = factors;
+    unsafe fn step<S: Simd, const V: usize, const SIGNED: bool>(factors: Factors, number: usize, before: *mut i32) {
+        let width = factors.width;
         debug_assert!(
-            S::LANES == amx::ROWS && width.is_multiple_of(amx::LINE) && (first + CHUNK) * width <= codes.len()
+            S::LANES == amx::ROWS
+                && width.is_multiple_of(amx::LINE)
+                && (number + 1) * STEP * width <= factors.codes.len()
         );
+        let before = (number > 0).then_some(before.cast());
         // SAFETY: the tiles are the caller's; all is within the codes, the lanes and the dots.
         unsafe {
-            let from = FROM.0.as_ptr().cast();
-            T::load::<0>(from, amx::LINE);
-            T::load::<2>(from, amx::LINE);
-            if V == 2 {
-                T::load::<1>(from, amx::LINE);
-                T::load::<3>(from, amx::LINE);
+            match (width / amx::LINE, number.is_multiple_of(2)) {
+                (1, true) => Self::step_of_one::<V, SIGNED, 4, 0, 1, 2, 3>(factors, number, before),
+                (1, false) => Self::step_of_one::<V, SIGNED, 5, 2, 3, 0, 1>(factors, number, before),
+                (2, _) => Self::step_of_two::<V, SIGNED>(factors, number, before),
+                _ => Self::step_of_many::<V, SIGNED>(factors, number, before),
             }
-            for depth in 0..width / amx::LINE {
-                let a = codes.as_ptr().add(first * width + depth * amx::LINE).cast::<u8>();
-                let b = lanes.add(depth * amx::LINE / 4 * step);
-                T::load::<4>(a, width);
-                // All that lanes hold of short rows is still there from the first rows on.
-                if first == 0 || width > amx::LINE {
-                    T::load::<6>(b, step);
-                    if V == 2 {
-                        T::load::<7>(b.add(vector), step);
-                    }
-                }
-                T::load::<5>(a.add(amx::ROWS * width), width);
-                T::multiply_bytes::<0, 4, 6, SIGNED>();
-                T::multiply_bytes::<2, 5, 6, SIGNED>();
-                if V == 2 {
-                    T::multiply_bytes::<1, 4, 7, SIGNED>();
-                    T::multiply_bytes::<3, 5, 7, SIGNED>();
-                }
-            }
-            let stride = V * amx::LINE;
-            let (out, below) = (dots.cast::<u8>(), dots.cast::<u8>().add(amx::ROWS * stride));
-            T::store::<0>(out, stride);
-            T::store::<2>(below, stride);
-            if V == 2 {
-                T::store::<1>(out.add(amx::LINE), stride);
-                T::store::<3>(below.add(amx::LINE), stride);
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn finish<const V: usize>(factors: Factors, number: usize, before: *mut i32) {
+        let to = before.cast();
+        // SAFETY: the caller's.
+        unsafe {
+            if factors.width == amx::LINE && number.is_multiple_of(2) {
+                Self::store::<V, 2, 3>(to);
+            } else {
+                Self::store::<V, 0, 1>(to);
             }
         }
     }
@@ -219,6 +209,140 @@ impl<T: Tiles> Products for InTiles<T> {
                 }
             }
             strip
+        }
+    }
+}
+
+/// Steps store the sums of the one before while their own products are under way, and keep in tiles what lanes hold, as far as
+/// there are tiles for it.
+impl<T: Tiles> InTiles<T> {
+    /// Rows of one tile: their sums go to the tiles C and D, those of the step before are in E and F.
+    #[inline(always)]
+    unsafe fn step_of_one<
+        const V: usize,
+        const SIGNED: bool,
+        const A: usize,
+        const C: usize,
+        const D: usize,
+        const E: usize,
+        const F: usize,
+    >(
+        factors: Factors,
+        number: usize,
+        before: Option<*mut u8>,
+    ) {
+        // SAFETY: the caller's.
+        unsafe {
+            if number == 0 {
+                Self::load_lanes::<6>(factors, 0, 0);
+                if V == 2 {
+                    Self::load_lanes::<7>(factors, 0, 1);
+                }
+            }
+            Self::load_rows::<A>(factors, number, 0);
+            Self::turn::<V, 0, E, C>(before);
+            T::multiply_bytes::<C, A, 6, SIGNED>();
+            if V == 2 {
+                Self::turn::<V, 1, F, D>(before);
+                T::multiply_bytes::<D, A, 7, SIGNED>();
+            }
+        }
+    }
+
+    /// Rows of two tiles.
+    #[inline(always)]
+    unsafe fn step_of_two<const V: usize, const SIGNED: bool>(
+        factors: Factors,
+        number: usize,
+        before: Option<*mut u8>,
+    ) {
+        // SAFETY: the caller's.
+        unsafe {
+            if number == 0 {
+                Self::load_lanes::<4>(factors, 0, 0);
+                Self::load_lanes::<5>(factors, 1, 0);
+                if V == 2 {
+                    Self::load_lanes::<6>(factors, 0, 1);
+                    Self::load_lanes::<7>(factors, 1, 1);
+                }
+            }
+            Self::load_rows::<2>(factors, number, 0);
+            Self::turn::<V, 0, 0, 0>(before);
+            T::multiply_bytes::<0, 2, 4, SIGNED>();
+            if V == 2 {
+                Self::turn::<V, 1, 1, 1>(before);
+                T::multiply_bytes::<1, 2, 6, SIGNED>();
+            }
+            Self::load_rows::<3>(factors, number, 1);
+            T::multiply_bytes::<0, 3, 5, SIGNED>();
+            if V == 2 {
+                T::multiply_bytes::<1, 3, 7, SIGNED>();
+            }
+        }
+    }
+
+    /// Longer rows, whose lanes are loaded for each step.
+    #[inline(always)]
+    unsafe fn step_of_many<const V: usize, const SIGNED: bool>(
+        factors: Factors,
+        number: usize,
+        before: Option<*mut u8>,
+    ) {
+        // SAFETY: the caller's.
+        unsafe {
+            Self::turn::<V, 0, 0, 0>(before);
+            if V == 2 {
+                Self::turn::<V, 1, 1, 1>(before);
+            }
+            for part in 0..factors.width / amx::LINE {
+                Self::load_rows::<2>(factors, number, part);
+                Self::load_lanes::<4>(factors, part, 0);
+                T::multiply_bytes::<0, 2, 4, SIGNED>();
+                if V == 2 {
+                    Self::load_lanes::<5>(factors, part, 1);
+                    T::multiply_bytes::<1, 2, 5, SIGNED>();
+                }
+            }
+        }
+    }
+
+    /// A tile of a step's rows.
+    #[inline(always)]
+    unsafe fn load_rows<const A: usize>(factors: Factors, number: usize, part: usize) {
+        let Factors { codes, width, .. } = factors;
+        // SAFETY: the caller's.
+        unsafe { T::load::<A>(codes.as_ptr().add(number * STEP * width + part * amx::LINE).cast(), width) };
+    }
+
+    /// What lanes of a vector hold for a tile of rows.
+    #[inline(always)]
+    unsafe fn load_lanes<const B: usize>(factors: Factors, part: usize, vector: usize) {
+        let at = part * amx::LINE / 4 * factors.step + vector * factors.vector;
+        // SAFETY: the caller's.
+        unsafe { T::load::<B>(factors.lanes.add(at), factors.step) };
+    }
+
+    /// Stores a vector's sums of the step before, which are in OLD, and begins new ones.
+    #[inline(always)]
+    unsafe fn turn<const V: usize, const VECTOR: usize, const OLD: usize, const NEW: usize>(before: Option<*mut u8>) {
+        // SAFETY: the caller's.
+        unsafe {
+            if let Some(to) = before {
+                T::store::<OLD>(to.add(VECTOR * amx::LINE), V * amx::LINE);
+            }
+            T::load::<NEW>(FROM.0.as_ptr().cast(), amx::LINE);
+        }
+    }
+
+    /// Stores the sums of both vectors, or of one.
+    #[inline(always)]
+    unsafe fn store<const V: usize, const C: usize, const D: usize>(to: *mut u8) {
+        // SAFETY: the caller's.
+        unsafe {
+            T::store::<C>(to, V * amx::LINE);
+            if V == 2 {
+                T::store::<D>(to.add(amx::LINE), V * amx::LINE);
+            }
         }
     }
 }

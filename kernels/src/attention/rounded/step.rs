@@ -2,7 +2,7 @@
 
 use super::{
     ALIKE, HIDDEN, Head, NEVER, STRIP,
-    products::{CHUNK, Factors, Products},
+    products::{Factors, Products, STEP},
     queries::Queries,
     value_dim,
 };
@@ -29,59 +29,56 @@ pub(super) struct State {
 /// made no larger than this for its sake.
 const REACH: f32 = 40.0;
 
-/// Room for what is known of blocks, for two vectors of queries at most.
+/// Room for what is known of [`TOGETHER`] blocks.
 pub(super) struct Scratch {
-    /// (TOGETHER, vectors, LANES)
+    /// Of each pair of vectors: (TOGETHER, its vectors, LANES).
     pub(super) common: Lines<f32>,
-    /// Products with a block's keys, in whose place scores come: (BLOCK, vectors, LANES).
+    /// Products with a block's keys, in whose place scores come: (BLOCK, two vectors, LANES). Then those with values of some
+    /// steps: ([`RING`], STEP, two vectors, LANES).
     pub(super) scores: Lines<f32>,
-    /// (BLOCK / 4, vectors, LANES, 4)
+    /// (TOGETHER, vectors, BLOCK / 4, LANES, 4), vectors of a pair in turns.
     weights: Lines<u8>,
-    /// What results so far are multiplied with: (vectors, LANES).
+    /// What results so far are multiplied with: (TOGETHER, vectors, LANES).
     keep: Lines<f32>,
-    /// Products of values with weights, of a chunk of dimensions: (CHUNK, vectors, LANES).
-    values: Lines<i32>,
+    vectors: usize,
 }
 
 impl Scratch {
-    pub(super) fn new(lanes: usize) -> Scratch {
+    pub(super) fn new(lanes: usize, vectors: usize) -> Scratch {
         Scratch {
-            common: Lines::any(TOGETHER * 2 * lanes),
-            scores: Lines::any(BLOCK * 2 * lanes),
-            weights: Lines::any(BLOCK * 2 * lanes),
-            keep: Lines::any(2 * lanes),
-            values: Lines::any(CHUNK * 2 * lanes),
+            common: Lines::any(TOGETHER * vectors * lanes),
+            scores: Lines::any(BLOCK.max(RING * STEP) * 2 * lanes),
+            weights: Lines::any(TOGETHER * vectors * BLOCK * lanes),
+            keep: Lines::any(TOGETHER * vectors * lanes),
+            vectors,
         }
     }
 }
 
-/// What is known of a block before its keys are looked at.
+/// A block, and what is known of it before its keys are looked at.
 pub(super) struct Seen<'a> {
     pub(super) head: Head<'a>,
-    /// The block that is looked at after it.
-    pub(super) next: Head<'a>,
-    /// The part of the scores that all its keys have in common: (vectors, LANES).
-    pub(super) common: &'a [f32],
+    /// Among those that are looked at together.
+    pub(super) number: usize,
     pub(super) first_key: usize,
     /// The keys that each lane sees, where some see only a part.
     pub(super) parts: Option<&'a [Range<usize>]>,
 }
 
-/// Adds what the vectors from `vector` on, V of them, see in a block.
+/// Finds how much a block's keys weigh for the vectors from `vector` on, V of them.
 #[inline(always)]
-pub(super) unsafe fn add_block<S: Simd, P: Products, const V: usize>(
+pub(super) unsafe fn weigh_keys<S: Simd, P: Products, const V: usize>(
     queries: &Queries,
     vector: usize,
     block: &Seen,
     scratch: &mut Scratch,
     state: &mut State,
 ) {
-    // SAFETY: the instruction set and the vectors are the caller's; the scratch is as large as a block's.
+    // SAFETY: the instruction set and the vectors are the caller's; there is room for a block's scores.
     unsafe {
-        let largest = score::<S, P, V>(keys_of::<S>(queries, vector, block), block, &mut scratch.scores);
-        weigh_block::<S, P, V>(queries, vector, block, largest, scratch, state);
-        let out = state.out.as_mut_ptr().add(vector * S::LANES * block.head.value_dim());
-        gather::<S, P, V>(block, scratch, out);
+        let keys = keys_of::<S>(queries, vector, block);
+        let largest = score::<S, P, V>(keys, &block.head, &mut scratch.scores);
+        weigh_scores::<S, P, V>(queries, vector, block, largest, scratch, state);
     }
 }
 
@@ -96,15 +93,14 @@ unsafe fn keys_of<'a, S: Simd>(queries: &Queries, vector: usize, block: &Seen<'a
 
 /// A block's values, and the weights of V vectors.
 #[inline(always)]
-unsafe fn values_of<'a, S: Simd, const V: usize>(block: &Seen<'a>, weights: &[u8]) -> Factors<'a> {
+unsafe fn values_of<'a, S: Simd, const V: usize>(head: Head<'a>, weights: &[u8]) -> Factors<'a> {
     let vector = 4 * S::LANES;
-    Factors { codes: block.head.values, width: BLOCK, lanes: weights.as_ptr(), step: V * vector, vector }
+    Factors { codes: head.values, width: BLOCK, lanes: weights.as_ptr(), step: V * vector, vector }
 }
 
-/// Finds how much a block's keys weigh for the vectors from `vector` on, V of them, by what [`score`] gives: their scores, or
-/// what these are made of, and the largest.
+/// As [`weigh_keys`], by what [`score`] gives: scores, or what these are made of, and the largest.
 #[inline(always)]
-unsafe fn weigh_block<S: Simd, P: Products, const V: usize>(
+unsafe fn weigh_scores<S: Simd, P: Products, const V: usize>(
     queries: &Queries,
     vector: usize,
     block: &Seen,
@@ -118,12 +114,14 @@ unsafe fn weigh_block<S: Simd, P: Products, const V: usize>(
     let key_scales = shared.filter(|_| queries.softcap.is_none() && block.parts.is_none());
     unsafe {
         let at = vector * S::LANES;
+        let in_scratch = (block.number * scratch.vectors + vector) * S::LANES;
+        let commons = scratch.common.as_ptr().add((vector * TOGETHER + block.number * V) * S::LANES);
         let scales_at = queries.scales.as_ptr().add(at);
         if let (Some(shared), None) = (shared, key_scales) {
             scale_products::<S, V>(shared, scores);
         }
         if let Some(cap) = queries.softcap {
-            largest = bend::<S, V>(cap, scales_at, block.common.as_ptr(), scores);
+            largest = bend::<S, V>(cap, scales_at, commons, scores);
         }
         if let Some(parts) = block.parts {
             largest = hide::<S, V>(parts, block.first_key, scores);
@@ -134,7 +132,7 @@ unsafe fn weigh_block<S: Simd, P: Products, const V: usize>(
             // Scores that were bent are whole already.
             let (scale, common) = match queries.softcap {
                 Some(_) => (S::splat(1.0), S::splat(0.0)),
-                None => (S::load(scales_at.add(v * S::LANES)), S::load(block.common.as_ptr().add(v * S::LANES))),
+                None => (S::load(scales_at.add(v * S::LANES)), S::load(commons.add(v * S::LANES))),
             };
             let highest = S::fma(largest[v], scale, common);
             let (top, unit) =
@@ -144,7 +142,7 @@ unsafe fn weigh_block<S: Simd, P: Products, const V: usize>(
             let (old, new) = (S::load(unit), S::max(highest, S::sub(most, S::splat(REACH))));
             S::store(unit, new);
             let keep = simd::exp2::<S>(S::sub(old, new));
-            S::store(scratch.keep.as_mut_ptr().add(v * S::LANES), keep);
+            S::store(scratch.keep.as_mut_ptr().add(in_scratch + v * S::LANES), keep);
             let sum = state.sum.as_mut_ptr().add(at + v * S::LANES);
             S::store(sum, S::mul(S::load(sum), keep));
             // Exponents of weights; where a lane sees nothing its scores stay below what is added to them.
@@ -153,7 +151,7 @@ unsafe fn weigh_block<S: Simd, P: Products, const V: usize>(
             let exponent = S::add(S::min(offset, S::splat(-HIDDEN)), S::splat(-S::SLACK));
             offsets[v] = S::fma(exponent, S::splat(S::OCTAVE), S::splat(S::TOP));
         }
-        let sums = weigh::<S, V>(scales, offsets, key_scales, scores, &mut scratch.weights);
+        let sums = weigh::<S, V>(scales, offsets, key_scales, scores, &mut scratch.weights[in_scratch * BLOCK..]);
         for (v, new) in sums.into_iter().enumerate() {
             let sum = state.sum.as_mut_ptr().add(at + v * S::LANES);
             S::store(sum, S::add(S::load(sum), S::to_f32(new)));
@@ -167,48 +165,73 @@ const ABOVE_BIAS: f32 = BIAS + 3.0;
 /// Products of the vectors' queries with a block's keys, (BLOCK, V, LANES): times the keys' scales, or, where keys share scales,
 /// plus [`BIAS`]. The largest of each lane, times its key's scale.
 #[inline(always)]
-unsafe fn score<S: Simd, P: Products, const V: usize>(keys: Factors, block: &Seen, scores: &mut [f32]) -> [S::V; V] {
-    let (scales, shared) = (block.head.key_scales, P::ORDER.shares_scales());
+unsafe fn score<S: Simd, P: Products, const V: usize>(keys: Factors, head: &Head, scores: &mut [f32]) -> [S::V; V] {
+    let steps = BLOCK / STEP;
+    // SAFETY: the instruction set is the caller's.
+    let mut largest = [unsafe { S::splat(NEVER) }; V];
+    for number in 0..steps + LAG {
+        // SAFETY: the instruction set is the caller's; steps are within the block, and so are its scores.
+        unsafe {
+            let before = scores.as_mut_ptr().add(number.saturating_sub(1) * STEP * V * S::LANES).cast();
+            match number {
+                _ if number < steps => P::step::<S, V, true>(keys, number, before),
+                _ if number == steps => P::finish::<V>(keys, number, before),
+                _ => (),
+            }
+            if let Some(number) = number.checked_sub(LAG) {
+                let of_step = score_step::<S, P, V>(keys, head, number, scores);
+                largest.iter_mut().zip(of_step).for_each(|(largest, of_step)| *largest = S::max(*largest, of_step));
+            }
+        }
+    }
+    largest
+}
+
+/// As [`score`], of the [`STEP`] keys with this number, whose products are there.
+#[inline(always)]
+unsafe fn score_step<S: Simd, P: Products, const V: usize>(
+    keys: Factors,
+    head: &Head,
+    number: usize,
+    scores: &mut [f32],
+) -> [S::V; V] {
+    const { assert!(STEP == ALIKE, "keys of a step share a scale") };
+    let (scales, shared) = (head.key_scales, P::ORDER.shares_scales());
     // SAFETY: the instruction set is the caller's; strips are within the block.
     unsafe {
-        let mut largest = [S::splat(NEVER); V];
-        for alike in (0..BLOCK).step_by(ALIKE) {
-            // By chains of their own, since each comparison waits for the one before.
-            let mut chains = [[S::splat(NEVER); V]; CHAINS];
-            for first in (alike..alike + ALIKE).step_by(STRIP) {
-                let at = scores.as_mut_ptr().add(first * V * S::LANES);
-                if first.is_multiple_of(CHUNK) {
-                    P::prepare::<S, V, true>(keys, first, at.cast());
-                }
-                if P::PREFETCHES {
-                    simd::prefetch(block.next.keys.as_ptr().add(first * keys.width), STRIP * keys.width);
-                }
-                let dots = P::strip::<S, V>(keys, first, Some(block.head.shifts), at.cast());
-                for (i, dots) in dots.into_iter().enumerate() {
-                    let products =
-                        if shared { dots.map(|dot| S::biased(dot)) } else { scales.scaled::<S, V>(first + i, dots) };
-                    for (v, product) in products.into_iter().enumerate() {
-                        let largest = &mut chains[i % CHAINS][v];
-                        *largest = S::max(*largest, product);
-                        if !shared {
-                            S::store(at.add((i * V + v) * S::LANES), product);
-                        }
+        // By chains of their own, since each comparison waits for the one before.
+        let mut chains = [[S::splat(NEVER); V]; CHAINS];
+        for first in (number * STEP..(number + 1) * STEP).step_by(STRIP) {
+            let at = scores.as_mut_ptr().add(first * V * S::LANES);
+            let dots = P::strip::<S, V>(keys, first, Some(head.shifts), at.cast());
+            for (i, dots) in dots.into_iter().enumerate() {
+                let products =
+                    if shared { dots.map(|dot| S::biased(dot)) } else { scales.scaled::<S, V>(first + i, dots) };
+                for (v, product) in products.into_iter().enumerate() {
+                    let largest = &mut chains[i % CHAINS][v];
+                    *largest = S::max(*largest, product);
+                    if !shared {
+                        S::store(at.add((i * V + v) * S::LANES), product);
                     }
                 }
             }
-            for (v, largest) in largest.iter_mut().enumerate() {
-                let [a, b, c, d] = chains.map(|chain| chain[v]);
-                let mut product = S::max(S::max(a, b), S::max(c, d));
-                if shared {
-                    product = S::mul(S::sub(product, S::splat(BIAS)), S::splat(scales.scale[alike]));
-                }
-                *largest = S::max(*largest, product);
+        }
+        let mut largest = [S::splat(NEVER); V];
+        for (v, largest) in largest.iter_mut().enumerate() {
+            let [a, b, c, d] = chains.map(|chain| chain[v]);
+            *largest = S::max(S::max(a, b), S::max(c, d));
+            if shared {
+                *largest = S::mul(S::sub(*largest, S::splat(BIAS)), S::splat(scales.scale[number * STEP]));
             }
         }
         largest
     }
 }
 
+/// Steps that what was multiplied is looked at later by: the tiles' products of a step are stored in the one behind it.
+const LAG: usize = 2;
+/// Steps whose products with values are kept at a time.
+const RING: usize = 4;
 /// Maxima that are looked for beside each other.
 const CHAINS: usize = 4;
 
@@ -354,28 +377,58 @@ unsafe fn weigh<S: Simd, const V: usize>(
     }
 }
 
-/// `out = out · keep + weights · values`: out is (V, padded head_dim, LANES).
+/// Adds the values of a block, number `number` of those together, as their keys weigh: `out = out · keep + weights · values`.
 #[inline(always)]
-unsafe fn gather<S: Simd, P: Products, const V: usize>(block: &Seen, scratch: &mut Scratch, out: *mut f32) {
-    let Scratch { weights, keep: keeps, values: dots, .. } = scratch;
-    let head = &block.head;
-    // SAFETY: the instruction set is the caller's; strips are within the values and the sums.
+pub(super) unsafe fn add_values<S: Simd, P: Products, const V: usize>(
+    head: Head,
+    number: usize,
+    vector: usize,
+    scratch: &mut Scratch,
+    state: &mut State,
+) {
+    let width = head.value_dim();
+    let steps = width.div_ceil(STEP);
+    // SAFETY: the instruction set and the vectors are the caller's; steps are within the values and the room for products.
     unsafe {
-        let width = head.value_dim();
-        let values = values_of::<S, V>(block, weights);
+        let at = (number * scratch.vectors + vector) * S::LANES;
+        let values = values_of::<S, V>(head, &scratch.weights[at * BLOCK..]);
         let mut keep = [S::splat(0.0); V];
         for (v, keep) in keep.iter_mut().enumerate() {
-            *keep = S::load(keeps.as_ptr().add(v * S::LANES));
+            *keep = S::load(scratch.keep.as_ptr().add(at + v * S::LANES));
         }
-        for first in (0..width).step_by(STRIP) {
-            if first % CHUNK == 0 {
-                P::prepare::<S, V, false>(values, first, dots.as_mut_ptr());
+        let out = state.out.as_mut_ptr().add(vector * S::LANES * width);
+        let dots = scratch.scores.as_mut_ptr().cast::<i32>();
+        let of_step = |number: usize| dots.add(number % RING * STEP * V * S::LANES);
+        for number in 0..steps + LAG {
+            let before = of_step(number + RING - 1);
+            match number {
+                _ if number < steps => P::step::<S, V, false>(values, number, before),
+                _ if number == steps => P::finish::<V>(values, number, before),
+                _ => (),
             }
-            if P::PREFETCHES {
-                simd::prefetch(block.next.values.as_ptr().add(first * BLOCK), STRIP * BLOCK);
+            if let Some(number) = number.checked_sub(LAG) {
+                let rows = number * STEP..((number + 1) * STEP).min(width);
+                add_step::<S, P, V>(values, head, rows, of_step(number), keep, out);
             }
-            let dots = dots.as_ptr().add(first % CHUNK * V * S::LANES);
-            let dots = P::strip::<S, V>(values, first, None, dots);
+        }
+    }
+}
+
+/// As [`add_values`], of some dimensions, whose products are in `dots`.
+#[inline(always)]
+unsafe fn add_step<S: Simd, P: Products, const V: usize>(
+    values: Factors,
+    head: Head,
+    dimensions: Range<usize>,
+    dots: *const i32,
+    keep: [S::V; V],
+    out: *mut f32,
+) {
+    let width = head.value_dim();
+    for (strip, first) in dimensions.step_by(STRIP).enumerate() {
+        // SAFETY: the instruction set is the caller's; strips are within the values and the sums.
+        unsafe {
+            let dots = P::strip::<S, V>(values, first, None, dots.add(strip * STRIP * V * S::LANES));
             // Sums of both vectors are loaded before any is stored: they lie whole pages apart, and a load waits for a store
             // at such a distance.
             let at = |i: usize, v: usize| out.add((v * width + first + i) * S::LANES);
