@@ -9,7 +9,7 @@ use ronbun::model::{Checkpoint, Decoder};
 use ronbun::progress::{Bar, Progress, Unit};
 use ronbun_kernels::{Isa, pool};
 use serde::Serialize;
-use std::time::Instant;
+use std::{thread, time::Instant};
 
 /// llama.cpp has no more.
 const BRANCHES: i64 = 256;
@@ -110,7 +110,10 @@ pub fn run(input: &Input, args: &Args, json: bool) -> Result<String> {
             let bar = |label: &str| progress.bar(label, length as u64, Unit::Tokens);
             let [prefill, decode, decode_one_branch, job] = match engine {
                 Engines::Ronbun => {
-                    let (back, figures) = ours(decoder, &work, &bar("ronbun"))?;
+                    // In a thread of its own: llama.cpp sets this one's tiles up once, and ronbun gives tiles up.
+                    let (work, bar) = (&work, bar("ronbun"));
+                    let done = thread::scope(|scope| scope.spawn(|| ours(decoder, work, &bar)).join());
+                    let (back, figures) = done.unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
                     decoder = back;
                     figures
                 }
