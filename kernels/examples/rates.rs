@@ -4,7 +4,7 @@ use ronbun_kernels::{
     Isa,
     attention::{self, KvBlocks, KvType, Shape, Visible},
     blocks::BlockType,
-    ceiling::{self, Look},
+    ceiling::{self, Look, Unit},
     linear,
     packed::{self, Activations, Packed},
 };
@@ -36,9 +36,11 @@ fn floats(len: usize) -> Vec<f32> {
 
 fn main() {
     let isa = Isa::current();
-    let (int8, f32, bandwidth) = (ceiling::int8(isa, Look::Best), ceiling::f32(isa, Look::Best), ceiling::bandwidth());
+    let at_best = |unit| ceiling::rate(unit, isa, Look::Best);
+    let [int8, f32] = [Unit::Bytes, Unit::F32].map(|unit| at_best(unit).expect("every processor has it"));
+    let bandwidth = ceiling::bandwidth();
     println!("{isa}: int8 {:.0} Gop/s, f32 {:.0} GFLOP/s, memory {:.1} GB/s", int8 / 1e9, f32 / 1e9, bandwidth / 1e9);
-    let tiles = ceiling::bf16_tiles(Look::Best).filter(|_| isa == Isa::Amx);
+    let tiles = at_best(Unit::Bf16Tiles);
     if let Some(tiles) = tiles {
         println!("bf16 in tiles {:.0} GFLOP/s", tiles / 1e9);
     }

@@ -33,21 +33,32 @@ const ROUNDS: usize = 20_000;
 /// Bytes that each thread reads; more than caches hold together.
 const READ: usize = 256 << 20;
 
-/// Operations a second in products of bytes, all threads together: the instruction that [`crate::packed`] is made of.
-pub fn int8(isa: Isa, look: Look) -> f64 {
-    rate(look, || spin_int8(isa, ROUNDS), (2 * 4 * lanes(isa) * SUMS * ROUNDS) as f64)
+/// What multiplies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unit {
+    /// Fused multiply-add of f32.
+    F32,
+    /// Sums of products of bytes: the instruction that [`crate::packed`] is made of.
+    Bytes,
+    /// Products of tiles of bf16: what linears over long prompts do.
+    Bf16Tiles,
+    /// The same of bytes: what attention does.
+    ByteTiles,
 }
 
-/// Operations a second in products of tiles of bf16, all threads together; `None` where the machine has none.
-pub fn bf16_tiles(look: Look) -> Option<f64> {
-    let operations = 2 * 4 * amx::ROWS * amx::ROWS * amx::DEPTH * ROUNDS;
-    amx::is_available().then(|| rate(look, || spin_tiles::<amx::Machine, false>(ROUNDS), operations as f64))
-}
-
-/// The same of bytes.
-pub fn int8_tiles(look: Look) -> Option<f64> {
-    let operations = 2 * 4 * amx::ROWS * amx::ROWS * amx::LINE * ROUNDS;
-    amx::is_available().then(|| rate(look, || spin_tiles::<amx::Machine, true>(ROUNDS), operations as f64))
+/// Operations a second, all threads together; `None` where `isa` has no such unit.
+pub fn rate(unit: Unit, isa: Isa, look: Look) -> Option<f64> {
+    let in_tiles = isa == Isa::Amx && isa.is_available();
+    match unit {
+        Unit::F32 => Some(of_spins(look, || spin_f32(isa, ROUNDS), 2 * lanes(isa) * SUMS)),
+        Unit::Bytes => Some(of_spins(look, || spin_int8(isa, ROUNDS), 2 * 4 * lanes(isa) * SUMS)),
+        Unit::Bf16Tiles => in_tiles.then(|| {
+            of_spins(look, || spin_tiles::<amx::Machine, false>(ROUNDS), 2 * 4 * amx::ROWS * amx::ROWS * amx::DEPTH)
+        }),
+        Unit::ByteTiles => in_tiles.then(|| {
+            of_spins(look, || spin_tiles::<amx::Machine, true>(ROUNDS), 2 * 4 * amx::ROWS * amx::ROWS * amx::LINE)
+        }),
+    }
 }
 
 /// The first number of four sums of products of ones with ones, so many of each, in bytes or in bf16.
@@ -85,11 +96,6 @@ fn spin_tiles<T: Tiles, const BYTES: bool>(rounds: usize) -> f32 {
     if BYTES { sums[0].to_bits() as f32 } else { sums[0] }
 }
 
-/// Operations a second in fused multiply-add of f32, all threads together.
-pub fn f32(isa: Isa, look: Look) -> f64 {
-    rate(look, || spin_f32(isa, ROUNDS), (2 * lanes(isa) * SUMS * ROUNDS) as f64)
-}
-
 /// Bytes a second read from memory, all threads together.
 pub fn bandwidth() -> f64 {
     let buffers = vec![vec![1u64; READ / 8]; pool::threads()];
@@ -109,8 +115,9 @@ fn lanes(isa: Isa) -> usize {
     if matches!(isa, Isa::Amx | Isa::Avx512) { 16 } else { 8 }
 }
 
-/// The sum over threads of each one's rate, when all run: `operations` for each `spin`.
-fn rate<R>(look: Look, spin: impl Fn() -> R + Sync, operations: f64) -> f64 {
+/// The sum over threads of each one's rate, when all run: `operations` for each of the [`ROUNDS`] of a `spin`.
+fn of_spins<R>(look: Look, spin: impl Fn() -> R + Sync, operations: usize) -> f64 {
+    let operations = (operations * ROUNDS) as f64;
     let rates = Mutex::new(0.0);
     pool::run(pool::threads(), |_| {
         let start = Instant::now();

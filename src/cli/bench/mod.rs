@@ -15,10 +15,10 @@ use crate::hub::Hub;
 use crate::model::{Checkpoint, Decoder, Stage};
 use crate::progress::Unit;
 use crate::{Result, pipeline};
-use ceilings::{Ceilings, Moments, Multiplier, Units};
+use ceilings::{Ceilings, Moments, units};
 use gpu::OnGpu;
 use indicatif::{DecimalBytes, HumanCount};
-use ronbun_kernels::{Isa, pool};
+use ronbun_kernels::{Isa, ceiling, pool};
 use serde::Serialize;
 use std::path::Path;
 use std::time::Instant;
@@ -103,10 +103,10 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
     }
     let bar = context.progress.bar("reading", prompt.len() as u64, Unit::Tokens);
     let on_cpu = engine.decoder.parts.iter().any(|part| part.place.gpu().is_none());
-    let cpu_alone = engine.decoder.parts.iter().all(|part| part.place.gpu().is_none());
+    let cpu_alone = !engine.decoder.uses_gpu();
     // All but the prompt's last token, which is read with the branches.
-    let units = Units::of(&engine, prompt.len().saturating_sub(1), args.exact);
-    let mut moments = Moments::of(units);
+    let of_prompt = units(&engine, prompt.len().saturating_sub(1), args.exact);
+    let mut moments = Moments::of(of_prompt);
     let measured = bench::run(&mut engine, &prompt, args.branches, args.gen_tokens, |done, _| {
         if cpu_alone {
             moments.look();
@@ -118,9 +118,9 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
     let gpu = OnGpu::of(&engine, &measured, args.branches)?;
     let ceilings = on_cpu.then(Ceilings::look);
     let Bench { prefill, ttft, decode } = measured;
-    let of_steps = ceilings.as_ref().filter(|_| cpu_alone);
-    let of_steps =
-        of_steps.map_or([None; 2], |ceilings| Units::of(&engine, args.branches, args.exact).at_best(ceilings));
+    let of_steps = units(&engine, args.branches, args.exact);
+    let of_steps = ceilings.as_ref().filter(|_| cpu_alone).map_or([None; 2], |ceilings| ceilings.of(of_steps));
+    let waited = args.profile || cpu_alone;
     let report = Report {
         schema_version: 1,
         model: name.to_string(),
@@ -130,7 +130,7 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
         arithmetic: match (on_cpu, args.exact) {
             (false, _) => "bf16",
             (true, true) => "f32",
-            (true, false) if units.linears == Multiplier::Bf16Tiles => "bf16 and int8",
+            (true, false) if of_prompt[0] == ceiling::Unit::Bf16Tiles => "bf16 and int8",
             (true, false) => "int8",
         },
         load_seconds,
@@ -147,8 +147,8 @@ pub fn run(context: &Context, args: Args) -> Result<()> {
         kv_cache_bytes: engine.cache_bytes(),
         peak_memory_bytes,
         ceilings,
-        prefill: part(&prefill, moments.mean(), args.profile || gpu.is_none()),
-        decode: part(&decode, of_steps, args.profile || gpu.is_none()),
+        prefill: part(&prefill, moments.mean(), waited),
+        decode: part(&decode, of_steps, waited),
         gpu,
     };
     match args.json {
@@ -236,19 +236,16 @@ fn in_words(report: &Report, profile: bool) -> String {
         rows.push(row("prefill MFU", format!("{linears}, {attention} that their units gave meanwhile")));
     }
     if let Some(ceilings) = &report.ceilings {
-        let in_tiles = |of: &str, rate: Option<f64>| rate.map(|rate| format!("{of} {:.0}", rate / 1e9));
-        let tiles = in_tiles("in tiles bf16", ceilings.bf16_tile_flops_per_second);
-        let tiles = tiles.into_iter().chain(in_tiles("int8", ceilings.int8_tile_ops_per_second));
-        let tiles: String = tiles.map(|tiles| format!("{tiles} Gop/s, ")).collect();
-        rows.push(row(
-            "ceilings",
-            format!(
-                "int8 {:.0} Gop/s, {tiles}f32 {:.0} GFLOP/s, reading memory {:.1} GB/s",
-                ceilings.int8_ops_per_second / 1e9,
-                ceilings.f32_flops_per_second / 1e9,
-                ceilings.read_bytes_per_second / 1e9
-            ),
-        ));
+        let rates = [
+            ("int8", ceilings.int8_ops_per_second, "Gop/s"),
+            ("in tiles bf16", ceilings.bf16_tile_flops_per_second, "Gop/s"),
+            ("int8", ceilings.int8_tile_ops_per_second, "Gop/s"),
+            ("f32", ceilings.f32_flops_per_second, "GFLOP/s"),
+        ];
+        let rates =
+            rates.into_iter().filter_map(|(what, rate, per)| Some(format!("{what} {:.0} {per}, ", rate? / 1e9)));
+        let memory = ceilings.read_bytes_per_second / 1e9;
+        rows.push(row("ceilings", format!("{}reading memory {memory:.1} GB/s", rates.collect::<String>())));
     }
     rows.extend(report.gpu.iter().flat_map(OnGpu::rows));
     if profile {

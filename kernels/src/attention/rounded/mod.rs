@@ -10,6 +10,7 @@
 //! much more than what they differ by, costs no precision then. Then they and the queries are turned, so that no element is
 //! much larger than the others ([`spread_out`]).
 
+mod pairs;
 mod products;
 mod queries;
 mod scale;
@@ -22,6 +23,7 @@ use crate::{
     lines::{Kept, Lines},
     simd::{BIAS, BIAS_BITS, Simd},
 };
+use pairs::{Pair, look_at};
 pub(super) use products::Order;
 use products::{InTiles, InVectors, Products};
 use queries::Queries;
@@ -29,7 +31,7 @@ use scale::best_inverses;
 use sinks::Sinks;
 pub(super) use sinks::sinks_of;
 use std::ops::Range;
-use step::{Scratch, Seen, State, TOGETHER, add_values, commons, weigh_keys};
+use step::{Scratch, State, TOGETHER};
 
 /// Keys that share a scale, where they do ([`Order::shares_scales`]): the largest of their scores is that of the largest product.
 const ALIKE: usize = 16;
@@ -349,85 +351,6 @@ unsafe fn attend_by<S: Simd, P: Products>(
     }
 }
 
-/// Adds what pairs of vectors see in some blocks, [`TOGETHER`] at most: a block's keys for all pairs, while the first-level cache
-/// holds them, and then each pair's values of all blocks, while it holds what they are added to.
-#[inline(always)]
-unsafe fn look_at<S: Simd, P: Products>(
-    queries: &Queries,
-    pairs: &[Pair],
-    seen: &[Range<usize>],
-    blocks: &[(usize, Head)],
-    scratch: &mut Scratch,
-    state: &mut State,
-) {
-    let means = std::array::from_fn(|i| blocks[i.min(blocks.len() - 1)].1.mean);
-    // SAFETY: the caller's.
-    unsafe {
-        for &Pair { vector, wide, .. } in pairs {
-            let common = &mut scratch.common[vector * TOGETHER * S::LANES..];
-            match wide {
-                true => commons::<S, 2>(queries, vector, &means, common),
-                false => commons::<S, 1>(queries, vector, &means, common),
-            }
-        }
-        for (number, &(first_key, head)) in blocks.iter().enumerate() {
-            for pair in pairs.iter().filter(|pair| pair.sees(first_key)) {
-                let block = Seen { head, number, first_key, parts: pair.parts::<S>(first_key, seen) };
-                match pair.wide {
-                    true => weigh_keys::<S, P, 2>(queries, pair.vector, &block, scratch, state),
-                    false => weigh_keys::<S, P, 1>(queries, pair.vector, &block, scratch, state),
-                }
-            }
-        }
-        for pair in pairs {
-            for (number, &(_, head)) in blocks.iter().enumerate().filter(|(_, (first_key, _))| pair.sees(*first_key)) {
-                match pair.wide {
-                    true => add_values::<S, P, 2>(head, number, pair.vector, scratch, state),
-                    false => add_values::<S, P, 1>(head, number, pair.vector, scratch, state),
-                }
-            }
-        }
-    }
-}
-
-/// One or two vectors of queries, which are looked at together.
-struct Pair {
-    vector: usize,
-    /// Whether there are two.
-    wide: bool,
-    /// Keys that some lane sees, and those that all do.
-    some: Range<usize>,
-    every: Range<usize>,
-}
-
-impl Pair {
-    /// Those of all vectors; of each lane the keys that it sees.
-    fn all<S: Simd>(seen: &[Range<usize>]) -> Vec<Pair> {
-        let most = if S::PAIRS { 2 } else { 1 };
-        let pair = |(number, seen): (usize, &[Range<usize>])| {
-            let (mut some, mut every) = (seen[0].clone(), seen[0].clone());
-            for seen in &seen[1..] {
-                some = some.start.min(seen.start)..some.end.max(seen.end);
-                every = every.start.max(seen.start)..every.end.min(seen.end);
-            }
-            Pair { vector: number * most, wide: seen.len() == 2 * S::LANES, some, every }
-        };
-        seen.chunks(most * S::LANES).enumerate().map(pair).collect()
-    }
-
-    /// Whether it sees something of the block whose keys begin at `first_key`.
-    fn sees(&self, first_key: usize) -> bool {
-        self.some.start < first_key + BLOCK && first_key < self.some.end
-    }
-
-    /// The keys that each of its lanes sees, where some lane does not see the whole block.
-    fn parts<'a, S: Simd>(&self, first_key: usize, seen: &'a [Range<usize>]) -> Option<&'a [Range<usize>]> {
-        let whole = self.every.start <= first_key && first_key + BLOCK <= self.every.end;
-        let lanes = if self.wide { 2 } else { 1 } * S::LANES;
-        (!whole).then(|| &seen[self.vector * S::LANES..][..lanes])
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -470,6 +393,8 @@ mod tests {
         };
         let shapes = [
             (Shape::new(3, 1, 64), 700, 50),
+            (Shape::new(1, 1, 64), 1300, 7),
+            (Shape::new(1, 1, 128), 300, 35),
             (Shape { window: Some(90), ..Shape::new(7, 1, 128) }, 400, 13),
             (Shape { softcap: Some(5.0), ..Shape::new(2, 2, 192) }, 130, 1),
             (Shape::new(1, 1, 256), 1100, 33),

@@ -6,7 +6,7 @@ use crate::{
     amx::{self, Tiles},
     simd::{BIAS_BITS, Simd},
 };
-use std::marker::PhantomData;
+use std::{cmp::Ordering, marker::PhantomData};
 
 /// In which order a block keeps its codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,10 +73,13 @@ pub(super) trait Products {
     unsafe fn end();
     /// Begins with products of the [`STEP`] rows of this number, for V vectors, added up as [`Products::strip`] says, and
     /// stores those of the step before to `before`: (STEP, V, LANES). Bytes of lanes are `SIGNED` or not. All steps of the
-    /// same factors are taken one after the other, from number 0 on.
-    unsafe fn step<S: Simd, const V: usize, const SIGNED: bool>(factors: Factors, number: usize, before: *mut i32);
-    /// Stores those of the last step, behind which the one with this number would be.
-    unsafe fn finish<const V: usize>(factors: Factors, number: usize, before: *mut i32);
+    /// same factors are taken one after the other, from number 0 on; the one behind the last only stores, and there are no
+    /// more.
+    unsafe fn step<S: Simd, const V: usize, const SIGNED: bool>(
+        factors: Factors,
+        number: usize,
+        before: Option<*mut i32>,
+    );
     /// Products of the strip that begins with row `first`, added up from [`BIAS_BITS`] on; `dots` are those that were
     /// stored, from this row on. Where bytes of lanes should be signed those of [`InVectors`] are 128 larger, and `shifts`
     /// says from where to add instead.
@@ -101,10 +104,7 @@ impl Products for InVectors {
     unsafe fn end() {}
 
     #[inline(always)]
-    unsafe fn step<S: Simd, const V: usize, const SIGNED: bool>(_: Factors, _: usize, _: *mut i32) {}
-
-    #[inline(always)]
-    unsafe fn finish<const V: usize>(_: Factors, _: usize, _: *mut i32) {}
+    unsafe fn step<S: Simd, const V: usize, const SIGNED: bool>(_: Factors, _: usize, _: Option<*mut i32>) {}
 
     #[inline(always)]
     unsafe fn strip<S: Simd, const V: usize>(
@@ -161,34 +161,29 @@ impl<T: Tiles> Products for InTiles<T> {
     }
 
     #[inline(always)]
-    unsafe fn step<S: Simd, const V: usize, const SIGNED: bool>(factors: Factors, number: usize, before: *mut i32) {
-        let width = factors.width;
-        debug_assert!(
-            S::LANES == amx::ROWS
-                && width.is_multiple_of(amx::LINE)
-                && (number + 1) * STEP * width <= factors.codes.len()
-        );
-        let before = (number > 0).then_some(before.cast());
+    unsafe fn step<S: Simd, const V: usize, const SIGNED: bool>(
+        factors: Factors,
+        number: usize,
+        before: Option<*mut i32>,
+    ) {
+        let Factors { codes, width, .. } = factors;
+        debug_assert!(S::LANES == amx::ROWS && codes.len().is_multiple_of(STEP * amx::LINE));
+        let before = before.map(|before| before.cast());
+        let (tiles, even) = (width / amx::LINE, number.is_multiple_of(2));
         // SAFETY: the tiles are the caller's; all is within the codes, the lanes and the dots.
         unsafe {
-            match (width / amx::LINE, number.is_multiple_of(2)) {
-                (1, true) => Self::step_of_one::<V, SIGNED, 4, 0, 1, 2, 3>(factors, number, before),
-                (1, false) => Self::step_of_one::<V, SIGNED, 5, 2, 3, 0, 1>(factors, number, before),
-                (2, _) => Self::step_of_two::<V, SIGNED>(factors, number, before),
-                _ => Self::step_of_many::<V, SIGNED>(factors, number, before),
-            }
-        }
-    }
-
-    #[inline(always)]
-    unsafe fn finish<const V: usize>(factors: Factors, number: usize, before: *mut i32) {
-        let to = before.cast();
-        // SAFETY: the caller's.
-        unsafe {
-            if factors.width == amx::LINE && number.is_multiple_of(2) {
-                Self::store::<V, 2, 3>(to);
-            } else {
-                Self::store::<V, 0, 1>(to);
+            match number.cmp(&(codes.len() / (STEP * width))) {
+                Ordering::Less => match (tiles, even) {
+                    (1, true) => Self::step_of_one::<V, SIGNED, 4, 0, 1, 2, 3>(factors, number, before),
+                    (1, false) => Self::step_of_one::<V, SIGNED, 5, 2, 3, 0, 1>(factors, number, before),
+                    (2, _) => Self::step_of_two::<V, SIGNED>(factors, number, before),
+                    _ => Self::step_of_many::<V, SIGNED>(factors, number, before),
+                },
+                Ordering::Equal => match (tiles, even) {
+                    (1, true) => Self::store::<V, 2, 3>(before),
+                    _ => Self::store::<V, 0, 1>(before),
+                },
+                Ordering::Greater => (),
             }
         }
     }
@@ -327,22 +322,29 @@ impl<T: Tiles> InTiles<T> {
     unsafe fn turn<const V: usize, const VECTOR: usize, const OLD: usize, const NEW: usize>(before: Option<*mut u8>) {
         // SAFETY: the caller's.
         unsafe {
-            if let Some(to) = before {
-                T::store::<OLD>(to.add(VECTOR * amx::LINE), V * amx::LINE);
-            }
+            Self::store_one::<V, VECTOR, OLD>(before);
             T::load::<NEW>(FROM.0.as_ptr().cast(), amx::LINE);
         }
     }
 
     /// Stores the sums of both vectors, or of one.
     #[inline(always)]
-    unsafe fn store<const V: usize, const C: usize, const D: usize>(to: *mut u8) {
+    unsafe fn store<const V: usize, const C: usize, const D: usize>(to: Option<*mut u8>) {
         // SAFETY: the caller's.
         unsafe {
-            T::store::<C>(to, V * amx::LINE);
+            Self::store_one::<V, 0, C>(to);
             if V == 2 {
-                T::store::<D>(to.add(amx::LINE), V * amx::LINE);
+                Self::store_one::<V, 1, D>(to);
             }
+        }
+    }
+
+    /// Stores a vector's sums among those of V.
+    #[inline(always)]
+    unsafe fn store_one<const V: usize, const VECTOR: usize, const C: usize>(to: Option<*mut u8>) {
+        if let Some(to) = to {
+            // SAFETY: the caller's.
+            unsafe { T::store::<C>(to.add(VECTOR * amx::LINE), V * amx::LINE) };
         }
     }
 }

@@ -36,23 +36,26 @@ pub(super) struct Scratch {
     /// Products with a block's keys, in whose place scores come: (BLOCK, two vectors, LANES). Then those with values of some
     /// steps: ([`RING`], STEP, two vectors, LANES).
     pub(super) scores: Lines<f32>,
-    /// (TOGETHER, vectors, BLOCK / 4, LANES, 4), vectors of a pair in turns.
+    /// Of each pair of vectors: (TOGETHER, BLOCK / 4, its vectors, LANES, 4).
     weights: Lines<u8>,
-    /// What results so far are multiplied with: (TOGETHER, vectors, LANES).
+    /// What results so far are multiplied with, of each pair of vectors: (TOGETHER, its vectors, LANES).
     keep: Lines<f32>,
-    vectors: usize,
 }
 
 impl Scratch {
     pub(super) fn new(lanes: usize, vectors: usize) -> Scratch {
         Scratch {
-            common: Lines::any(TOGETHER * vectors * lanes),
+            common: Lines::any(vectors * TOGETHER * lanes),
             scores: Lines::any(BLOCK.max(RING * STEP) * 2 * lanes),
-            weights: Lines::any(TOGETHER * vectors * BLOCK * lanes),
-            keep: Lines::any(TOGETHER * vectors * lanes),
-            vectors,
+            weights: Lines::any(vectors * TOGETHER * BLOCK * lanes),
+            keep: Lines::any(vectors * TOGETHER * lanes),
         }
     }
+}
+
+/// Where the lanes of a pair of V vectors, from `vector` on, begin for the block of this number among those together.
+const fn lanes_of<S: Simd, const V: usize>(vector: usize, number: usize) -> usize {
+    (vector * TOGETHER + number * V) * S::LANES
 }
 
 /// A block, and what is known of it before its keys are looked at.
@@ -114,8 +117,8 @@ unsafe fn weigh_scores<S: Simd, P: Products, const V: usize>(
     let key_scales = shared.filter(|_| queries.softcap.is_none() && block.parts.is_none());
     unsafe {
         let at = vector * S::LANES;
-        let in_scratch = (block.number * scratch.vectors + vector) * S::LANES;
-        let commons = scratch.common.as_ptr().add((vector * TOGETHER + block.number * V) * S::LANES);
+        let in_scratch = lanes_of::<S, V>(vector, block.number);
+        let commons = scratch.common.as_ptr().add(in_scratch);
         let scales_at = queries.scales.as_ptr().add(at);
         if let (Some(shared), None) = (shared, key_scales) {
             scale_products::<S, V>(shared, scores);
@@ -166,18 +169,14 @@ const ABOVE_BIAS: f32 = BIAS + 3.0;
 /// plus [`BIAS`]. The largest of each lane, times its key's scale.
 #[inline(always)]
 unsafe fn score<S: Simd, P: Products, const V: usize>(keys: Factors, head: &Head, scores: &mut [f32]) -> [S::V; V] {
-    let steps = BLOCK / STEP;
     // SAFETY: the instruction set is the caller's.
     let mut largest = [unsafe { S::splat(NEVER) }; V];
-    for number in 0..steps + LAG {
+    for number in 0..BLOCK / STEP + LAG {
         // SAFETY: the instruction set is the caller's; steps are within the block, and so are its scores.
         unsafe {
-            let before = scores.as_mut_ptr().add(number.saturating_sub(1) * STEP * V * S::LANES).cast();
-            match number {
-                _ if number < steps => P::step::<S, V, true>(keys, number, before),
-                _ if number == steps => P::finish::<V>(keys, number, before),
-                _ => (),
-            }
+            let before =
+                number.checked_sub(1).map(|before| scores.as_mut_ptr().add(before * STEP * V * S::LANES).cast());
+            P::step::<S, V, true>(keys, number, before);
             if let Some(number) = number.checked_sub(LAG) {
                 let of_step = score_step::<S, P, V>(keys, head, number, scores);
                 largest.iter_mut().zip(of_step).for_each(|(largest, of_step)| *largest = S::max(*largest, of_step));
@@ -387,10 +386,9 @@ pub(super) unsafe fn add_values<S: Simd, P: Products, const V: usize>(
     state: &mut State,
 ) {
     let width = head.value_dim();
-    let steps = width.div_ceil(STEP);
     // SAFETY: the instruction set and the vectors are the caller's; steps are within the values and the room for products.
     unsafe {
-        let at = (number * scratch.vectors + vector) * S::LANES;
+        let at = lanes_of::<S, V>(vector, number);
         let values = values_of::<S, V>(head, &scratch.weights[at * BLOCK..]);
         let mut keep = [S::splat(0.0); V];
         for (v, keep) in keep.iter_mut().enumerate() {
@@ -399,13 +397,8 @@ pub(super) unsafe fn add_values<S: Simd, P: Products, const V: usize>(
         let out = state.out.as_mut_ptr().add(vector * S::LANES * width);
         let dots = scratch.scores.as_mut_ptr().cast::<i32>();
         let of_step = |number: usize| dots.add(number % RING * STEP * V * S::LANES);
-        for number in 0..steps + LAG {
-            let before = of_step(number + RING - 1);
-            match number {
-                _ if number < steps => P::step::<S, V, false>(values, number, before),
-                _ if number == steps => P::finish::<V>(values, number, before),
-                _ => (),
-            }
+        for number in 0..width.div_ceil(STEP) + LAG {
+            P::step::<S, V, false>(values, number, number.checked_sub(1).map(of_step));
             if let Some(number) = number.checked_sub(LAG) {
                 let rows = number * STEP..((number + 1) * STEP).min(width);
                 add_step::<S, P, V>(values, head, rows, of_step(number), keep, out);
