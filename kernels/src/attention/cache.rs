@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     Isa, pool,
-    simd::{Simd, kernel},
+    simd::{MOST_LANES, Simd, kernel, transpose},
 };
 use half::f16;
 
@@ -154,6 +154,41 @@ unsafe fn round_block_body<S: Simd>(layout: Layout, first: usize, order: Order, 
     unsafe { Rounded::new::<S>(layout.head_dim, first, order, layout.heads(block)) }
 }
 
+kernel! {
+    /// Puts a block's tokens where they are in it.
+    fn fill_block = fill_block_body(layout: Layout, keys: &[f32], values: &[f32], block: &mut [f32])
+}
+
+#[inline(always)]
+unsafe fn fill_block_body<S: Simd>(layout: Layout, keys: &[f32], values: &[f32], block: &mut [f32]) {
+    let (row, head_dim) = (layout.row(), layout.head_dim);
+    assert!(keys.len() == BLOCK * row && block.len() == layout.block_len(), "a block's tokens");
+    let whole = head_dim / S::LANES * S::LANES;
+    for head in 0..layout.kv_heads {
+        let (keys, to) = (&keys[head * head_dim..], &mut block[layout.keys_at(head)..][..head_dim * BLOCK]);
+        for (token, element) in (0..BLOCK)
+            .step_by(S::LANES)
+            .flat_map(|token| (0..whole).step_by(S::LANES).map(move |element| (token, element)))
+        {
+            let mut from = [keys.as_ptr(); MOST_LANES];
+            for (i, from) in from.iter_mut().enumerate().take(S::LANES) {
+                *from = keys[(token + i) * row + element..].as_ptr();
+            }
+            let to = to[element * BLOCK + token..].as_mut_ptr();
+            // SAFETY: the instruction set is the caller's; within the head's elements and its keys in the block.
+            unsafe { transpose::<S>(&from, S::splat(1.0), to, (S::LANES, BLOCK)) };
+        }
+        for element in whole..head_dim {
+            let keys = keys[element..].iter().step_by(row);
+            to[element * BLOCK..].iter_mut().zip(keys).take(BLOCK).for_each(|(place, key)| *place = *key);
+        }
+        let to = block[layout.values_at(head)..].chunks_exact_mut(layout.value_dim());
+        for (to, values) in to.zip(values.chunks_exact(row)) {
+            to[..head_dim].copy_from_slice(&values[head * head_dim..][..head_dim]);
+        }
+    }
+}
+
 impl KvBlocks {
     pub fn new(kind: KvType, kv_heads: usize, head_dim: usize) -> Self {
         let layout = Layout { kv_heads, head_dim };
@@ -239,12 +274,9 @@ impl KvBlocks {
         let count = keys.len() / size;
         let mut blocks: Vec<Option<Rounded>> = (0..count).map(|_| None).collect();
         pool::chunks_mut(&mut blocks, 1, |number, place| {
+            let part = number * size..(number + 1) * size;
             let mut block = vec![0f32; layout.block_len()];
-            let (keys, values) = (&keys[number * size..], &values[number * size..]);
-            let tokens = keys.chunks_exact(layout.row()).zip(values.chunks_exact(layout.row()));
-            for (slot, (k, v)) in tokens.take(BLOCK).enumerate() {
-                layout.put(&mut block, slot, k, v, |x| x);
-            }
+            fill_block(isa, layout, &keys[part.clone()], &values[part], &mut block);
             place[0] = Some(round_block(isa, layout, 0, order, &block));
         });
         self.len += count * BLOCK;

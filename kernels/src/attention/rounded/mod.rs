@@ -159,7 +159,8 @@ impl Rounded {
             before.fill(0.0);
             keys.iter_mut().for_each(|key| *key -= mean);
         }
-        spread_out(&mut spread, BLOCK);
+        // SAFETY: the instruction set is the caller's; rows are blocks wide.
+        unsafe { spread_out::<S>(&mut spread, BLOCK) };
         let mut most = [0f32; BLOCK];
         for keys in spread.chunks_exact(BLOCK) {
             most.iter_mut().zip(keys).for_each(|(most, key)| *most = most.max(key.abs()));
@@ -252,22 +253,49 @@ fn unit(inverse: f32) -> f32 {
 /// of two: products of columns stay as they are, but what was large in one element is spread over all of them, so that
 /// rounding loses less (arXiv:2407.08608 §3.3, arXiv:2404.00456).
 #[inline(always)]
-fn spread_out(x: &mut [f32], width: usize) {
-    let head_dim = x.len() / width;
-    let size = 1 << head_dim.trailing_zeros();
-    let norm = 1.0 / (size as f32).sqrt();
-    for x in x.chunks_exact_mut(size * width) {
-        let mut half = width;
-        while half < x.len() {
-            for pair in x.chunks_exact_mut(2 * half) {
-                let (a, b) = pair.split_at_mut(half);
-                for (a, b) in a.iter_mut().zip(b) {
-                    (*a, *b) = (*a + *b, *a - *b);
+unsafe fn spread_out<S: Simd>(x: &mut [f32], width: usize) {
+    let levels = (x.len() / width).trailing_zeros();
+    let norm = 1.0 / ((1 << levels) as f32).sqrt();
+    for x in x.chunks_exact_mut(width << levels) {
+        let mut done = 0;
+        while done < levels {
+            let (step, factor) = (width << done, if done + 3 < levels { 1.0 } else { norm });
+            // SAFETY: the instruction set is the caller's; rows are whole vectors.
+            unsafe {
+                match levels - done {
+                    1 => turn_rows::<S, 2>(x, step, factor),
+                    2 => turn_rows::<S, 4>(x, step, factor),
+                    _ => turn_rows::<S, 8>(x, step, factor),
                 }
             }
-            half *= 2;
+            done += 3;
         }
-        x.iter_mut().for_each(|x| *x *= norm);
+    }
+}
+
+/// Turns rows that lie `step` apart, N of them, by the matrix of Sylvester, times `factor`.
+#[inline(always)]
+unsafe fn turn_rows<S: Simd, const N: usize>(x: &mut [f32], step: usize, factor: f32) {
+    debug_assert!(step.is_multiple_of(S::LANES), "rows of whole vectors");
+    for x in x.chunks_exact_mut(N * step) {
+        for at in (0..step).step_by(S::LANES) {
+            // SAFETY: the caller's.
+            unsafe {
+                let mut rows = [S::splat(0.0); N];
+                for (i, row) in rows.iter_mut().enumerate() {
+                    *row = S::load(x.as_ptr().add(at + i * step));
+                }
+                for level in 0..N.ilog2() {
+                    for i in (0..N).filter(|i| i >> level & 1 == 0) {
+                        let (a, b) = (rows[i], rows[i + (1 << level)]);
+                        (rows[i], rows[i + (1 << level)]) = (S::add(a, b), S::sub(a, b));
+                    }
+                }
+                for (i, row) in rows.into_iter().enumerate() {
+                    S::store(x.as_mut_ptr().add(at + i * step), S::mul(row, S::splat(factor)));
+                }
+            }
+        }
     }
 }
 
@@ -327,9 +355,10 @@ unsafe fn attend_by<S: Simd, P: Products>(
         out: Lines::zeros(lanes * value_dim(shape.head_dim)),
     };
     let mut scratch = Scratch::new(S::LANES, queries.vectors);
-    // Of each lane the keys that it sees.
-    let row = |lane: usize| task.first_row + (lane / group).min(task.rows - 1);
-    let mut seen: Vec<Range<usize>> = (0..lanes).map(|lane| visible.range(row(lane), kv.len, shape.window)).collect();
+    // Of each lane the keys that it sees; lanes past the last row are like it.
+    let rows = (task.first_row..task.first_row + task.rows).map(|row| visible.range(row, kv.len, shape.window));
+    let mut seen: Vec<Range<usize>> = rows.flat_map(|seen| std::iter::repeat_n(seen, group)).collect();
+    seen.resize(lanes, seen[seen.len() - 1].clone());
     if let Some(sinks) = sinks {
         for (vector, seen) in seen.chunks_exact_mut(S::LANES).enumerate() {
             // SAFETY: the instruction set is the caller's; the vector is one of the queries'.

@@ -33,9 +33,9 @@ impl Queries {
         let width = key_dim(head_dim);
         let mut queries = Queries {
             vectors,
-            codes: Lines::zeros(vectors * S::LANES * width),
-            scales: Lines::zeros(vectors * S::LANES),
-            exact: Lines::zeros(vectors * S::LANES * head_dim),
+            codes: Lines::any(vectors * S::LANES * width),
+            scales: Lines::any(vectors * S::LANES),
+            exact: Lines::any(vectors * S::LANES * head_dim),
             softcap: softcap.map(|cap| cap * std::f32::consts::LOG2_E),
         };
         let scale = scale * std::f32::consts::LOG2_E;
@@ -52,7 +52,8 @@ impl Queries {
             // SAFETY: the instruction set is the caller's; as many queries as lanes, all as long.
             unsafe { side_by_side::<S>(&lanes, scale, exact) };
             spread[..exact.len()].copy_from_slice(exact);
-            spread_out(&mut spread[..exact.len()], S::LANES);
+            // SAFETY: the instruction set is the caller's; rows are vectors.
+            unsafe { spread_out::<S>(&mut spread[..exact.len()], S::LANES) };
             let scales = &mut queries.scales[vector * S::LANES..][..S::LANES];
             let codes = &mut queries.codes[vector * S::LANES * width..][..S::LANES * width];
             // SAFETY: the instruction set is the caller's.
