@@ -2,7 +2,7 @@
 
 use super::{
     Head,
-    products::Products,
+    products::{Products, STEP},
     queries::Queries,
     step::{Scratch, Seen, State, TOGETHER, add_values, commons, weigh_keys},
 };
@@ -32,7 +32,8 @@ pub(super) unsafe fn look_at<S: Simd, P: Products>(
         }
         for (number, &(first_key, head)) in blocks.iter().enumerate() {
             for pair in pairs.iter().filter(|pair| pair.sees(first_key)) {
-                let block = Seen { head, number, first_key, parts: pair.parts::<S>(first_key, seen) };
+                let (hidden, parts) = pair.parts::<S>(first_key, seen);
+                let block = Seen { head, number, first_key, hidden, parts };
                 match pair.wide {
                     true => weigh_keys::<S, P, 2>(queries, pair.vector, &block, scratch, state),
                     false => weigh_keys::<S, P, 1>(queries, pair.vector, &block, scratch, state),
@@ -80,10 +81,15 @@ impl Pair {
         self.some.start < first_key + BLOCK && first_key < self.some.end
     }
 
-    /// The keys that each of its lanes sees, where some lane does not see the whole block.
-    fn parts<'a, S: Simd>(&self, first_key: usize, seen: &'a [Range<usize>]) -> Option<&'a [Range<usize>]> {
-        let whole = self.every.start <= first_key && first_key + BLOCK <= self.every.end;
+    /// Steps of a block, at its beginning, that none of its lanes sees while all see the rest; where that is not so, the keys
+    /// that each sees.
+    fn parts<'a, S: Simd>(&self, first_key: usize, seen: &'a [Range<usize>]) -> (usize, Option<&'a [Range<usize>]>) {
+        let before = self.every.start.saturating_sub(first_key);
+        let rest = self.some.start.saturating_sub(first_key) == before && first_key + BLOCK <= self.every.end;
+        if rest && before.is_multiple_of(STEP) {
+            return (before / STEP, None);
+        }
         let lanes = if self.wide { 2 } else { 1 } * S::LANES;
-        (!whole).then(|| &seen[self.vector * S::LANES..][..lanes])
+        (0, Some(&seen[self.vector * S::LANES..][..lanes]))
     }
 }

@@ -64,6 +64,8 @@ pub(super) struct Seen<'a> {
     /// Among those that are looked at together.
     pub(super) number: usize,
     pub(super) first_key: usize,
+    /// Steps at its beginning that no lane sees, of those of which no parts are told.
+    pub(super) hidden: usize,
     /// The keys that each lane sees, where some see only a part.
     pub(super) parts: Option<&'a [Range<usize>]>,
 }
@@ -80,7 +82,7 @@ pub(super) unsafe fn weigh_keys<S: Simd, P: Products, const V: usize>(
     // SAFETY: the instruction set and the vectors are the caller's; there is room for a block's scores.
     unsafe {
         let keys = keys_of::<S>(queries, vector, block);
-        let largest = score::<S, P, V>(keys, &block.head, &mut scratch.scores);
+        let largest = score::<S, P, V>(keys, &block.head, block.hidden, &mut scratch.scores);
         weigh_scores::<S, P, V>(queries, vector, block, largest, scratch, state);
     }
 }
@@ -124,7 +126,8 @@ unsafe fn weigh_scores<S: Simd, P: Products, const V: usize>(
             scale_products::<S, V>(shared, scores);
         }
         if let Some(cap) = queries.softcap {
-            largest = bend::<S, V>(cap, scales_at, commons, scores);
+            let hidden = block.hidden * STEP * V * S::LANES;
+            largest = bend::<S, V>(cap, scales_at, commons, &mut scores[hidden..]);
         }
         if let Some(parts) = block.parts {
             largest = hide::<S, V>(parts, block.first_key, scores);
@@ -154,7 +157,8 @@ unsafe fn weigh_scores<S: Simd, P: Products, const V: usize>(
             let exponent = S::add(S::min(offset, S::splat(-HIDDEN)), S::splat(-S::SLACK));
             offsets[v] = S::fma(exponent, S::splat(S::OCTAVE), S::splat(S::TOP));
         }
-        let sums = weigh::<S, V>(scales, offsets, key_scales, scores, &mut scratch.weights[in_scratch * BLOCK..]);
+        let weights = &mut scratch.weights[in_scratch * BLOCK..];
+        let sums = weigh::<S, V>(scales, offsets, key_scales, block.hidden, scores, weights);
         for (v, new) in sums.into_iter().enumerate() {
             let sum = state.sum.as_mut_ptr().add(at + v * S::LANES);
             S::store(sum, S::add(S::load(sum), S::to_f32(new)));
@@ -166,9 +170,14 @@ unsafe fn weigh_scores<S: Simd, P: Products, const V: usize>(
 const ABOVE_BIAS: f32 = BIAS + 3.0;
 
 /// Products of the vectors' queries with a block's keys, (BLOCK, V, LANES): times the keys' scales, or, where keys share scales,
-/// plus [`BIAS`]. The largest of each lane, times its key's scale.
+/// plus [`BIAS`]. The largest of each lane, times its key's scale, but for the first `hidden` steps.
 #[inline(always)]
-unsafe fn score<S: Simd, P: Products, const V: usize>(keys: Factors, head: &Head, scores: &mut [f32]) -> [S::V; V] {
+unsafe fn score<S: Simd, P: Products, const V: usize>(
+    keys: Factors,
+    head: &Head,
+    hidden: usize,
+    scores: &mut [f32],
+) -> [S::V; V] {
     // SAFETY: the instruction set is the caller's.
     let mut largest = [unsafe { S::splat(NEVER) }; V];
     for number in 0..BLOCK / STEP + LAG {
@@ -179,6 +188,9 @@ unsafe fn score<S: Simd, P: Products, const V: usize>(keys: Factors, head: &Head
             P::step::<S, V, true>(keys, number, before);
             if let Some(number) = number.checked_sub(LAG) {
                 let of_step = score_step::<S, P, V>(keys, head, number, scores);
+                if number < hidden {
+                    continue;
+                }
                 largest.iter_mut().zip(of_step).for_each(|(largest, of_step)| *largest = S::max(*largest, of_step));
             }
         }
@@ -259,9 +271,9 @@ unsafe fn bend<S: Simd, const V: usize>(
 ) -> [S::V; V] {
     unsafe {
         let mut largest = [S::splat(NEVER); V];
-        for key in 0..BLOCK {
+        for scores in scores.chunks_exact_mut(V * S::LANES) {
             for (v, largest) in largest.iter_mut().enumerate() {
-                let at = scores.as_mut_ptr().add((key * V + v) * S::LANES);
+                let at = scores.as_mut_ptr().add(v * S::LANES);
                 let (scale, common) = (S::load(scales.add(v * S::LANES)), S::load(common.add(v * S::LANES)));
                 S::store(at, S::fma(S::load(at), scale, common));
                 for score in std::slice::from_raw_parts_mut(at, S::LANES) {
@@ -340,18 +352,20 @@ pub(super) unsafe fn commons<S: Simd, const V: usize>(
 }
 
 /// Scores → weights 2^(score · scale + offset) as bytes; their sums. With `key_scales` scores are products of keys that share
-/// them, as [`score`] gives them.
+/// them, as [`score`] gives them. Those of the first `hidden` steps weigh nothing.
 #[inline(always)]
 unsafe fn weigh<S: Simd, const V: usize>(
     scales: [S::V; V],
     offsets: [S::V; V],
     key_scales: Option<&[f32]>,
+    hidden: usize,
     scores: &[f32],
     weights: &mut [u8],
 ) -> [S::I; V] {
+    weights[..hidden * STEP * V * S::LANES].fill(0);
     unsafe {
         let mut sums = [S::splat_i32(0); V];
-        for alike in (0..BLOCK).step_by(ALIKE) {
+        for alike in (hidden * STEP..BLOCK).step_by(ALIKE) {
             let (mut scales, mut offsets) = (scales, offsets);
             if let Some(key_scales) = key_scales {
                 for (scale, offset) in scales.iter_mut().zip(&mut offsets) {
