@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     Isa, pool,
-    simd::{MOST_LANES, Simd, kernel, transpose},
+    simd::{MOST_LANES, Simd, kernel, side_by_side},
 };
 use half::f16;
 
@@ -155,7 +155,7 @@ unsafe fn round_block_body<S: Simd>(layout: Layout, first: usize, order: Order, 
 }
 
 kernel! {
-    /// Puts a block's tokens where they are in it.
+    /// As [`Layout::put`], of all of a block's tokens.
     fn fill_block = fill_block_body(layout: Layout, keys: &[f32], values: &[f32], block: &mut [f32])
 }
 
@@ -163,24 +163,15 @@ kernel! {
 unsafe fn fill_block_body<S: Simd>(layout: Layout, keys: &[f32], values: &[f32], block: &mut [f32]) {
     let (row, head_dim) = (layout.row(), layout.head_dim);
     assert!(keys.len() == BLOCK * row && block.len() == layout.block_len(), "a block's tokens");
-    let whole = head_dim / S::LANES * S::LANES;
     for head in 0..layout.kv_heads {
-        let (keys, to) = (&keys[head * head_dim..], &mut block[layout.keys_at(head)..][..head_dim * BLOCK]);
-        for (token, element) in (0..BLOCK)
-            .step_by(S::LANES)
-            .flat_map(|token| (0..whole).step_by(S::LANES).map(move |element| (token, element)))
-        {
-            let mut from = [keys.as_ptr(); MOST_LANES];
-            for (i, from) in from.iter_mut().enumerate().take(S::LANES) {
-                *from = keys[(token + i) * row + element..].as_ptr();
+        let to = &mut block[layout.keys_at(head)..][..head_dim * BLOCK];
+        for first in (0..BLOCK).step_by(S::LANES) {
+            let mut tokens = [&keys[..0]; MOST_LANES];
+            for (i, token) in tokens.iter_mut().enumerate().take(S::LANES) {
+                *token = &keys[(first + i) * row + head * head_dim..][..head_dim];
             }
-            let to = to[element * BLOCK + token..].as_mut_ptr();
-            // SAFETY: the instruction set is the caller's; within the head's elements and its keys in the block.
-            unsafe { transpose::<S>(&from, S::splat(1.0), to, (S::LANES, BLOCK)) };
-        }
-        for element in whole..head_dim {
-            let keys = keys[element..].iter().step_by(row);
-            to[element * BLOCK..].iter_mut().zip(keys).take(BLOCK).for_each(|(place, key)| *place = *key);
+            // SAFETY: the instruction set is the caller's.
+            unsafe { side_by_side::<S>(&tokens, 1.0, &mut to[first..], BLOCK) };
         }
         let to = block[layout.values_at(head)..].chunks_exact_mut(layout.value_dim());
         for (to, values) in to.zip(values.chunks_exact(row)) {

@@ -201,6 +201,42 @@ pub(crate) unsafe fn transpose<S: Simd>(
     }
 }
 
+/// Rows, a lane each, times `factor`: their elements, `stride` apart, of all lanes together.
+#[inline(always)]
+pub(crate) unsafe fn side_by_side<S: Simd>(rows: &[&[f32]; MOST_LANES], factor: f32, out: &mut [f32], stride: usize) {
+    let len = rows[0].len();
+    let whole = len / S::LANES * S::LANES;
+    for first in (0..whole).step_by(S::LANES) {
+        let mut from = [rows[0].as_ptr(); MOST_LANES];
+        for (from, row) in from.iter_mut().zip(rows).take(S::LANES) {
+            *from = row[first..][..S::LANES].as_ptr();
+        }
+        let to = &mut out[first * stride..][..(S::LANES - 1) * stride + S::LANES];
+        // SAFETY: the instruction set is the caller's; within the rows and `out`.
+        unsafe { transpose::<S>(&from, S::splat(factor), to.as_mut_ptr(), (S::LANES, stride)) };
+    }
+    for i in whole..len {
+        let places = out[i * stride..].iter_mut().take(S::LANES);
+        places.zip(rows).for_each(|(place, row)| *place = row[i] * factor);
+    }
+}
+
+/// Turns vectors lane by lane, each `order` of them, a power of two, by the matrix of Sylvester.
+#[inline(always)]
+pub(crate) unsafe fn turn_lanes<S: Simd, const N: usize>(mut x: [S::V; N], order: usize) -> [S::V; N] {
+    let mut step = 1;
+    while step < order {
+        for i in 0..N {
+            if i & step == 0 {
+                // SAFETY: the instruction set is the caller's.
+                (x[i], x[i + step]) = unsafe { (S::add(x[i], x[i + step]), S::sub(x[i], x[i + step])) };
+            }
+        }
+        step *= 2;
+    }
+    x
+}
+
 /// The largest weight, as bytes have it: one less than they could, since an exponent may be a little above 0.
 pub(crate) const MOST_WEIGHT: f32 = 254.0;
 /// How often four weights each are cut in ways of their own.

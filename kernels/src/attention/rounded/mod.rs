@@ -15,13 +15,14 @@ mod products;
 mod queries;
 mod scale;
 mod sinks;
+mod state;
 mod step;
 
 use super::{BLOCK, KvBlocks, Partial, SINKS, Shape, Task, Visible, cache::Block};
 use crate::{
     amx,
     lines::{Kept, Lines},
-    simd::{BIAS, BIAS_BITS, Simd},
+    simd::{BIAS, BIAS_BITS, Simd, turn_lanes},
 };
 use pairs::{Pair, look_at};
 pub(super) use products::Order;
@@ -30,8 +31,9 @@ use queries::Queries;
 use scale::best_inverses;
 use sinks::Sinks;
 pub(super) use sinks::sinks_of;
+use state::State;
 use std::ops::Range;
-use step::{Scratch, State, TOGETHER};
+use step::{Scratch, TOGETHER};
 
 /// Keys that share a scale, where they do ([`Order::shares_scales`]): the largest of their scores is that of the largest product.
 const ALIKE: usize = 16;
@@ -285,13 +287,7 @@ unsafe fn turn_rows<S: Simd, const N: usize>(x: &mut [f32], step: usize, factor:
                 for (i, row) in rows.iter_mut().enumerate() {
                     *row = S::load(x.as_ptr().add(at + i * step));
                 }
-                for level in 0..N.ilog2() {
-                    for i in (0..N).filter(|i| i >> level & 1 == 0) {
-                        let (a, b) = (rows[i], rows[i + (1 << level)]);
-                        (rows[i], rows[i + (1 << level)]) = (S::add(a, b), S::sub(a, b));
-                    }
-                }
-                for (i, row) in rows.into_iter().enumerate() {
+                for (i, row) in turn_lanes::<S, N>(rows, N).into_iter().enumerate() {
                     S::store(x.as_mut_ptr().add(at + i * step), S::mul(row, S::splat(factor)));
                 }
             }

@@ -4,7 +4,8 @@ use super::{
     Head,
     products::{Products, STEP},
     queries::Queries,
-    step::{Scratch, Seen, State, TOGETHER, add_values, commons, weigh_keys},
+    state::State,
+    step::{Scratch, Seen, TOGETHER, add_values, commons, weigh_keys},
 };
 use crate::{attention::BLOCK, simd::Simd};
 use std::ops::Range;

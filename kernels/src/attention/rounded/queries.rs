@@ -4,7 +4,7 @@ use super::{key_dim, products::Order, scale::best_of_lanes, spread_out};
 use crate::{
     attention::{Shape, Task},
     lines::Lines,
-    simd::{MOST_LANES, Simd, transpose},
+    simd::{MOST_LANES, Simd, side_by_side},
 };
 
 /// Queries that are smaller in every element count as this small.
@@ -50,7 +50,7 @@ impl Queries {
                 *of_lane = &q[from..from + head_dim];
             }
             // SAFETY: the instruction set is the caller's; as many queries as lanes, all as long.
-            unsafe { side_by_side::<S>(&lanes, scale, exact) };
+            unsafe { side_by_side::<S>(&lanes, scale, exact, S::LANES) };
             spread[..exact.len()].copy_from_slice(exact);
             // SAFETY: the instruction set is the caller's; rows are vectors.
             unsafe { spread_out::<S>(&mut spread[..exact.len()], S::LANES) };
@@ -63,21 +63,6 @@ impl Queries {
             }
         }
         queries
-    }
-}
-
-/// Queries, a lane each, times `scale`: (head_dim, LANES).
-#[inline(always)]
-unsafe fn side_by_side<S: Simd>(lanes: &[&[f32]; MOST_LANES], scale: f32, out: &mut [f32]) {
-    let head_dim = lanes[0].len();
-    let whole = head_dim / S::LANES * S::LANES;
-    for first in (0..whole).step_by(S::LANES) {
-        let from = lanes.map(|q| q[first..].as_ptr());
-        // SAFETY: the instruction set is the caller's; within the queries and `out`.
-        unsafe { transpose::<S>(&from, S::splat(scale), out[first * S::LANES..].as_mut_ptr(), (S::LANES, S::LANES)) };
-    }
-    for (i, out) in out.chunks_exact_mut(S::LANES).enumerate().skip(whole) {
-        out.iter_mut().zip(lanes).for_each(|(out, q)| *out = q[i] * scale);
     }
 }
 

@@ -3,7 +3,8 @@
 use super::{
     HIDDEN, STRIP,
     queries::Queries,
-    step::{Scratch, State, hide},
+    state::State,
+    step::{Scratch, hide},
 };
 use crate::{
     attention::{BLOCK, SINKS, cache::Layout},

@@ -4,26 +4,14 @@ use super::{
     ALIKE, HIDDEN, Head, NEVER, STRIP,
     products::{Factors, Products, STEP},
     queries::Queries,
-    value_dim,
+    state::State,
 };
 use crate::{
-    attention::{BLOCK, Partial},
+    attention::BLOCK,
     lines::Lines,
-    simd::{self, BIAS, FOURS, MOST_LANES, MOST_WEIGHT, Simd, transpose},
+    simd::{self, BIAS, FOURS, MOST_LANES, Simd},
 };
 use std::ops::Range;
-
-/// What is known so far of some vectors of queries.
-pub(super) struct State {
-    /// The largest score: (vectors, LANES).
-    pub(super) top: Lines<f32>,
-    /// The score whose weight is [`MOST_WEIGHT`], but for the slack: (vectors, LANES).
-    pub(super) unit: Lines<f32>,
-    /// The sum of weights: (vectors, LANES).
-    pub(super) sum: Lines<f32>,
-    /// The weighted values: (vectors, padded head_dim, LANES).
-    pub(super) out: Lines<f32>,
-}
 
 /// A block whose largest score is further below the largest one, in octaves, counts nothing: what is known of the others is
 /// made no larger than this for its sake.
@@ -64,9 +52,9 @@ pub(super) struct Seen<'a> {
     /// Among those that are looked at together.
     pub(super) number: usize,
     pub(super) first_key: usize,
-    /// Steps at its beginning that no lane sees, of those of which no parts are told.
+    /// Steps at its beginning that no lane sees, where all see the rest.
     pub(super) hidden: usize,
-    /// The keys that each lane sees, where some see only a part.
+    /// The keys that each lane sees, where that differs otherwise.
     pub(super) parts: Option<&'a [Range<usize>]>,
 }
 
@@ -188,10 +176,9 @@ unsafe fn score<S: Simd, P: Products, const V: usize>(
             P::step::<S, V, true>(keys, number, before);
             if let Some(number) = number.checked_sub(LAG) {
                 let of_step = score_step::<S, P, V>(keys, head, number, scores);
-                if number < hidden {
-                    continue;
+                for (largest, of_step) in largest.iter_mut().zip(of_step).filter(|_| number >= hidden) {
+                    *largest = S::max(*largest, of_step);
                 }
-                largest.iter_mut().zip(of_step).for_each(|(largest, of_step)| *largest = S::max(*largest, of_step));
             }
         }
     }
@@ -451,54 +438,6 @@ unsafe fn add_step<S: Simd, P: Products, const V: usize>(
                     S::store(at(i, v), S::fma(sum, keep[v], new));
                 }
             }
-        }
-    }
-}
-
-impl State {
-    /// Rows of the first `rows` lanes.
-    #[inline(always)]
-    pub(super) unsafe fn partial<S: Simd>(&self, rows: usize, head_dim: usize) -> Partial {
-        let mut partial = Partial { out: vec![0.0; rows * head_dim], lse: vec![f32::NEG_INFINITY; rows] };
-        let lanes = partial.lse.chunks_mut(S::LANES).zip(partial.out.chunks_mut(S::LANES * head_dim));
-        for (vector, (lse, out)) in lanes.enumerate() {
-            let mut inverses = [0f32; MOST_LANES];
-            for (lane, (lse, inverse)) in lse.iter_mut().zip(&mut inverses).enumerate() {
-                let at = vector * S::LANES + lane;
-                let sum = self.sum[at];
-                if self.top[at] >= HIDDEN && sum > 0.0 {
-                    // Weights are bytes, and all of them too small by the slack.
-                    let sum_of_powers = self.unit[at] + (sum / MOST_WEIGHT).log2() + S::SLACK;
-                    *lse = sum_of_powers * std::f32::consts::LN_2;
-                    *inverse = 1.0 / sum;
-                }
-            }
-            let values = &self.out[vector * value_dim(head_dim) * S::LANES..][..head_dim * S::LANES];
-            // SAFETY: the instruction set is the caller's; as many rows of `out` as there are sums.
-            unsafe { one_by_one::<S>(values, &inverses, out, lse.len()) };
-        }
-        partial
-    }
-}
-
-/// Rows of values, a lane each, times the lane's factor, of the first `rows` lanes: (head_dim, LANES) to (rows, head_dim).
-#[inline(always)]
-unsafe fn one_by_one<S: Simd>(values: &[f32], factors: &[f32; MOST_LANES], out: &mut [f32], rows: usize) {
-    let head_dim = values.len() / S::LANES;
-    let whole = head_dim / S::LANES * S::LANES;
-    // SAFETY: the instruction set is the caller's; within the values, the factors and the rows.
-    unsafe {
-        for first in (0..whole).step_by(S::LANES) {
-            let mut from = [values.as_ptr(); MOST_LANES];
-            for (i, from) in from.iter_mut().enumerate().take(S::LANES) {
-                *from = values.as_ptr().add((first + i) * S::LANES);
-            }
-            transpose::<S>(&from, S::load(factors.as_ptr()), out.as_mut_ptr().add(first), (rows, head_dim));
-        }
-    }
-    for (i, values) in values.chunks_exact(S::LANES).enumerate().skip(whole) {
-        for (row, (value, factor)) in values.iter().zip(factors).enumerate().take(rows) {
-            out[row * head_dim + i] = value * factor;
         }
     }
 }

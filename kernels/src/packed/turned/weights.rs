@@ -3,7 +3,7 @@
 use super::{ZERO, mix_thirds, order};
 use crate::{
     packed::{Form, TILE, VECTOR, activations::LEAST, product::load_pair},
-    simd::{BIAS, Simd},
+    simd::{BIAS, Simd, turn_lanes},
 };
 
 /// Bytes of a tile's weights that share scales: a byte each, then the scales, then these times -[`BIAS`].
@@ -128,18 +128,10 @@ unsafe fn turn_group<S: Simd, const BITS: u8>(form: Form, group: &[u8], out: *mu
 
 /// Turns N vectors, lane by lane.
 #[inline(always)]
-unsafe fn turn_vectors<S: Simd, const N: usize>(mut x: [S::V; N]) -> [S::V; N] {
+unsafe fn turn_vectors<S: Simd, const N: usize>(x: [S::V; N]) -> [S::V; N] {
     let order = order(N);
-    let mut step = 1;
-    while step < order {
-        for i in 0..N {
-            if i & step == 0 {
-                // SAFETY: the instruction set is the caller's.
-                (x[i], x[i + step]) = unsafe { (S::add(x[i], x[i + step]), S::sub(x[i], x[i + step])) };
-            }
-        }
-        step *= 2;
-    }
+    // SAFETY: the instruction set is the caller's.
+    let mut x = unsafe { turn_lanes::<S, N>(x, order) };
     if order < N {
         for i in 0..order {
             let (a, b, c) = (i, i + order, i + 2 * order);
