@@ -25,6 +25,8 @@ pub(crate) trait Tiles {
     unsafe fn zero<const T: usize>();
     /// Rows that lie `stride` bytes apart.
     unsafe fn load<const T: usize>(from: *const u8, stride: usize);
+    /// As `load`, of what is not needed again before much else: it does not drive that out of the first-level cache.
+    unsafe fn load_once<const T: usize>(from: *const u8, stride: usize);
     unsafe fn store<const T: usize>(to: *mut u8, stride: usize);
     /// C, 16 × 16 in f32, plus A, 16 × 32 in bf16, times B, 32 × 16 in bf16, whose rows 2i and 2i + 1 lie in row i of the
     /// tile, element by element in turns.
@@ -52,7 +54,7 @@ pub(crate) unsafe fn multiply_blocks<T: Tiles>(
 ) {
     // SAFETY: the caller's.
     unsafe {
-        T::load::<4>(b, LINE);
+        T::load_once::<4>(b, LINE);
         T::load::<6>(a, LINE);
         // B comes from further away: its tiles have the time of two products to come, those of A that of one.
         let multiply = |step: usize, is_first: bool| {
@@ -62,13 +64,13 @@ pub(crate) unsafe fn multiply_blocks<T: Tiles>(
                 replace::<T, 0>(before, from);
             }
             T::multiply::<0, 6, 4>();
-            T::load::<5>(b.add((2 * step + 1) * TILE), LINE);
+            T::load_once::<5>(b.add((2 * step + 1) * TILE), LINE);
             if is_first {
                 replace::<T, 2>(before, from);
             }
             T::multiply::<2, 7, 4>();
             if !is_last {
-                T::load::<4>(b.add((2 * step + 2) * TILE), LINE);
+                T::load_once::<4>(b.add((2 * step + 2) * TILE), LINE);
             }
             if is_first {
                 replace::<T, 1>(before, from);
@@ -270,6 +272,14 @@ mod hardware {
         }
 
         #[inline(always)]
+        unsafe fn load_once<const T: usize>(from: *const u8, stride: usize) {
+            unsafe {
+                asm!("tileloaddt1 tmm{tile}, [{from} + {stride}]", tile = const T, from = in(reg) from,
+                    stride = in(reg) stride, options(nostack, readonly, preserves_flags));
+            }
+        }
+
+        #[inline(always)]
         unsafe fn store<const T: usize>(to: *mut u8, stride: usize) {
             unsafe {
                 asm!("tilestored [{to} + {stride}], tmm{tile}", tile = const T, to = in(reg) to,
@@ -373,6 +383,11 @@ impl Tiles for Soft {
                 line.copy_from_slice(unsafe { std::slice::from_raw_parts(from.add(row * stride), LINE) });
             }
         });
+    }
+
+    unsafe fn load_once<const T: usize>(from: *const u8, stride: usize) {
+        // SAFETY: the caller's.
+        unsafe { Self::load::<T>(from, stride) };
     }
 
     unsafe fn store<const T: usize>(to: *mut u8, stride: usize) {

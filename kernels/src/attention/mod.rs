@@ -56,7 +56,7 @@ impl Visible<'_> {
 
 /// Whether queries of so many elements are multiplied with [`KvType::I8`]'s keys in tiles.
 pub fn is_in_tiles(isa: Isa, head_dim: usize) -> bool {
-    head_dim <= rounded::MOST_DIM && rounded::Order::of(isa, head_dim) == rounded::Order::Rows
+    head_dim <= rounded::MOST_DIM && rounded::Order::of(isa, head_dim) == rounded::Order::Tiles
 }
 
 /// Cuts several to one length, `len` at most. Returns it.

@@ -308,7 +308,7 @@ pub(super) unsafe fn attend<S: Simd>(
     unsafe {
         match kv.order {
             Order::Strips => attend_by::<S, InVectors>(shape, q, kv, visible, task),
-            Order::Rows => attend_by::<S, InTiles<amx::Machine>>(shape, q, kv, visible, task),
+            Order::Tiles => attend_by::<S, InTiles<amx::Machine>>(shape, q, kv, visible, task),
         }
     }
 }
@@ -428,7 +428,7 @@ mod tests {
             let Shape { heads, kv_heads, head_dim, .. } = shape;
             let width = kv_heads * head_dim;
             let (keys, values) = (noise(1, tokens * width), noise(2, tokens * width));
-            let [kv, tiled] = [Order::Strips, Order::Rows].map(|order| {
+            let [kv, tiled] = [Order::Strips, Order::Tiles].map(|order| {
                 let mut kv = KvBlocks::new(KvType::I8, kv_heads, head_dim);
                 kv.order = order;
                 kv.append_in_order(Isa::Avx512, &keys, &values);

@@ -13,20 +13,20 @@ use std::{cmp::Ordering, marker::PhantomData};
 pub(in crate::attention) enum Order {
     /// Four elements of each row of a strip, then the next four: for [`InVectors`].
     Strips,
-    /// Row by row: for [`InTiles`].
-    Rows,
+    /// Tiles of [`STEP`] rows, those of the same rows behind each other: for [`InTiles`].
+    Tiles,
 }
 
 impl Order {
     /// The one for what a machine has.
     pub(in crate::attention) fn of(isa: Isa, head_dim: usize) -> Order {
         let in_tiles = isa == Isa::Amx && isa.is_available() && head_dim.is_multiple_of(amx::LINE);
-        if in_tiles { Order::Rows } else { Order::Strips }
+        if in_tiles { Order::Tiles } else { Order::Strips }
     }
 
     /// Whether several keys have one scale. Their products stay where they were prepared.
     pub(super) const fn shares_scales(self) -> bool {
-        matches!(self, Order::Rows)
+        matches!(self, Order::Tiles)
     }
 
     /// Puts elements of rows, the first ones, at `column` of each, of rows of `width` elements.
@@ -39,9 +39,12 @@ impl Order {
                     places.zip(elements).for_each(|(place, element)| *place = *element);
                 }
             }
-            Order::Rows => {
-                let places = codes[column..].iter_mut().step_by(width);
-                places.zip(elements).for_each(|(place, element)| *place = *element);
+            Order::Tiles => {
+                let at = column / amx::LINE * amx::TILE + column % amx::LINE;
+                for (rows, elements) in codes.chunks_exact_mut(STEP * width).zip(elements.chunks(STEP)) {
+                    let places = rows[at..].iter_mut().step_by(amx::LINE);
+                    places.zip(elements).for_each(|(place, element)| *place = *element);
+                }
             }
         }
     }
@@ -146,7 +149,7 @@ struct Sums([i32; amx::TILE / 4]);
 pub(super) struct InTiles<T>(PhantomData<T>);
 
 impl<T: Tiles> Products for InTiles<T> {
-    const ORDER: Order = Order::Rows;
+    const ORDER: Order = Order::Tiles;
 
     #[inline(always)]
     unsafe fn begin() {
@@ -234,7 +237,7 @@ impl<T: Tiles> InTiles<T> {
                     Self::load_lanes::<7>(factors, 0, 1);
                 }
             }
-            Self::load_rows::<A>(factors, number, 0);
+            Self::load_rows::<SIGNED, A>(factors, number, 0);
             Self::turn::<V, 0, E, C>(before);
             T::multiply_bytes::<C, A, 6, SIGNED>();
             if V == 2 {
@@ -261,14 +264,14 @@ impl<T: Tiles> InTiles<T> {
                     Self::load_lanes::<7>(factors, 1, 1);
                 }
             }
-            Self::load_rows::<2>(factors, number, 0);
+            Self::load_rows::<SIGNED, 2>(factors, number, 0);
             Self::turn::<V, 0, 0, 0>(before);
             T::multiply_bytes::<0, 2, 4, SIGNED>();
             if V == 2 {
                 Self::turn::<V, 1, 1, 1>(before);
                 T::multiply_bytes::<1, 2, 6, SIGNED>();
             }
-            Self::load_rows::<3>(factors, number, 1);
+            Self::load_rows::<SIGNED, 3>(factors, number, 1);
             T::multiply_bytes::<0, 3, 5, SIGNED>();
             if V == 2 {
                 T::multiply_bytes::<1, 3, 7, SIGNED>();
@@ -290,7 +293,7 @@ impl<T: Tiles> InTiles<T> {
                 Self::turn::<V, 1, 1, 1>(before);
             }
             for part in 0..factors.width / amx::LINE {
-                Self::load_rows::<2>(factors, number, part);
+                Self::load_rows::<SIGNED, 2>(factors, number, part);
                 Self::load_lanes::<4>(factors, part, 0);
                 T::multiply_bytes::<0, 2, 4, SIGNED>();
                 if V == 2 {
@@ -301,12 +304,18 @@ impl<T: Tiles> InTiles<T> {
         }
     }
 
-    /// A tile of a step's rows.
+    /// A tile of a step's rows. Those of keys, whose lanes are signed, are soon needed for other queries.
     #[inline(always)]
-    unsafe fn load_rows<const A: usize>(factors: Factors, number: usize, part: usize) {
-        let Factors { codes, width, .. } = factors;
+    unsafe fn load_rows<const SIGNED: bool, const A: usize>(factors: Factors, number: usize, part: usize) {
+        let tile = number * (factors.width / amx::LINE) + part;
         // SAFETY: the caller's.
-        unsafe { T::load::<A>(codes.as_ptr().add(number * STEP * width + part * amx::LINE).cast(), width) };
+        unsafe {
+            let from = factors.codes.as_ptr().add(tile * amx::TILE).cast();
+            match SIGNED {
+                true => T::load::<A>(from, amx::LINE),
+                false => T::load_once::<A>(from, amx::LINE),
+            }
+        }
     }
 
     /// What lanes of a vector hold for a tile of rows.

@@ -58,7 +58,7 @@ impl Queries {
             let codes = &mut queries.codes[vector * S::LANES * width..][..S::LANES * width];
             // SAFETY: the instruction set is the caller's.
             unsafe { round_lanes::<S>(&spread, scales, codes) };
-            if order == Order::Rows {
+            if order == Order::Tiles {
                 codes.iter_mut().for_each(|code| *code ^= 128);
             }
         }

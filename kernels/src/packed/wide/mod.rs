@@ -24,16 +24,14 @@ pub const FROM_ROWS: usize = 64;
 const BLOCK: usize = 2 * ROWS;
 /// Sums of a block of rows and a pair of tiles of weights.
 const SUMS: usize = BLOCK * BLOCK;
-/// Pairs of tiles of weights that one task multiplies, at most: what it reads of x is used for all of them.
-const PAIRS: usize = 8;
-/// Inputs whose weights are unpacked at a time, at most: few enough for a task's to stay in the second-level cache.
+/// Inputs whose weights are unpacked at a time, at most.
 const SPAN: usize = 1536;
-/// Inputs whose products are added up at a time, at most: few enough for a block of x, a pair's weights and its sums to be in
-/// the first-level cache together, enough for sums to be stored and loaded while others are multiplied.
-const STRETCH: usize = 288;
-/// Bytes of each of a block's two rows of tiles that are asked for with a step of a product, for the next stretch: with the most
-/// pairs all of them.
-const AHEAD: usize = amx::TILE / PAIRS;
+/// Bytes of weights that a task unpacks at a time, at most: few enough to stay in the second-level cache. What it reads of x is
+/// used for all of them.
+const UNPACKED: usize = 800 << 10;
+/// Inputs whose products are added up at a time, at most: few enough for a block of x and the sums of a pair to be in the
+/// first-level cache together, while weights pass through it.
+const STRETCH: usize = 576;
 
 /// Rows of activations in bf16: tiles (rows / 16, columns / 32, 16, 32), filled up with zeros to whole blocks of rows.
 pub(super) fn round(isa: Isa, x: &[f32], columns: usize) -> Lines<u16> {
@@ -150,7 +148,7 @@ impl Pairs<'_> {
 /// Multiplies x, as [`round`] gives it and of so many rows, with so many pairs.
 fn products<T: Tiles>(isa: Isa, x: (&[u16], usize), of: Pairs, pairs: usize, results: &impl Results) {
     let blocks = x.1.div_ceil(BLOCK);
-    let (by_pairs, by_rows) = cuts(pairs, blocks, pool::threads());
+    let (by_pairs, by_rows) = cuts(pairs, most_pairs(of.sides[0].weights.columns), blocks, pool::threads());
     pool::run(by_pairs * by_rows, |task| {
         let pairs = part(task / by_rows, pairs, by_pairs);
         let blocks = part(task % by_rows, blocks, by_rows);
@@ -158,11 +156,17 @@ fn products<T: Tiles>(isa: Isa, x: (&[u16], usize), of: Pairs, pairs: usize, res
     });
 }
 
+/// Pairs of tiles that one task multiplies, at most.
+fn most_pairs(columns: usize) -> usize {
+    let span = columns.div_ceil(columns.div_ceil(SPAN));
+    (UNPACKED / (span * BLOCK * size_of::<u16>())).clamp(1, 24)
+}
+
 /// Into how many parts pairs of tiles and blocks of rows are cut: parts that are as large as each other and as many as threads
-/// have turns, of no more than [`PAIRS`]. Rows are only cut where there are more threads than pairs: each part unpacks the
+/// have turns, of no more than `most`. Rows are only cut where there are more threads than pairs: each part unpacks the
 /// weights again.
-fn cuts(pairs: usize, blocks: usize, threads: usize) -> (usize, usize) {
-    let turns = pairs.div_ceil(PAIRS * threads);
+fn cuts(pairs: usize, most: usize, blocks: usize, threads: usize) -> (usize, usize) {
+    let turns = pairs.div_ceil(most * threads);
     ((turns * threads).min(pairs), (threads / pairs.max(1)).clamp(1, blocks.max(1)))
 }
 
@@ -205,14 +209,18 @@ fn share<T: Tiles>(isa: Isa, x: &[u16], blocks: Range<usize>, of: Pairs, pairs: 
                 for inputs in stretches(span.clone(), STRETCH) {
                     let steps = inputs.len() / DEPTH;
                     let next = if inputs.end < span.end { x(block, inputs.end) } else { x(block + 1, span.start) };
+                    // Each pair asks for its share of the two rows of tiles that come next.
+                    let share = (amx::TILE / count).next_multiple_of(amx::LINE);
                     for pair in 0..count {
                         let b = unpacked[(pair * span.len() + inputs.start - span.start) * BLOCK / 2..].as_ptr().cast();
                         let first = inputs.start == 0;
                         let from = if first { results.begin(pairs.start + pair) } else { Some(own(pair)) };
                         let place = place(pair).filter(|_| inputs.end == columns);
                         amx::multiply_blocks::<T>(x(block, inputs.start), b, steps, from, before, |step| {
-                            let at = (pair * steps + step) * AHEAD;
-                            next.iter().for_each(|next| prefetch_far(next.wrapping_add(at), AHEAD));
+                            let at = (pair * steps + step) * share;
+                            if at < steps * amx::TILE {
+                                next.iter().for_each(|next| prefetch_far(next.wrapping_add(at), share));
+                            }
                             place.iter().for_each(|place| ask_for(*place, step));
                         });
                         before = Some(place.unwrap_or(own(pair)));
@@ -327,9 +335,9 @@ mod tests {
 
     #[test]
     fn parts_are_as_many_as_threads_have_turns() {
-        assert_eq!((cuts(18, 32, 2), cuts(6, 32, 2), cuts(1, 32, 1)), ((4, 1), (2, 1), (1, 1)));
+        assert_eq!((cuts(18, 8, 32, 2), cuts(6, 8, 32, 2), cuts(1, 8, 32, 1)), ((4, 1), (2, 1), (1, 1)));
         // Fewer outputs than threads: rows are cut, as far as there are any.
-        assert_eq!((cuts(4, 32, 16), cuts(1, 3, 16), cuts(280, 32, 16)), ((4, 4), (1, 3), (48, 1)));
+        assert_eq!((cuts(4, 8, 32, 16), cuts(1, 8, 3, 16), cuts(280, 8, 32, 16)), ((4, 4), (1, 3), (48, 1)));
     }
 
     #[test]
