@@ -335,6 +335,7 @@ mod tests {
 
     #[test]
     fn parts_are_as_many_as_threads_have_turns() {
+        assert_eq!([64, 576, 1536, 8960].map(most_pairs), [24, 22, 8, 8]);
         assert_eq!((cuts(18, 8, 32, 2), cuts(6, 8, 32, 2), cuts(1, 8, 32, 1)), ((4, 1), (2, 1), (1, 1)));
         // Fewer outputs than threads: rows are cut, as far as there are any.
         assert_eq!((cuts(4, 8, 32, 16), cuts(1, 8, 3, 16), cuts(280, 8, 32, 16)), ((4, 4), (1, 3), (48, 1)));
