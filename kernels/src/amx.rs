@@ -26,7 +26,10 @@ pub(crate) trait Tiles {
     /// Rows that lie `stride` bytes apart.
     unsafe fn load<const T: usize>(from: *const u8, stride: usize);
     /// As `load`, of what is not needed again before much else: it does not drive that out of the first-level cache.
-    unsafe fn load_once<const T: usize>(from: *const u8, stride: usize);
+    unsafe fn load_once<const T: usize>(from: *const u8, stride: usize) {
+        // SAFETY: the caller's.
+        unsafe { Self::load::<T>(from, stride) };
+    }
     unsafe fn store<const T: usize>(to: *mut u8, stride: usize);
     /// C, 16 × 16 in f32, plus A, 16 × 32 in bf16, times B, 32 × 16 in bf16, whose rows 2i and 2i + 1 lie in row i of the
     /// tile, element by element in turns.
@@ -383,11 +386,6 @@ impl Tiles for Soft {
                 line.copy_from_slice(unsafe { std::slice::from_raw_parts(from.add(row * stride), LINE) });
             }
         });
-    }
-
-    unsafe fn load_once<const T: usize>(from: *const u8, stride: usize) {
-        // SAFETY: the caller's.
-        unsafe { Self::load::<T>(from, stride) };
     }
 
     unsafe fn store<const T: usize>(to: *mut u8, stride: usize) {

@@ -33,20 +33,19 @@ impl Order {
     #[inline(always)]
     pub(super) fn put(self, codes: &mut [i8], width: usize, column: usize, elements: &[i8]) {
         match self {
-            Order::Strips => {
-                for (strip, elements) in codes.chunks_exact_mut(STRIP * width).zip(elements.chunks(STRIP)) {
-                    let places = strip[column / 4 * 4 * STRIP + column % 4..].iter_mut().step_by(4);
-                    places.zip(elements).for_each(|(place, element)| *place = *element);
-                }
-            }
-            Order::Tiles => {
-                let at = column / amx::LINE * amx::TILE + column % amx::LINE;
-                for (rows, elements) in codes.chunks_exact_mut(STEP * width).zip(elements.chunks(STEP)) {
-                    let places = rows[at..].iter_mut().step_by(amx::LINE);
-                    places.zip(elements).for_each(|(place, element)| *place = *element);
-                }
-            }
+            Order::Strips => put_by::<STRIP, 4>(codes, width, column, elements),
+            Order::Tiles => put_by::<STEP, { amx::LINE }>(codes, width, column, elements),
         }
+    }
+}
+
+/// As [`Order::put`], where TOGETHER elements of each of ROWS rows lie one row after the other, then the next ones.
+#[inline(always)]
+fn put_by<const ROWS: usize, const TOGETHER: usize>(codes: &mut [i8], width: usize, column: usize, elements: &[i8]) {
+    let at = column / TOGETHER * TOGETHER * ROWS + column % TOGETHER;
+    for (rows, elements) in codes.chunks_exact_mut(ROWS * width).zip(elements.chunks(ROWS)) {
+        let places = rows[at..].iter_mut().step_by(TOGETHER);
+        places.zip(elements).for_each(|(place, element)| *place = *element);
     }
 }
 

@@ -29,6 +29,8 @@ const SPAN: usize = 1536;
 /// Bytes of weights that a task unpacks at a time, at most: few enough to stay in the second-level cache. What it reads of x is
 /// used for all of them.
 const UNPACKED: usize = 800 << 10;
+/// Pairs of tiles that one task multiplies, at most, however short their rows are.
+const PAIRS: usize = 24;
 /// Inputs whose products are added up at a time, at most: few enough for a block of x and the sums of a pair to be in the
 /// first-level cache together, while weights pass through it.
 const STRETCH: usize = 576;
@@ -156,10 +158,15 @@ fn products<T: Tiles>(isa: Isa, x: (&[u16], usize), of: Pairs, pairs: usize, res
     });
 }
 
-/// Pairs of tiles that one task multiplies, at most.
+/// Pairs of tiles of rows of so many inputs that one task multiplies, at most.
 fn most_pairs(columns: usize) -> usize {
-    let span = columns.div_ceil(columns.div_ceil(SPAN));
-    (UNPACKED / (span * BLOCK * size_of::<u16>())).clamp(1, 24)
+    let bytes = longest_span(columns) * BLOCK * size_of::<u16>();
+    (UNPACKED / bytes.max(1)).clamp(1, PAIRS)
+}
+
+/// Inputs whose weights are unpacked at a time, at most, of rows of so many.
+fn longest_span(columns: usize) -> usize {
+    stretches(0..columns, SPAN).map(|span| span.len()).max().unwrap_or(0)
 }
 
 /// Into how many parts pairs of tiles and blocks of rows are cut: parts that are as large as each other and as many as threads
@@ -187,7 +194,7 @@ fn stretches(inputs: Range<usize>, most: usize) -> impl Iterator<Item = Range<us
 /// Multiplies some blocks of rows with some pairs, which nobody else does.
 fn share<T: Tiles>(isa: Isa, x: &[u16], blocks: Range<usize>, of: Pairs, pairs: Range<usize>, results: &impl Results) {
     let (columns, count) = (of.sides[0].weights.columns, pairs.len());
-    let mut unpacked = Lines::<u32>::any(count * SPAN.min(columns) * BLOCK / 2);
+    let mut unpacked = Lines::<u32>::any(count * longest_span(columns) * BLOCK / 2);
     // Of one block after the other, or of all where they wait for more inputs.
     let kept = if columns > SPAN { blocks.len() } else { 1 };
     let mut sums = Lines::<f32>::any(kept * count * SUMS);
@@ -196,6 +203,9 @@ fn share<T: Tiles>(isa: Isa, x: &[u16], blocks: Range<usize>, of: Pairs, pairs: 
         let row = |row: usize| x.as_ptr().wrapping_add(row * columns + input * ROWS).cast::<u8>();
         [row(block * BLOCK), row(block * BLOCK + ROWS)]
     };
+    // Bytes of each of the two rows of tiles of the next stretch that are asked for with a step: with the last pair at the latest
+    // all of them.
+    let ahead = (amx::TILE / count).next_multiple_of(amx::LINE);
     for span in stretches(0..columns, SPAN) {
         of.unpack(isa, pairs.clone(), span.clone(), &mut unpacked);
         // SAFETY: x is rows of tiles of all inputs, weights pairs of tiles of the span's; sums have room of their own, or are
@@ -209,17 +219,15 @@ fn share<T: Tiles>(isa: Isa, x: &[u16], blocks: Range<usize>, of: Pairs, pairs: 
                 for inputs in stretches(span.clone(), STRETCH) {
                     let steps = inputs.len() / DEPTH;
                     let next = if inputs.end < span.end { x(block, inputs.end) } else { x(block + 1, span.start) };
-                    // Each pair asks for its share of the two rows of tiles that come next.
-                    let share = (amx::TILE / count).next_multiple_of(amx::LINE);
                     for pair in 0..count {
                         let b = unpacked[(pair * span.len() + inputs.start - span.start) * BLOCK / 2..].as_ptr().cast();
                         let first = inputs.start == 0;
                         let from = if first { results.begin(pairs.start + pair) } else { Some(own(pair)) };
                         let place = place(pair).filter(|_| inputs.end == columns);
                         amx::multiply_blocks::<T>(x(block, inputs.start), b, steps, from, before, |step| {
-                            let at = (pair * steps + step) * share;
+                            let at = (pair * steps + step) * ahead;
                             if at < steps * amx::TILE {
-                                next.iter().for_each(|next| prefetch_far(next.wrapping_add(at), share));
+                                next.iter().for_each(|next| prefetch_far(next.wrapping_add(at), ahead));
                             }
                             place.iter().for_each(|place| ask_for(*place, step));
                         });
