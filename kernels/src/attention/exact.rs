@@ -15,7 +15,7 @@ pub(super) unsafe fn attend<S: Simd>(
     visible: Visible,
     task: Task,
 ) -> Option<Partial> {
-    let Shape { heads, kv_heads, head_dim, scale, window, softcap } = shape;
+    let Shape { heads, head_dim, scale, window, softcap, .. } = shape;
     let mut blocks = task
         .seen_blocks(kv, visible, window)
         .filter_map(|number| match &kv.blocks[number] {
@@ -24,7 +24,7 @@ pub(super) unsafe fn attend<S: Simd>(
         })
         .peekable();
     blocks.peek()?;
-    let group = heads / kv_heads;
+    let group = shape.group();
     let rows = task.rows * group;
     let value_dim = kv.layout.value_dim();
     // (rows, head_dim), scaled

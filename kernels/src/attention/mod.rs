@@ -96,6 +96,11 @@ impl Shape {
         let scale = 1.0 / (head_dim as f32).sqrt();
         Shape { heads, kv_heads, head_dim, scale, window: None, softcap: None }
     }
+
+    /// Heads that share a key head.
+    fn group(&self) -> usize {
+        self.heads / self.kv_heads
+    }
 }
 
 /// What attention over some keys gives: outputs and the log-sum-exp of their scores, which makes them mergeable.
@@ -122,9 +127,14 @@ impl Partial {
 
 /// As [`Partial::merge`], of results that lie in `out` and `lse`.
 pub fn merge(out: &mut [f32], lse: &mut [f32], other: &Partial) {
-    assert_eq!((out.len(), lse.len()), (other.out.len(), other.lse.len()), "same queries");
+    merge_rows(out, lse, (&other.out, &other.lse));
+}
+
+/// The same, of results that lie anywhere.
+fn merge_rows(out: &mut [f32], lse: &mut [f32], (other, other_lse): (&[f32], &[f32])) {
+    assert_eq!((out.len(), lse.len()), (other.len(), other_lse.len()), "same queries");
     let head_dim = out.len() / lse.len().max(1);
-    for (row, (lse, &other_lse)) in lse.iter_mut().zip(&other.lse).enumerate() {
+    for (row, (lse, &other_lse)) in lse.iter_mut().zip(other_lse).enumerate() {
         if other_lse == f32::NEG_INFINITY {
             continue;
         }
@@ -133,7 +143,7 @@ pub fn merge(out: &mut [f32], lse: &mut [f32], other: &Partial) {
         let sum = mine + theirs;
         let (mine, theirs) = (mine / sum, theirs / sum);
         let at = row * head_dim..(row + 1) * head_dim;
-        for (out, other) in out[at.clone()].iter_mut().zip(&other.out[at]) {
+        for (out, other) in out[at.clone()].iter_mut().zip(&other[at]) {
             *out = mine * *out + theirs * other;
         }
         *lse = top + sum.ln();
@@ -170,12 +180,13 @@ pub fn attend_all(isa: Isa, shape: Shape, jobs: &mut [Job]) {
     pool::run(tasks.len(), |index| {
         let task = tasks[index];
         let job = &jobs[task.job];
-        let partial = attend_task(isa, shape, job.q, job.kv, job.visible, task);
-        match task.splits {
-            // SAFETY: the rows and the heads are within the job's results, and no other task's.
-            1 => unsafe { targets[task.job].store(&task, &partial) },
-            _ => found[index].set(partial).expect("each task is run once"),
+        let attend = |to: Target| attend_task(isa, shape, job.q, job.kv, job.visible, task, to);
+        if task.splits == 1 {
+            return attend(targets[task.job].of(&task));
         }
+        let mut partial = Partial::nothing(task.rows * shape.group(), shape.head_dim);
+        attend(Target::within(&mut partial, shape));
+        found[index].set(partial).expect("each task is run once");
     });
     let mut rest = tasks.iter().zip(found).filter(|(task, _)| task.splits > 1);
     while let Some((task, first)) = rest.next() {
@@ -183,8 +194,8 @@ pub fn attend_all(isa: Isa, shape: Shape, jobs: &mut [Job]) {
         for (_, other) in rest.by_ref().take(task.splits - 1) {
             merged.merge(&other.into_inner().expect("every task was run"));
         }
-        // SAFETY: as above.
-        unsafe { targets[task.job].store(task, &merged) };
+        // SAFETY: the rows and the heads are within the job's results, and no other task's.
+        unsafe { targets[task.job].of(task).store(&merged) };
     }
 }
 
@@ -223,11 +234,11 @@ impl Job<'_> {
     }
 
     fn target(&mut self, shape: Shape) -> Target {
-        let Shape { heads, kv_heads, head_dim, .. } = shape;
+        let Shape { heads, head_dim, .. } = shape;
         Target {
             out: Output { start: self.out.as_mut_ptr(), stride: heads * head_dim },
             lse: Output { start: self.lse.as_mut_ptr(), stride: heads },
-            group: heads / kv_heads,
+            group: shape.group(),
             head_dim,
         }
     }
@@ -235,7 +246,7 @@ impl Job<'_> {
 
 /// Query positions that one task works on.
 fn task_rows(shape: Shape) -> usize {
-    (TASK_ROWS / (shape.heads / shape.kv_heads)).max(1)
+    (TASK_ROWS / shape.group()).max(1)
 }
 
 /// How many tasks share the keys of the same queries, where there are few of these.
@@ -266,7 +277,8 @@ impl Task {
     }
 }
 
-/// Where tasks put their results: (rows, heads, head_dim) and (rows, heads).
+/// Where results go: (rows, heads, head_dim) and (rows, heads), of which those of one group are meant.
+#[derive(Clone, Copy)]
 struct Target {
     out: Output,
     lse: Output,
@@ -276,38 +288,82 @@ struct Target {
 }
 
 impl Target {
-    /// Stores what a task's queries found: (rows, heads of the group, head_dim).
-    unsafe fn store(&self, task: &Task, found: &Partial) {
-        let Target { out, lse, group, head_dim } = self;
-        for row in 0..task.rows {
-            let (to, from, first_head) = (task.first_row + row, row * group, task.kv_head * group);
-            // SAFETY: the caller's.
-            unsafe {
-                let lse = lse.start.add(to * lse.stride + first_head);
-                lse.copy_from_nonoverlapping(found.lse[from..from + group].as_ptr(), *group);
-                let out = out.start.add(to * out.stride + first_head * head_dim);
-                let found = &found.out[from * head_dim..(from + group) * head_dim];
-                out.copy_from_nonoverlapping(found.as_ptr(), found.len());
-            }
+    /// The whole of a task's results.
+    fn within(partial: &mut Partial, shape: Shape) -> Target {
+        let (group, head_dim) = (shape.group(), shape.head_dim);
+        Target {
+            out: Output { start: partial.out.as_mut_ptr(), stride: group * head_dim },
+            lse: Output { start: partial.lse.as_mut_ptr(), stride: group },
+            group,
+            head_dim,
         }
+    }
+
+    /// Where those of a task begin.
+    fn of(self, task: &Task) -> Target {
+        let first_head = task.kv_head * self.group;
+        Target {
+            out: self.out.at(task.first_row, first_head * self.head_dim),
+            lse: self.lse.at(task.first_row, first_head),
+            ..self
+        }
+    }
+
+    /// Those of a row: (heads of the group, head_dim) and (heads of the group).
+    ///
+    /// # Safety
+    /// The row is among the results, and nobody else has it.
+    #[inline(always)]
+    unsafe fn row<'a>(self, row: usize) -> (&'a mut [f32], &'a mut [f32]) {
+        let Target { out, lse, group, head_dim } = self;
+        // SAFETY: the caller's.
+        unsafe {
+            let out = std::slice::from_raw_parts_mut(out.at(row, 0).start, group * head_dim);
+            (out, std::slice::from_raw_parts_mut(lse.at(row, 0).start, group))
+        }
+    }
+
+    /// Each row, and that of what was `found`.
+    ///
+    /// # Safety
+    /// As many rows are among the results, and nobody else has them.
+    unsafe fn each_row(self, found: &Partial, with: impl Fn(&mut [f32], &mut [f32], (&[f32], &[f32]))) {
+        let rows = found.out.chunks_exact(self.group * self.head_dim).zip(found.lse.chunks_exact(self.group));
+        for (row, found) in rows.enumerate() {
+            // SAFETY: the caller's.
+            let (out, lse) = unsafe { self.row(row) };
+            with(out, lse, found);
+        }
+    }
+
+    /// Puts there what was found.
+    ///
+    /// # Safety
+    /// As for [`Target::each_row`].
+    unsafe fn store(self, found: &Partial) {
+        let put = |out: &mut [f32], lse: &mut [f32], found: (&[f32], &[f32])| {
+            out.copy_from_slice(found.0);
+            lse.copy_from_slice(found.1);
+        };
+        // SAFETY: the caller's.
+        unsafe { self.each_row(found, put) };
     }
 }
 
 kernel! { amx
-    fn attend_task = task_body(shape: Shape, q: &[f32], kv: &KvBlocks, visible: Visible, task: Task) -> Partial
+    fn attend_task = task_body(shape: Shape, q: &[f32], kv: &KvBlocks, visible: Visible, task: Task, to: Target)
 }
 
 #[inline(always)]
-unsafe fn task_body<S: Simd>(shape: Shape, q: &[f32], kv: &KvBlocks, visible: Visible, task: Task) -> Partial {
-    // SAFETY: the instruction set is the caller's.
-    let (exact, rounded) =
-        unsafe { (exact::attend::<S>(shape, q, kv, visible, task), rounded::attend::<S>(shape, q, kv, visible, task)) };
-    match (exact, rounded) {
-        (Some(mut exact), Some(rounded)) => {
-            exact.merge(&rounded);
-            exact
+unsafe fn task_body<S: Simd>(shape: Shape, q: &[f32], kv: &KvBlocks, visible: Visible, task: Task, to: Target) {
+    // SAFETY: the instruction set is the caller's; the task's results are nobody else's.
+    unsafe {
+        let is_there = rounded::attend::<S>(shape, q, kv, visible, task, to);
+        match (is_there, exact::attend::<S>(shape, q, kv, visible, task)) {
+            (true, Some(other)) => to.each_row(&other, merge_rows),
+            (true, None) => (),
+            (false, Some(only)) => to.store(&only),
+            (false, None) => to.store(&Partial::nothing(task.rows * shape.group(), shape.head_dim)),
         }
-        (Some(only), None) | (None, Some(only)) => only,
-        (None, None) => Partial::nothing(task.rows * shape.heads / shape.kv_heads, shape.head_dim),
     }
 }

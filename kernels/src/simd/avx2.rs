@@ -138,6 +138,10 @@ impl Simd for Avx2 {
         unsafe { _mm256_loadu_si256(p.cast()) }
     }
     #[inline(always)]
+    unsafe fn store_i32(p: *mut i32, v: Self::I) {
+        unsafe { _mm256_storeu_si256(p.cast(), v) }
+    }
+    #[inline(always)]
     unsafe fn load_codes(u: *const u8) -> Self::U {
         unsafe { _mm256_loadu_si256(u.cast()) }
     }
@@ -184,10 +188,6 @@ impl Simd for Avx2 {
     #[inline(always)]
     unsafe fn to_f32(v: Self::I) -> Self::V {
         unsafe { _mm256_cvtepi32_ps(v) }
-    }
-    #[inline(always)]
-    unsafe fn biased(v: Self::I) -> Self::V {
-        unsafe { _mm256_castsi256_ps(v) }
     }
     #[inline(always)]
     unsafe fn scaled(v: Self::I, scale: Self::V, less: Self::V) -> Self::V {

@@ -142,6 +142,10 @@ impl<const TABLES: bool> Simd for Avx512<TABLES> {
         unsafe { _mm512_loadu_si512(p.cast()) }
     }
     #[inline(always)]
+    unsafe fn store_i32(p: *mut i32, v: Self::I) {
+        unsafe { _mm512_storeu_si512(p.cast(), v) }
+    }
+    #[inline(always)]
     unsafe fn load_codes(u: *const u8) -> Self::U {
         unsafe { _mm512_loadu_si512(u.cast()) }
     }
@@ -183,10 +187,6 @@ impl<const TABLES: bool> Simd for Avx512<TABLES> {
         unsafe { _mm512_cvtepi32_ps(v) }
     }
     #[inline(always)]
-    unsafe fn biased(v: Self::I) -> Self::V {
-        unsafe { _mm512_castsi512_ps(v) }
-    }
-    #[inline(always)]
     unsafe fn scaled(v: Self::I, scale: Self::V, less: Self::V) -> Self::V {
         unsafe { _mm512_fmadd_ps(_mm512_castsi512_ps(v), scale, less) }
     }
@@ -210,22 +210,51 @@ impl<const TABLES: bool> Simd for Avx512<TABLES> {
     #[inline(always)]
     unsafe fn store_powers(out: *mut u8, x: [Self::V; 4], four: usize) {
         unsafe {
-            let [a, b, c, d] = x.map(|x| _mm512_cvtps_epi32(x));
+            let [a, b, c, d] = x;
+            let (low, high) = (Self::words([a, b]), Self::words([c, d]));
             if TABLES {
-                // In each quarter four lanes of a, then of b, c and d; what is below 0 becomes 0.
-                let places = _mm512_packus_epi16(_mm512_packs_epi32(a, b), _mm512_packs_epi32(c, d));
-                let order = _mm_set_epi8(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
-                let places = _mm512_shuffle_epi8(places, _mm512_broadcast_i32x4(order));
-                _mm512_storeu_si512(out.cast(), looked_up(&WEIGHTS[four], places));
-                return;
+                return _mm512_storeu_si512(out.cast(), looked_up(&WEIGHTS[four], low, high));
             }
             // In each quarter four lanes of a then of b; those of c and d. Exponents below -16 become -16.
             let dither = |half: usize| _mm512_broadcast_i32x4(_mm_load_si128(DITHERS[four][half].0.as_ptr().cast()));
-            let low = weights(_mm512_packs_epi32(a, b), dither(0));
-            let high = weights(_mm512_packs_epi32(c, d), dither(1));
+            let low = weights(low, dither(0));
+            let high = weights(high, dither(1));
             let bytes = _mm512_mask_blend_epi8(0xaaaa_aaaa_aaaa_aaaa, _mm512_srli_epi16::<8>(low), high);
             let order = _mm_set_epi8(15, 7, 14, 6, 13, 5, 12, 4, 11, 3, 10, 2, 9, 1, 8, 0);
             _mm512_storeu_si512(out.cast(), _mm512_shuffle_epi8(bytes, _mm512_broadcast_i32x4(order)));
+        }
+    }
+    const LOOKS_UP: bool = TABLES;
+    #[inline(always)]
+    unsafe fn words([a, b]: [Self::V; 2]) -> Self::I {
+        // In each quarter four lanes of a, then of b.
+        unsafe { _mm512_packs_epi32(_mm512_cvtps_epi32(a), _mm512_cvtps_epi32(b)) }
+    }
+    #[inline(always)]
+    unsafe fn shares([a, b]: [Self::I; 2], down: Self::I, share: Self::I) -> Self::I {
+        unsafe {
+            let words = _mm512_packs_epi32(_mm512_srav_epi32(a, down), _mm512_srav_epi32(b, down));
+            _mm512_mulhrs_epi16(words, share)
+        }
+    }
+    #[inline(always)]
+    unsafe fn max_words(a: Self::I, b: Self::I) -> Self::I {
+        unsafe { _mm512_max_epi16(a, b) }
+    }
+    #[inline(always)]
+    unsafe fn largest_word(words: Self::I) -> Self::V {
+        unsafe {
+            let both = _mm512_max_epi16(words, _mm512_shuffle_epi32::<0x4e>(words));
+            let halves_of_quarters = _mm512_permutexvar_epi64(_mm512_set_epi64(7, 5, 3, 1, 6, 4, 2, 0), both);
+            _mm512_cvtepi32_ps(_mm512_cvtepi16_epi32(_mm512_castsi512_si256(halves_of_quarters)))
+        }
+    }
+    #[inline(always)]
+    unsafe fn store_looked_up(out: *mut u8, [low, high]: [Self::I; 2], less: Self::I, finer: Self::I, four: usize) {
+        unsafe {
+            let low = _mm512_srav_epi16(_mm512_subs_epi16(low, less), finer);
+            let high = _mm512_srav_epi16(_mm512_subs_epi16(high, less), finer);
+            _mm512_storeu_si512(out.cast(), looked_up(&WEIGHTS[four], low, high));
         }
     }
     #[inline(always)]
@@ -282,10 +311,14 @@ static WEIGHTS: [Bytes; FOURS] = {
     weights
 };
 
-/// Each byte of the table at its place.
+/// What the table has at places in 16 bits, [`Simd::words`] of the first and the last two of four vectors; below 0 is as 0.
 #[inline(always)]
-unsafe fn looked_up(table: &Bytes, places: __m512i) -> __m512i {
+unsafe fn looked_up(table: &Bytes, low: __m512i, high: __m512i) -> __m512i {
     unsafe {
+        // In each quarter four lanes of each vector.
+        let places = _mm512_packus_epi16(low, high);
+        let order = _mm_set_epi8(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
+        let places = _mm512_shuffle_epi8(places, _mm512_broadcast_i32x4(order));
         let part = |number: usize| _mm512_load_si512(table.0.as_ptr().add(64 * number).cast());
         _mm512_permutex2var_epi8(part(0), places, part(1))
     }

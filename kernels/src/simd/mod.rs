@@ -96,6 +96,7 @@ pub(crate) trait Simd: Copy {
     type I: Copy;
     unsafe fn splat_i32(x: i32) -> Self::I;
     unsafe fn load_i32(p: *const i32) -> Self::I;
+    unsafe fn store_i32(p: *mut i32, v: Self::I);
     /// Four unsigned bytes for each lane.
     type U: Copy;
     unsafe fn load_codes(u: *const u8) -> Self::U;
@@ -114,8 +115,6 @@ pub(crate) trait Simd: Copy {
         unsafe { Self::dot4_codes(sum, Self::load_codes(u), a) }
     }
     unsafe fn to_f32(v: Self::I) -> Self::V;
-    /// n + [`BIAS`] of integers n that were added up from [`BIAS_BITS`] on and lie within ±2²².
-    unsafe fn biased(v: Self::I) -> Self::V;
     /// `scale · n` of integers n that were added up from [`BIAS_BITS`] on and lie within ±2²²; `less` is `-scale ·` [`BIAS`],
     /// which has to be exact, and is for scales of 22 bits at most. One operation, where turning n into f32 is one of its own.
     unsafe fn scaled(v: Self::I, scale: Self::V, less: Self::V) -> Self::V;
@@ -130,6 +129,30 @@ pub(crate) trait Simd: Copy {
     /// Stores [`MOST_WEIGHT`] · 2ˣ, x below 0, of four vectors as bytes, for each lane those of the four vectors. What is added
     /// before cutting to integers differs between the [`FOURS`] values of `four`, and mostly between the vectors.
     unsafe fn store_powers(out: *mut u8, x: [Self::V; 4], four: usize);
+    /// Whether powers are looked up by places, [`Simd::OCTAVE`] of them to an octave. The methods on words are only there then.
+    const LOOKS_UP: bool = false;
+    /// The nearest integers of two vectors, in 16 bits, or the largest or smallest of these.
+    unsafe fn words(_: [Self::V; 2]) -> Self::I {
+        unreachable!("no words")
+    }
+    /// Of two vectors of integers, which are words when moved down by `down` bits, these words times those of `share`, whose
+    /// unit is 2⁻¹⁵: to the nearest.
+    unsafe fn shares(_: [Self::I; 2], _down: Self::I, _share: Self::I) -> Self::I {
+        unreachable!("no words")
+    }
+    /// Of each lane and vector the larger word.
+    unsafe fn max_words(_: Self::I, _: Self::I) -> Self::I {
+        unreachable!("no words")
+    }
+    /// Of each lane the larger word of the two vectors.
+    unsafe fn largest_word(_: Self::I) -> Self::V {
+        unreachable!("no words")
+    }
+    /// As [`Simd::store_powers`], by words of four vectors less `less`, which are places, at most [`Simd::TOP`], when moved down by
+    /// what each word of `finer` says.
+    unsafe fn store_looked_up(_: *mut u8, _: [Self::I; 2], _less: Self::I, _finer: Self::I, _four: usize) {
+        unreachable!("no words")
+    }
     /// Cuts values from 0 to 255 to integers, and stores for each lane those of the four vectors: LANES times four bytes.
     unsafe fn store_bytes(out: *mut u8, four: [Self::V; 4]);
 }

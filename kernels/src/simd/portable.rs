@@ -134,6 +134,10 @@ impl Simd for Portable {
         unsafe { p.cast::<[i32; 8]>().read_unaligned() }
     }
     #[inline(always)]
+    unsafe fn store_i32(p: *mut i32, v: Self::I) {
+        unsafe { p.cast::<[i32; 8]>().write_unaligned(v) }
+    }
+    #[inline(always)]
     unsafe fn load_codes(u: *const u8) -> Self::U {
         unsafe { u.cast::<[[u8; 4]; 8]>().read_unaligned() }
     }
@@ -167,10 +171,6 @@ impl Simd for Portable {
     #[inline(always)]
     unsafe fn to_f32(v: Self::I) -> Self::V {
         v.map(|x| x as f32)
-    }
-    #[inline(always)]
-    unsafe fn biased(v: Self::I) -> Self::V {
-        v.map(|x| f32::from_bits(x as u32))
     }
     #[inline(always)]
     unsafe fn scaled(v: Self::I, scale: Self::V, _: Self::V) -> Self::V {

@@ -11,6 +11,7 @@
 //! much larger than the others ([`spread_out`]).
 
 mod pairs;
+mod places;
 mod products;
 mod queries;
 mod scale;
@@ -18,7 +19,7 @@ mod sinks;
 mod state;
 mod step;
 
-use super::{BLOCK, KvBlocks, Partial, SINKS, Shape, Task, Visible, cache::Block};
+use super::{BLOCK, KvBlocks, SINKS, Shape, Target, Task, Visible, cache::Block};
 use crate::{
     amx,
     lines::{Kept, Lines},
@@ -66,6 +67,9 @@ struct Head<'a> {
     values: &'a [i8],
     shifts: &'a [i32],
     key_scales: Scales<'a>,
+    /// Of the key scales.
+    largest_key_scale: f32,
+    mean_key_scale: f32,
     mean: &'a [f32],
     value_scales: Scales<'a>,
 }
@@ -99,7 +103,7 @@ impl Scales<'_> {
 
     /// Of the one with this number, in all lanes, times its products, which were added up from [`BIAS_BITS`] on.
     #[inline(always)]
-    unsafe fn scaled<S: Simd, const V: usize>(&self, number: usize, dots: [S::I; V]) -> [S::V; V] {
+    unsafe fn of_biased<S: Simd, const V: usize>(&self, number: usize, dots: [S::I; V]) -> [S::V; V] {
         // SAFETY: the instruction set and the number are the caller's.
         unsafe {
             let scale = S::splat(*self.scale.get_unchecked(number));
@@ -107,6 +111,19 @@ impl Scales<'_> {
             let mut scaled = [scale; V];
             for (scaled, dot) in scaled.iter_mut().zip(dots) {
                 *scaled = S::scaled(dot, scale, less);
+            }
+            scaled
+        }
+    }
+
+    /// The same of products that were added up from 0 on.
+    #[inline(always)]
+    unsafe fn of_plain<S: Simd, const V: usize>(&self, number: usize, dots: [S::I; V]) -> [S::V; V] {
+        // SAFETY: the instruction set and the number are the caller's.
+        unsafe {
+            let mut scaled = [S::splat(*self.scale.get_unchecked(number)); V];
+            for (scaled, dot) in scaled.iter_mut().zip(dots) {
+                *scaled = S::mul(S::to_f32(dot), *scaled);
             }
             scaled
         }
@@ -218,13 +235,15 @@ impl Rounded {
         let padded = value_dim(head_dim);
         let (keys, values) = self.codes[number * BLOCK * (width + padded)..].split_at(BLOCK * width);
         let (key_scales, rest) = self.factors[number * factors(head_dim)..].split_at(2 * BLOCK);
-        let (mean, value_scales) = rest.split_at(head_dim);
+        let (of_keys, value_scales) = rest.split_at(head_dim);
         Head {
             keys,
             values: &values[..padded * BLOCK],
             shifts: &self.shifts[number * BLOCK..(number + 1) * BLOCK],
             key_scales: Scales::new(key_scales),
-            mean,
+            largest_key_scale: key_scales[..BLOCK].iter().copied().fold(0.0, f32::max),
+            mean_key_scale: mean(&key_scales[..BLOCK]),
+            mean: of_keys,
             value_scales: Scales::new(&value_scales[..2 * padded]),
         }
     }
@@ -295,7 +314,7 @@ unsafe fn turn_rows<S: Simd, const N: usize>(x: &mut [f32], step: usize, factor:
     }
 }
 
-/// Attention of a task's queries over those of its blocks that are rounded; `None` if none is.
+/// Attention of a task's queries over those of its blocks that are rounded, put to where the task's results go; false if none is.
 #[inline(always)]
 pub(super) unsafe fn attend<S: Simd>(
     shape: Shape,
@@ -303,12 +322,13 @@ pub(super) unsafe fn attend<S: Simd>(
     kv: &KvBlocks,
     visible: Visible,
     task: Task,
-) -> Option<Partial> {
+    to: Target,
+) -> bool {
     // SAFETY: the instruction set is the caller's; where AMX is not available there are no blocks for it.
     unsafe {
         match kv.order {
-            Order::Strips => attend_by::<S, InVectors>(shape, q, kv, visible, task),
-            Order::Tiles => attend_by::<S, InTiles<amx::Machine>>(shape, q, kv, visible, task),
+            Order::Strips => attend_by::<S, InVectors>(shape, q, kv, visible, task, to),
+            Order::Tiles => attend_by::<S, InTiles<amx::Machine>>(shape, q, kv, visible, task, to),
         }
     }
 }
@@ -321,10 +341,11 @@ unsafe fn attend_by<S: Simd, P: Products>(
     kv: &KvBlocks,
     visible: Visible,
     task: Task,
-) -> Option<Partial> {
+    to: Target,
+) -> bool {
     assert_eq!(kv.order, P::ORDER, "order of the codes");
     assert!(P::ORDER == Order::Strips || S::LANES == amx::ROWS, "vectors as wide as tiles");
-    let group = shape.heads / shape.kv_heads;
+    let group = shape.group();
     let mut sinks = None;
     // Where their keys begin, and what they are.
     let blocks: Vec<(usize, Head)> = task
@@ -339,7 +360,7 @@ unsafe fn attend_by<S: Simd, P: Products>(
         })
         .collect();
     if blocks.is_empty() {
-        return None;
+        return false;
     }
     // SAFETY: the instruction set is the caller's.
     let queries = unsafe { Queries::new::<S>(shape, q, task, P::ORDER) };
@@ -348,7 +369,7 @@ unsafe fn attend_by<S: Simd, P: Products>(
         top: Lines::filled(NEVER, lanes),
         unit: Lines::filled(NEVER, lanes),
         sum: Lines::zeros(lanes),
-        out: Lines::zeros(lanes * value_dim(shape.head_dim)),
+        out: Lines::any(lanes * value_dim(shape.head_dim)),
     };
     let mut scratch = Scratch::new(S::LANES, queries.vectors);
     // Of each lane the keys that it sees; lanes past the last row are like it.
@@ -361,6 +382,8 @@ unsafe fn attend_by<S: Simd, P: Products>(
             unsafe { sinks.begin::<S>(&queries, vector, seen, &mut scratch, &mut state) };
             seen.iter_mut().for_each(|seen| *seen = seen.start.max(SINKS)..seen.end.max(SINKS));
         }
+    } else {
+        state.out.fill(0.0);
     }
     // SAFETY: the instruction set is the caller's, and this thread has no other tiles.
     unsafe { P::begin() };
@@ -369,17 +392,22 @@ unsafe fn attend_by<S: Simd, P: Products>(
         // SAFETY: as above; the pairs' vectors are the queries'.
         unsafe { look_at::<S, P>(&queries, &pairs, &seen, blocks, &mut scratch, &mut state) };
     }
-    // SAFETY: as above.
+    // SAFETY: as above; the task's results are nobody else's.
     unsafe {
         P::end();
-        Some(state.partial::<S>(task.rows * group, shape.head_dim))
+        state.store::<S>(task.rows * group, to);
     }
+    true
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Isa, attention::KvType, simd::kernel};
+    use crate::{
+        Isa,
+        attention::{KvType, Partial},
+        simd::kernel,
+    };
 
     kernel! { amx
         /// From blocks for vectors, and from those for tiles, in plain code and in the machine's own where it has them.
@@ -397,14 +425,41 @@ mod tests {
         // SAFETY: the instruction set is the caller's; tiles in plain code are everywhere.
         unsafe {
             let mut found = vec![
-                attend_by::<S, InVectors>(shape, q, kv, visible, task),
-                attend_by::<S, InTiles<amx::Soft>>(shape, q, tiled, visible, task),
+                found_by::<S, InVectors>(shape, q, kv, visible, task),
+                found_by::<S, InTiles<amx::Soft>>(shape, q, tiled, visible, task),
             ];
             if S::ISA == Isa::Amx {
-                found.push(attend_by::<S, InTiles<amx::Machine>>(shape, q, tiled, visible, task));
+                found.push(found_by::<S, InTiles<amx::Machine>>(shape, q, tiled, visible, task));
             }
             found
         }
+    }
+
+    #[inline(always)]
+    unsafe fn found_by<S: Simd, P: Products>(
+        shape: Shape,
+        q: &[f32],
+        kv: &KvBlocks,
+        visible: Visible,
+        task: Task,
+    ) -> Option<Partial> {
+        let mut partial = Partial::nothing(task.rows * shape.group(), shape.head_dim);
+        let to = Target::within(&mut partial, shape);
+        // SAFETY: the caller's.
+        unsafe { attend_by::<S, P>(shape, q, kv, visible, task, to) }.then_some(partial)
+    }
+
+    fn noise(seed: usize, len: usize) -> Vec<f32> {
+        (0..len).map(|i| ((i * 7919 + seed * 104_729) % 2003) as f32 / 1001.0 - 1.0).collect()
+    }
+
+    fn in_both_orders(kv_heads: usize, head_dim: usize, keys: &[f32], values: &[f32]) -> [KvBlocks; 2] {
+        [Order::Strips, Order::Tiles].map(|order| {
+            let mut kv = KvBlocks::new(KvType::I8, kv_heads, head_dim);
+            kv.order = order;
+            kv.append_in_order(Isa::Avx512, keys, values);
+            kv
+        })
     }
 
     #[test]
@@ -413,9 +468,6 @@ mod tests {
         if !Isa::Avx512.is_available() {
             return eprintln!("skipped: no AVX-512 here");
         }
-        let noise = |seed: usize, len: usize| -> Vec<f32> {
-            (0..len).map(|i| ((i * 7919 + seed * 104_729) % 2003) as f32 / 1001.0 - 1.0).collect()
-        };
         let shapes = [
             (Shape::new(3, 1, 64), 700, 50),
             (Shape::new(1, 1, 64), 1300, 7),
@@ -428,12 +480,7 @@ mod tests {
             let Shape { heads, kv_heads, head_dim, .. } = shape;
             let width = kv_heads * head_dim;
             let (keys, values) = (noise(1, tokens * width), noise(2, tokens * width));
-            let [kv, tiled] = [Order::Strips, Order::Tiles].map(|order| {
-                let mut kv = KvBlocks::new(KvType::I8, kv_heads, head_dim);
-                kv.order = order;
-                kv.append_in_order(Isa::Avx512, &keys, &values);
-                kv
-            });
+            let [kv, tiled] = in_both_orders(kv_heads, head_dim, &keys, &values);
             let q = noise(3, rows * heads * head_dim);
             for (kv_head, visible) in (0..kv_heads).flat_map(|head| {
                 [(head, Visible::Causal { first: tokens - rows }), (head, Visible::Causal { first: 40 })]
@@ -453,6 +500,31 @@ mod tests {
                         assert!(off < 0.02, "{tiles}, not {vectors}: {shape:?} on {isa}");
                     }
                 }
+            }
+        }
+    }
+
+    /// Weights are looked up by places where scores are not bent. Where they are, but hardly, the same codes are weighed in f32.
+    #[test]
+    fn places_weigh_as_scores_do_however_large_these_are() {
+        let (tokens, rows) = (300, 11);
+        for (head_dim, larger) in [(64, 0.1), (128, 1.0), (192, 4.0), (64, 30.0), (128, 60.0), (256, 300.0)] {
+            let plain = Shape::new(2, 1, head_dim);
+            let [keys, values] = [4, 5].map(|seed| noise(seed, tokens * head_dim));
+            let [kv, tiled] = in_both_orders(1, head_dim, &keys, &values);
+            let q: Vec<f32> = noise(6, rows * 2 * head_dim).iter().map(|q| larger * q).collect();
+            let visible = Visible::Causal { first: tokens - rows };
+            let task = Task { job: 0, kv_head: 0, first_row: 0, rows, blocks: (0, tokens.div_ceil(BLOCK)), splits: 1 };
+            for isa in [Isa::Avx512, Isa::Amx].into_iter().filter(|isa| isa.is_available()) {
+                let found = [plain, Shape { softcap: Some(1e7), ..plain }].map(|shape| {
+                    let [_, in_tiles, ..] = &all_ways(isa, shape, &q, [&kv, &tiled], visible, task)[..] else {
+                        unreachable!()
+                    };
+                    in_tiles.clone().expect("blocks that are rounded")
+                });
+                let near = |a: &[f32], b: &[f32], most: f32| a.iter().zip(b).all(|(a, b)| (a - b).abs() < most);
+                assert!(near(&found[0].out, &found[1].out, 0.03), "{head_dim} elements, {larger} times, on {isa}");
+                assert!(near(&found[0].lse, &found[1].lse, 0.03), "{head_dim} elements, {larger} times, on {isa}");
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Products of a block's codes with bytes that lanes hold, four at a time.
 
-use super::STRIP;
+use super::{STRIP, Scales};
 use crate::{
     Isa,
     amx::{self, Tiles},
@@ -73,8 +73,7 @@ pub(super) trait Products {
     /// Before the first product of a thread, and after the last.
     unsafe fn begin();
     unsafe fn end();
-    /// Begins with products of the [`STEP`] rows of this number, for V vectors, added up as [`Products::strip`] says, and
-    /// stores those of the step before to `before`: (STEP, V, LANES). Bytes of lanes are `SIGNED` or not. All steps of the
+    /// Begins with products of the [`STEP`] rows of this number, for V vectors, and stores those of the step before to `before`: (STEP, V, LANES). Bytes of lanes are `SIGNED` or not. All steps of the
     /// same factors are taken one after the other, from number 0 on; the one behind the last only stores, and there are no
     /// more.
     unsafe fn step<S: Simd, const V: usize, const SIGNED: bool>(
@@ -82,7 +81,7 @@ pub(super) trait Products {
         number: usize,
         before: Option<*mut i32>,
     );
-    /// Products of the strip that begins with row `first`, added up from [`BIAS_BITS`] on; `dots` are those that were
+    /// Products of the strip that begins with row `first`, as [`Products::scaled`] takes them; `dots` are those that were
     /// stored, from this row on. Where bytes of lanes should be signed those of [`InVectors`] are 128 larger, and `shifts`
     /// says from where to add instead.
     unsafe fn strip<S: Simd, const V: usize>(
@@ -91,9 +90,11 @@ pub(super) trait Products {
         shifts: Option<&[i32]>,
         dots: *const i32,
     ) -> [[S::I; V]; STRIP];
+    /// Products with a row, times the row's scale.
+    unsafe fn scaled<S: Simd, const V: usize>(scales: Scales, row: usize, dots: [S::I; V]) -> [S::V; V];
 }
 
-/// By vectors of sums of four products.
+/// By vectors of sums of four products, added up from [`BIAS_BITS`] on.
 pub(super) struct InVectors;
 
 impl Products for InVectors {
@@ -136,15 +137,16 @@ impl Products for InVectors {
             dots
         }
     }
+
+    #[inline(always)]
+    unsafe fn scaled<S: Simd, const V: usize>(scales: Scales, row: usize, dots: [S::I; V]) -> [S::V; V] {
+        // SAFETY: the caller's.
+        unsafe { scales.of_biased::<S, V>(row, dots) }
+    }
 }
 
-/// What products in tiles are added up from.
-static FROM: Sums = Sums([BIAS_BITS; amx::TILE / 4]);
-
-#[repr(align(64))]
-struct Sums([i32; amx::TILE / 4]);
-
-/// By tiles of 16 rows, 64 of their bytes and 16 lanes; for vectors of 16 lanes and whole tiles.
+/// By tiles of 16 rows, 64 of their bytes and 16 lanes; for vectors of 16 lanes and whole tiles. Sums begin with nothing: when
+/// neighbours slow tiles down, loading one costs nearly as much as a product, and setting it to zeros costs nothing.
 pub(super) struct InTiles<T>(PhantomData<T>);
 
 impl<T: Tiles> Products for InTiles<T> {
@@ -207,6 +209,12 @@ impl<T: Tiles> Products for InTiles<T> {
             }
             strip
         }
+    }
+
+    #[inline(always)]
+    unsafe fn scaled<S: Simd, const V: usize>(scales: Scales, row: usize, dots: [S::I; V]) -> [S::V; V] {
+        // SAFETY: the caller's.
+        unsafe { scales.of_plain::<S, V>(row, dots) }
     }
 }
 
@@ -331,7 +339,7 @@ impl<T: Tiles> InTiles<T> {
         // SAFETY: the caller's.
         unsafe {
             Self::store_one::<V, VECTOR, OLD>(before);
-            T::load::<NEW>(FROM.0.as_ptr().cast(), amx::LINE);
+            T::zero::<NEW>();
         }
     }
 

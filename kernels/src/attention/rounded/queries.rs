@@ -17,6 +17,8 @@ pub(super) struct Queries {
     pub(super) codes: Lines<u8>,
     /// (vectors, LANES)
     pub(super) scales: Lines<f32>,
+    /// Of each vector.
+    pub(super) largest_scales: Vec<f32>,
     /// (vectors, head_dim, LANES): not rounded; scores are in units of log₂.
     pub(super) exact: Lines<f32>,
     /// What scores are bent to, in units of log₂ too.
@@ -26,8 +28,8 @@ pub(super) struct Queries {
 impl Queries {
     #[inline(always)]
     pub(super) unsafe fn new<S: Simd>(shape: Shape, q: &[f32], task: Task, order: Order) -> Queries {
-        let Shape { heads, kv_heads, head_dim, scale, softcap, .. } = shape;
-        let group = heads / kv_heads;
+        let Shape { heads, head_dim, scale, softcap, .. } = shape;
+        let group = shape.group();
         let rows = task.rows * group;
         let vectors = rows.div_ceil(S::LANES);
         let width = key_dim(head_dim);
@@ -35,6 +37,7 @@ impl Queries {
             vectors,
             codes: Lines::any(vectors * S::LANES * width),
             scales: Lines::any(vectors * S::LANES),
+            largest_scales: Vec::with_capacity(vectors),
             exact: Lines::any(vectors * S::LANES * head_dim),
             softcap: softcap.map(|cap| cap * std::f32::consts::LOG2_E),
         };
@@ -58,6 +61,7 @@ impl Queries {
             let codes = &mut queries.codes[vector * S::LANES * width..][..S::LANES * width];
             // SAFETY: the instruction set is the caller's.
             unsafe { round_lanes::<S>(&spread, scales, codes) };
+            queries.largest_scales.push(scales.iter().copied().fold(0.0, f32::max));
             if order == Order::Tiles {
                 codes.iter_mut().for_each(|code| *code ^= 128);
             }

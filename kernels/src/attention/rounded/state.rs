@@ -2,9 +2,9 @@
 
 use super::{HIDDEN, value_dim};
 use crate::{
-    attention::Partial,
+    attention::Target,
     lines::Lines,
-    simd::{MOST_LANES, MOST_WEIGHT, Simd, transpose},
+    simd::{self, MOST_LANES, MOST_WEIGHT, Simd, transpose},
 };
 
 /// Of some vectors of queries.
@@ -19,29 +19,75 @@ pub(super) struct State {
     pub(super) out: Lines<f32>,
 }
 
+/// A block whose largest score is further below the largest one, in octaves, counts nothing: what is known of the others is
+/// made no larger than this for its sake.
+const REACH: f32 = 40.0;
+
 impl State {
-    /// Rows of the first `rows` lanes.
+    /// Brings what is known of the vector that begins at lane `at`, but for the weighted values, to the unit of a block, whose
+    /// largest scores are `highest`. Returns the unit, and what weighted values so far have to be multiplied with.
     #[inline(always)]
-    pub(super) unsafe fn partial<S: Simd>(&self, rows: usize, head_dim: usize) -> Partial {
-        let mut partial = Partial { out: vec![0.0; rows * head_dim], lse: vec![f32::NEG_INFINITY; rows] };
-        let lanes = partial.lse.chunks_mut(S::LANES).zip(partial.out.chunks_mut(S::LANES * head_dim));
-        for (vector, (lse, out)) in lanes.enumerate() {
-            let mut inverses = [0f32; MOST_LANES];
-            for (lane, (lse, inverse)) in lse.iter_mut().zip(&mut inverses).enumerate() {
-                let at = vector * S::LANES + lane;
-                let sum = self.sum[at];
-                if self.top[at] >= HIDDEN && sum > 0.0 {
-                    // Weights are bytes, and all of them too small by the slack.
-                    let sum_of_powers = self.unit[at] + (sum / MOST_WEIGHT).log2() + S::SLACK;
-                    *lse = sum_of_powers * std::f32::consts::LN_2;
-                    *inverse = 1.0 / sum;
-                }
-            }
-            let values = &self.out[vector * value_dim(head_dim) * S::LANES..][..head_dim * S::LANES];
-            // SAFETY: the instruction set is the caller's; as many rows of `out` as there are sums.
-            unsafe { one_by_one::<S>(values, &inverses, out, lse.len()) };
+    pub(super) unsafe fn turn_to<S: Simd>(&mut self, at: usize, highest: S::V) -> (S::V, S::V) {
+        // SAFETY: the instruction set and the vector are the caller's.
+        unsafe {
+            let (top, unit) = (self.top.as_mut_ptr().add(at), self.unit.as_mut_ptr().add(at));
+            let most = S::max(S::load(top), highest);
+            S::store(top, most);
+            let (old, new) = (S::load(unit), S::max(highest, S::sub(most, S::splat(REACH))));
+            S::store(unit, new);
+            let keep = simd::exp2::<S>(S::sub(old, new));
+            let sum = self.sum.as_mut_ptr().add(at);
+            S::store(sum, S::mul(S::load(sum), keep));
+            (new, keep)
         }
-        partial
+    }
+
+    /// Adds a block's weights.
+    #[inline(always)]
+    pub(super) unsafe fn add_weights<S: Simd>(&mut self, at: usize, weights: S::I) {
+        // SAFETY: as above.
+        unsafe {
+            let sum = self.sum.as_mut_ptr().add(at);
+            S::store(sum, S::add(S::load(sum), S::to_f32(weights)));
+        }
+    }
+
+    /// Stores what the first `rows` lanes come to, which are the heads of one row after the other.
+    ///
+    /// # Safety
+    /// The instruction set is there; the rows are the target's, and nobody else has them.
+    #[inline(always)]
+    pub(super) unsafe fn store<S: Simd>(&self, rows: usize, to: Target) {
+        let (group, head_dim) = (to.group, to.head_dim);
+        let mut found = Lines::<f32>::any(S::LANES * head_dim);
+        for (vector, first) in (0..rows).step_by(S::LANES).enumerate() {
+            let lanes = S::LANES.min(rows - first);
+            let mut inverses = [0f32; MOST_LANES];
+            let values = &self.out[vector * value_dim(head_dim) * S::LANES..][..head_dim * S::LANES];
+            for (lane, inverse) in inverses.iter_mut().enumerate().take(lanes) {
+                // SAFETY: the caller's.
+                let (_, lse) = unsafe { to.row((first + lane) / group) };
+                (lse[(first + lane) % group], *inverse) = self.sum_of_powers::<S>(vector * S::LANES + lane);
+            }
+            // SAFETY: the instruction set is the caller's; there is room for as many rows as lanes.
+            unsafe { one_by_one::<S>(values, &inverses, &mut found, lanes) };
+            for (lane, found) in found.chunks_exact(head_dim).enumerate().take(lanes) {
+                // SAFETY: as above.
+                let (out, _) = unsafe { to.row((first + lane) / group) };
+                out[(first + lane) % group * head_dim..][..head_dim].copy_from_slice(found);
+            }
+        }
+    }
+
+    /// The log of a lane's sum of powers, and what its weighted values are multiplied with; -∞ and 0 where it saw no key.
+    fn sum_of_powers<S: Simd>(&self, lane: usize) -> (f32, f32) {
+        let sum = self.sum[lane];
+        if self.top[lane] >= HIDDEN && sum > 0.0 {
+            // Weights are bytes, and all of them too small by the slack.
+            let log2 = self.unit[lane] + (sum / MOST_WEIGHT).log2() + S::SLACK;
+            return (log2 * std::f32::consts::LN_2, 1.0 / sum);
+        }
+        (f32::NEG_INFINITY, 0.0)
     }
 }
 

@@ -1,7 +1,8 @@
 //! What some queries see in a block of bytes.
 
 use super::{
-    ALIKE, HIDDEN, Head, NEVER, STRIP,
+    HIDDEN, Head, NEVER, STRIP,
+    places::{self, Fineness},
     products::{Factors, Products, STEP},
     queries::Queries,
     state::State,
@@ -9,25 +10,23 @@ use super::{
 use crate::{
     attention::BLOCK,
     lines::Lines,
-    simd::{self, BIAS, FOURS, MOST_LANES, Simd},
+    simd::{FOURS, MOST_LANES, Simd},
 };
 use std::ops::Range;
-
-/// A block whose largest score is further below the largest one, in octaves, counts nothing: what is known of the others is
-/// made no larger than this for its sake.
-const REACH: f32 = 40.0;
 
 /// Room for what is known of [`TOGETHER`] blocks.
 pub(super) struct Scratch {
     /// Of each pair of vectors: (TOGETHER, its vectors, LANES).
     pub(super) common: Lines<f32>,
-    /// Products with a block's keys, in whose place scores come: (BLOCK, two vectors, LANES). Then those with values of some
-    /// steps: ([`RING`], STEP, two vectors, LANES).
+    /// Products with a block's keys, in whose place scores come: (BLOCK, two vectors, LANES). Elsewhere products of some steps:
+    /// ([`RING`], STEP, two vectors, LANES).
     pub(super) scores: Lines<f32>,
+    /// Where products have become words, of a block's keys, two together: (BLOCK / 2, two vectors, LANES).
+    pub(super) words: Lines<i32>,
     /// Of each pair of vectors: (TOGETHER, BLOCK / 4, its vectors, LANES, 4).
-    weights: Lines<u8>,
+    pub(super) weights: Lines<u8>,
     /// What results so far are multiplied with, of each pair of vectors: (TOGETHER, its vectors, LANES).
-    keep: Lines<f32>,
+    pub(super) keep: Lines<f32>,
 }
 
 impl Scratch {
@@ -35,6 +34,7 @@ impl Scratch {
         Scratch {
             common: Lines::any(vectors * TOGETHER * lanes),
             scores: Lines::any(BLOCK.max(RING * STEP) * 2 * lanes),
+            words: Lines::any(BLOCK * lanes),
             weights: Lines::any(vectors * TOGETHER * BLOCK * lanes),
             keep: Lines::any(vectors * TOGETHER * lanes),
         }
@@ -42,7 +42,7 @@ impl Scratch {
 }
 
 /// Where the lanes of a pair of V vectors, from `vector` on, begin for the block of this number among those together.
-const fn lanes_of<S: Simd, const V: usize>(vector: usize, number: usize) -> usize {
+pub(super) const fn lanes_of<S: Simd, const V: usize>(vector: usize, number: usize) -> usize {
     (vector * TOGETHER + number * V) * S::LANES
 }
 
@@ -69,15 +69,18 @@ pub(super) unsafe fn weigh_keys<S: Simd, P: Products, const V: usize>(
 ) {
     // SAFETY: the instruction set and the vectors are the caller's; there is room for a block's scores.
     unsafe {
+        if let Some(fineness) = Fineness::new::<S, P, V>(queries, vector, block) {
+            return places::weigh_keys::<S, P, V>(queries, vector, block, fineness, scratch, state);
+        }
         let keys = keys_of::<S>(queries, vector, block);
         let largest = score::<S, P, V>(keys, &block.head, block.hidden, &mut scratch.scores);
-        weigh_scores::<S, P, V>(queries, vector, block, largest, scratch, state);
+        weigh_scores::<S, V>(queries, vector, block, largest, scratch, state);
     }
 }
 
 /// A block's keys, and the queries of the vectors from `vector` on.
 #[inline(always)]
-unsafe fn keys_of<'a, S: Simd>(queries: &Queries, vector: usize, block: &Seen<'a>) -> Factors<'a> {
+pub(super) unsafe fn keys_of<'a, S: Simd>(queries: &Queries, vector: usize, block: &Seen<'a>) -> Factors<'a> {
     let width = block.head.keys.len() / BLOCK;
     // SAFETY: the vector is the caller's.
     let lanes = unsafe { queries.codes.as_ptr().add(vector * S::LANES * width) };
@@ -91,9 +94,9 @@ unsafe fn values_of<'a, S: Simd, const V: usize>(head: Head<'a>, weights: &[u8])
     Factors { codes: head.values, width: BLOCK, lanes: weights.as_ptr(), step: V * vector, vector }
 }
 
-/// As [`weigh_keys`], by what [`score`] gives: scores, or what these are made of, and the largest.
+/// As [`weigh_keys`], by what [`score`] gives.
 #[inline(always)]
-unsafe fn weigh_scores<S: Simd, P: Products, const V: usize>(
+unsafe fn weigh_scores<S: Simd, const V: usize>(
     queries: &Queries,
     vector: usize,
     block: &Seen,
@@ -102,17 +105,11 @@ unsafe fn weigh_scores<S: Simd, P: Products, const V: usize>(
     state: &mut State,
 ) {
     let scores = &mut scratch.scores[..BLOCK * V * S::LANES];
-    let shared = P::ORDER.shares_scales().then_some(block.head.key_scales.scale);
-    // Where keys share scales, and nothing else is made of scores, they stay products.
-    let key_scales = shared.filter(|_| queries.softcap.is_none() && block.parts.is_none());
     unsafe {
         let at = vector * S::LANES;
         let in_scratch = lanes_of::<S, V>(vector, block.number);
         let commons = scratch.common.as_ptr().add(in_scratch);
         let scales_at = queries.scales.as_ptr().add(at);
-        if let (Some(shared), None) = (shared, key_scales) {
-            scale_products::<S, V>(shared, scores);
-        }
         if let Some(cap) = queries.softcap {
             let hidden = block.hidden * STEP * V * S::LANES;
             largest = bend::<S, V>(cap, scales_at, commons, &mut scores[hidden..]);
@@ -129,36 +126,24 @@ unsafe fn weigh_scores<S: Simd, P: Products, const V: usize>(
                 None => (S::load(scales_at.add(v * S::LANES)), S::load(commons.add(v * S::LANES))),
             };
             let highest = S::fma(largest[v], scale, common);
-            let (top, unit) =
-                (state.top.as_mut_ptr().add(at + v * S::LANES), state.unit.as_mut_ptr().add(at + v * S::LANES));
-            let most = S::max(S::load(top), highest);
-            S::store(top, most);
-            let (old, new) = (S::load(unit), S::max(highest, S::sub(most, S::splat(REACH))));
-            S::store(unit, new);
-            let keep = simd::exp2::<S>(S::sub(old, new));
+            let (unit, keep) = state.turn_to::<S>(at + v * S::LANES, highest);
             S::store(scratch.keep.as_mut_ptr().add(in_scratch + v * S::LANES), keep);
-            let sum = state.sum.as_mut_ptr().add(at + v * S::LANES);
-            S::store(sum, S::mul(S::load(sum), keep));
             // Exponents of weights; where a lane sees nothing its scores stay below what is added to them.
             scales[v] = S::mul(scale, S::splat(S::OCTAVE));
-            let offset = S::sub(S::sub(highest, new), S::mul(largest[v], scale));
+            let offset = S::sub(S::sub(highest, unit), S::mul(largest[v], scale));
             let exponent = S::add(S::min(offset, S::splat(-HIDDEN)), S::splat(-S::SLACK));
             offsets[v] = S::fma(exponent, S::splat(S::OCTAVE), S::splat(S::TOP));
         }
         let weights = &mut scratch.weights[in_scratch * BLOCK..];
-        let sums = weigh::<S, V>(scales, offsets, key_scales, block.hidden, scores, weights);
-        for (v, new) in sums.into_iter().enumerate() {
-            let sum = state.sum.as_mut_ptr().add(at + v * S::LANES);
-            S::store(sum, S::add(S::load(sum), S::to_f32(new)));
+        let sums = weigh::<S, V>(scales, offsets, block.hidden, scores, weights);
+        for (v, weights) in sums.into_iter().enumerate() {
+            state.add_weights::<S>(at + v * S::LANES, weights);
         }
     }
 }
 
-/// More than [`BIAS`] by what is rounded away of it times a scale, lest the largest exponent be too large by that.
-const ABOVE_BIAS: f32 = BIAS + 3.0;
-
-/// Products of the vectors' queries with a block's keys, (BLOCK, V, LANES): times the keys' scales, or, where keys share scales,
-/// plus [`BIAS`]. The largest of each lane, times its key's scale, but for the first `hidden` steps.
+/// Products of the vectors' queries with a block's keys, times the keys' scales: (BLOCK, V, LANES). The largest of each lane, but
+/// for the first `hidden` steps.
 #[inline(always)]
 unsafe fn score<S: Simd, P: Products, const V: usize>(
     keys: Factors,
@@ -193,8 +178,6 @@ unsafe fn score_step<S: Simd, P: Products, const V: usize>(
     number: usize,
     scores: &mut [f32],
 ) -> [S::V; V] {
-    const { assert!(STEP == ALIKE, "keys of a step share a scale") };
-    let (scales, shared) = (head.key_scales, P::ORDER.shares_scales());
     // SAFETY: the instruction set is the caller's; strips are within the block.
     unsafe {
         // By chains of their own, since each comparison waits for the one before.
@@ -203,14 +186,10 @@ unsafe fn score_step<S: Simd, P: Products, const V: usize>(
             let at = scores.as_mut_ptr().add(first * V * S::LANES);
             let dots = P::strip::<S, V>(keys, first, Some(head.shifts), at.cast());
             for (i, dots) in dots.into_iter().enumerate() {
-                let products =
-                    if shared { dots.map(|dot| S::biased(dot)) } else { scales.scaled::<S, V>(first + i, dots) };
-                for (v, product) in products.into_iter().enumerate() {
+                for (v, score) in P::scaled::<S, V>(head.key_scales, first + i, dots).into_iter().enumerate() {
                     let largest = &mut chains[i % CHAINS][v];
-                    *largest = S::max(*largest, product);
-                    if !shared {
-                        S::store(at.add((i * V + v) * S::LANES), product);
-                    }
+                    *largest = S::max(*largest, score);
+                    S::store(at.add((i * V + v) * S::LANES), score);
                 }
             }
         }
@@ -218,34 +197,17 @@ unsafe fn score_step<S: Simd, P: Products, const V: usize>(
         for (v, largest) in largest.iter_mut().enumerate() {
             let [a, b, c, d] = chains.map(|chain| chain[v]);
             *largest = S::max(S::max(a, b), S::max(c, d));
-            if shared {
-                *largest = S::mul(S::sub(*largest, S::splat(BIAS)), S::splat(scales.scale[number * STEP]));
-            }
         }
         largest
     }
 }
 
 /// Steps that what was multiplied is looked at later by: the tiles' products of a step are stored in the one behind it.
-const LAG: usize = 2;
-/// Steps whose products with values are kept at a time.
-const RING: usize = 4;
+pub(super) const LAG: usize = 2;
+/// Steps whose products are kept at a time, where nothing is made of them in their place.
+pub(super) const RING: usize = 4;
 /// Maxima that are looked for beside each other.
 const CHAINS: usize = 4;
-
-/// Products of keys that share scales, as [`score`] gives them, times these.
-#[inline(always)]
-unsafe fn scale_products<S: Simd, const V: usize>(key_scales: &[f32], scores: &mut [f32]) {
-    for (scores, key_scale) in scores.chunks_exact_mut(V * S::LANES).zip(key_scales) {
-        for score in scores.chunks_exact_mut(S::LANES) {
-            // SAFETY: the instruction set is the caller's; a whole vector.
-            unsafe {
-                let product = S::sub(S::load(score.as_ptr()), S::splat(BIAS));
-                S::store(score.as_mut_ptr(), S::mul(product, S::splat(*key_scale)));
-            }
-        }
-    }
-}
 
 /// Turns products into whole scores, scaled and with what a block's keys have in common, and bends them to below `cap`.
 /// Returns the largest of each lane.
@@ -338,39 +300,29 @@ pub(super) unsafe fn commons<S: Simd, const V: usize>(
     }
 }
 
-/// Scores → weights 2^(score · scale + offset) as bytes; their sums. With `key_scales` scores are products of keys that share
-/// them, as [`score`] gives them. Those of the first `hidden` steps weigh nothing.
+/// Scores → weights 2^(score · scale + offset) as bytes; their sums. Those of the first `hidden` steps weigh nothing.
 #[inline(always)]
 unsafe fn weigh<S: Simd, const V: usize>(
     scales: [S::V; V],
     offsets: [S::V; V],
-    key_scales: Option<&[f32]>,
     hidden: usize,
     scores: &[f32],
     weights: &mut [u8],
 ) -> [S::I; V] {
     weights[..hidden * STEP * V * S::LANES].fill(0);
+    // SAFETY: the instruction set is the caller's; scores and weights are a block's.
     unsafe {
         let mut sums = [S::splat_i32(0); V];
-        for alike in (hidden * STEP..BLOCK).step_by(ALIKE) {
-            let (mut scales, mut offsets) = (scales, offsets);
-            if let Some(key_scales) = key_scales {
-                for (scale, offset) in scales.iter_mut().zip(&mut offsets) {
-                    *scale = S::mul(*scale, S::splat(*key_scales.get_unchecked(alike)));
-                    *offset = S::fma(*scale, S::splat(-ABOVE_BIAS), *offset);
+        for four in hidden * STEP / 4..BLOCK / 4 {
+            for v in 0..V {
+                let mut exponents = [offsets[v]; 4];
+                for (i, exponent) in exponents.iter_mut().enumerate() {
+                    let score = S::load(scores.as_ptr().add(((4 * four + i) * V + v) * S::LANES));
+                    *exponent = S::fma(score, scales[v], offsets[v]);
                 }
-            }
-            for four in alike / 4..(alike + ALIKE) / 4 {
-                for v in 0..V {
-                    let mut exponents = [offsets[v]; 4];
-                    for (i, exponent) in exponents.iter_mut().enumerate() {
-                        let score = S::load(scores.as_ptr().add(((4 * four + i) * V + v) * S::LANES));
-                        *exponent = S::fma(score, scales[v], offsets[v]);
-                    }
-                    let out = weights.as_mut_ptr().add((four * V + v) * 4 * S::LANES);
-                    S::store_powers(out, exponents, four % FOURS);
-                    sums[v] = S::dot4(sums[v], out, 0x0101_0101);
-                }
+                let out = weights.as_mut_ptr().add((four * V + v) * 4 * S::LANES);
+                S::store_powers(out, exponents, four % FOURS);
+                sums[v] = S::dot4(sums[v], out, 0x0101_0101);
             }
         }
         sums
@@ -433,7 +385,7 @@ unsafe fn add_step<S: Simd, P: Products, const V: usize>(
                 }
             }
             for (i, (dots, sums)) in dots.into_iter().zip(sums).enumerate() {
-                let of_values = head.value_scales.scaled::<S, V>(first + i, dots);
+                let of_values = P::scaled::<S, V>(head.value_scales, first + i, dots);
                 for (v, (new, sum)) in of_values.into_iter().zip(sums).enumerate() {
                     S::store(at(i, v), S::fma(sum, keep[v], new));
                 }
