@@ -231,6 +231,14 @@ impl<const TABLES: bool> Simd for Avx512<TABLES> {
         unsafe { _mm512_packs_epi32(_mm512_cvtps_epi32(a), _mm512_cvtps_epi32(b)) }
     }
     #[inline(always)]
+    unsafe fn exponents(v: Self::V) -> Self::V {
+        unsafe { _mm512_getexp_ps(v) }
+    }
+    #[inline(always)]
+    unsafe fn nearest(v: Self::V) -> Self::I {
+        unsafe { _mm512_cvtps_epi32(v) }
+    }
+    #[inline(always)]
     unsafe fn shares([a, b]: [Self::I; 2], down: Self::I, share: Self::I) -> Self::I {
         unsafe {
             let words = _mm512_packs_epi32(_mm512_srav_epi32(a, down), _mm512_srav_epi32(b, down));

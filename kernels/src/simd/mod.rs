@@ -135,8 +135,16 @@ pub(crate) trait Simd: Copy {
     unsafe fn words(_: [Self::V; 2]) -> Self::I {
         unreachable!("no words")
     }
-    /// Of two vectors of integers, which are words when moved down by `down` bits, these words times those of `share`, whose
-    /// unit is 2⁻¹⁵: to the nearest.
+    /// ⌊log₂ v⌋ of v above 0.
+    unsafe fn exponents(_: Self::V) -> Self::V {
+        unreachable!("no words")
+    }
+    /// The nearest integers.
+    unsafe fn nearest(_: Self::V) -> Self::I {
+        unreachable!("no words")
+    }
+    /// Two vectors of integers, each lane moved down by `down` bits, in 16 bits, or the largest or smallest of these, times the words
+    /// of `share`, whose unit is 2⁻¹⁵: to the nearest.
     unsafe fn shares(_: [Self::I; 2], _down: Self::I, _share: Self::I) -> Self::I {
         unreachable!("no words")
     }

@@ -17,91 +17,112 @@ use crate::{
     simd::{FOURS, Simd},
 };
 
-/// Bits that products of keys of so many bytes are moved down by, to be words.
+/// Bits that products with keys of so many bytes are moved down by, to be words: a byte adds less than 2¹⁴ to a product.
 fn down_of(width: usize) -> u32 {
     debug_assert!((64..=MOST_DIM).contains(&width), "bytes of a key");
-    // Below 2¹⁴ for each byte.
-    (width.next_power_of_two().trailing_zeros() + 14).saturating_sub(15)
-}
-
-/// How products with a block's keys become words, and words places.
-#[derive(Clone, Copy)]
-pub(super) struct Fineness {
-    /// Bits that products are moved down by.
-    down: u32,
-    /// Bits that words are moved down by.
-    finer: u32,
+    width.next_power_of_two().trailing_zeros() + 14 - 15
 }
 
 /// Bits by which words are finer than places, at most.
-const FINEST: u32 = 5;
+const FINEST: f32 = 5.0;
 
-impl Fineness {
-    /// For V vectors from `vector` on and a block, where all see all of this but its hidden steps. `None` where scores are so large
-    /// that the words of some product would be more than the product that was moved down.
-    pub(super) fn new<S: Simd, P: Products, const V: usize>(
-        queries: &Queries,
-        vector: usize,
-        block: &Seen,
-    ) -> Option<Fineness> {
-        if !S::LOOKS_UP || !P::ORDER.shares_scales() || queries.softcap.is_some() || block.parts.is_some() {
-            return None;
+/// Whether weights of a block are looked up by places: where scores are as products are, and all lanes see all but its hidden
+/// steps.
+pub(super) fn are_there<S: Simd, P: Products>(queries: &Queries, block: &Seen) -> bool {
+    S::LOOKS_UP && P::ORDER.shares_scales() && queries.softcap.is_none() && block.parts.is_none()
+}
+
+/// How products of a vector's queries with a block's keys become words, and words places: each lane by its own scale and the
+/// block's alone, whatever its neighbours are.
+struct Fineness<S: Simd> {
+    /// Bits that products are moved down by.
+    down: S::V,
+    /// Bits that words are moved down by.
+    finer: S::V,
+    /// 2 to that.
+    words: S::V,
+    /// What a product that was moved down is multiplied with, times the scale of its key, in 2⁻¹⁵.
+    share: S::V,
+}
+
+impl<S: Simd> Fineness<S> {
+    /// As fine as it can be while words of a product are fewer than the product that was moved down. Where scores are so large that
+    /// there are fewer than places then, products are moved down less, and those past the words, thousands of octaves from
+    /// what all keys have in common, count as the last of these.
+    #[inline(always)]
+    unsafe fn new(queries: &Queries, vector: usize, block: &Seen) -> Fineness<S> {
+        let most = down_of(block.head.keys.len() / BLOCK);
+        // SAFETY: the instruction set and the vector are the caller's.
+        unsafe {
+            let scales = S::mul(S::load(queries.scales.as_ptr().add(vector * S::LANES)), S::splat(S::OCTAVE));
+            // Places that a product which was moved down comes to, at most.
+            let places = S::mul(scales, S::splat(block.head.largest_key_scale * (1 << most) as f32));
+            let (spare, none) = (S::exponents(S::div(S::splat(0.99), places)), S::splat(0.0));
+            let finer = S::min(S::max(spare, none), S::splat(FINEST));
+            let down = S::max(S::add(S::splat(most as f32), S::min(spare, none)), none);
+            let share = S::scale_by_power_of_two(S::mul(scales, S::splat(WORD)), S::add(finer, down));
+            Fineness { down, finer, words: S::scale_by_power_of_two(S::splat(1.0), finer), share }
         }
-        let down = down_of(block.head.keys.len() / BLOCK);
-        let query = queries.largest_scales[vector..vector + V].iter().copied().fold(0.0, f32::max);
-        let places = S::OCTAVE * query * block.head.largest_key_scale * (1u32 << down) as f32;
-        (0..=FINEST).rev().find(|finer| places * ((1u32 << finer) as f32) < 0.99).map(|finer| Fineness { down, finer })
     }
 
-    /// Words of an octave.
-    fn octave<S: Simd>(self) -> f32 {
-        S::OCTAVE * (1u32 << self.finer) as f32
+    /// 1 where words are places, else 0.
+    #[inline(always)]
+    unsafe fn are_places(&self) -> S::V {
+        // SAFETY: the instruction set is the caller's.
+        unsafe { S::max(S::sub(S::splat(1.0), self.finer), S::splat(0.0)) }
     }
 
     /// The word of the last place, with what makes moving down round to the nearest.
-    fn top<S: Simd>(self) -> f32 {
-        S::TOP * (1u32 << self.finer) as f32 + ((1u32 << self.finer) / 2) as f32
+    #[inline(always)]
+    unsafe fn top(&self) -> S::V {
+        // SAFETY: as above.
+        unsafe { S::fma(self.are_places(), S::splat(-0.5), S::mul(self.words, S::splat(S::TOP + 0.5))) }
     }
 
-    /// What words, as they are weighed, are more than scores, on the average: the half of a word, since of places that are as near
-    /// the upper one is taken.
-    fn above(self) -> f32 {
-        if self.finer > 0 { 0.5 } else { 0.0 }
+    /// What words, as they are weighed, are less than scores, on the average: cutting products made these less by the half of what
+    /// one is; and of two places that are as near the upper one is taken, which makes them more by the half of a word.
+    #[inline(always)]
+    unsafe fn lost(&self, block: &Seen) -> S::V {
+        // SAFETY: as above.
+        unsafe {
+            let cut = S::mul(self.share, S::splat(0.5 / WORD * block.head.mean_key_scale));
+            S::fma(self.are_places(), S::splat(0.5), S::sub(cut, S::splat(0.5)))
+        }
     }
 }
 
-/// As [`super::step::weigh_keys`], with words as fine as this.
+/// One, where the unit is 2⁻¹⁵.
+const WORD: f32 = 32768.0;
+
+/// As [`super::step::weigh_keys`], where places [`are_there`].
 #[inline(always)]
 pub(super) unsafe fn weigh_keys<S: Simd, P: Products, const V: usize>(
     queries: &Queries,
     vector: usize,
     block: &Seen,
-    fineness: Fineness,
     scratch: &mut Scratch,
     state: &mut State,
 ) {
     let (at, in_scratch) = (vector * S::LANES, lanes_of::<S, V>(vector, block.number));
     // SAFETY: the instruction set and the vectors are the caller's.
     unsafe {
-        let most = place_keys::<S, P, V>(queries, vector, block, fineness, scratch);
-        let octave = fineness.octave::<S>();
-        // Cutting products made scores less by the half of what one of these is.
-        let cut = 0.5 * octave * (1u32 << fineness.down) as f32 * block.head.mean_key_scale;
-        let mut less = most;
+        let most = place_keys::<S, P, V>(queries, vector, block, scratch);
+        let (mut less, mut finer) = (most, most);
         for v in 0..V {
+            let fineness = Fineness::<S>::new(queries, vector + v, block);
             let largest = S::largest_word(most[v]);
             let common = S::load(scratch.common.as_ptr().add(in_scratch + v * S::LANES));
-            let scale = S::load(queries.scales.as_ptr().add(at + v * S::LANES));
-            let exact = S::fma(scale, S::splat(cut), S::sub(largest, S::splat(fineness.above())));
-            let highest = S::fma(exact, S::splat(1.0 / octave), common);
+            let octaves = S::div(S::splat(1.0 / S::OCTAVE), fineness.words);
+            let highest = S::fma(S::add(largest, fineness.lost(block)), octaves, common);
             let (unit, keep) = state.turn_to::<S>(at + v * S::LANES, highest);
             S::store(scratch.keep.as_mut_ptr().add(in_scratch + v * S::LANES), keep);
             // The largest comes to the last place of the table, or as far below as it is below the unit.
-            let past = S::sub(largest, S::splat(fineness.top::<S>()));
-            less[v] = S::words([S::fma(S::sub(unit, highest), S::splat(octave), past); 2]);
+            let below = S::mul(S::sub(unit, highest), S::mul(fineness.words, S::splat(S::OCTAVE)));
+            less[v] = S::words([S::add(below, S::sub(largest, fineness.top())); 2]);
+            finer[v] = S::words([fineness.finer; 2]);
         }
         let weights = &mut scratch.weights[in_scratch * BLOCK..];
-        let sums = look_up::<S, V>(less, fineness, block.hidden, &scratch.words, weights);
+        let sums = look_up::<S, V>(less, finer, block.hidden, &scratch.words, weights);
         for (v, weights) in sums.into_iter().enumerate() {
             state.add_weights::<S>(at + v * S::LANES, weights);
         }
@@ -114,18 +135,16 @@ unsafe fn place_keys<S: Simd, P: Products, const V: usize>(
     queries: &Queries,
     vector: usize,
     block: &Seen,
-    fineness: Fineness,
     scratch: &mut Scratch,
 ) -> [S::I; V] {
     const { assert!(STEP == ALIKE, "keys of a step share a scale") };
     // SAFETY: the instruction set and the vectors are the caller's; steps are within the block, and so are its words.
     unsafe {
         let keys = keys_of::<S>(queries, vector, block);
-        let down = S::splat_i32(fineness.down as i32);
-        // What a product that was moved down is multiplied with, in 2⁻¹⁵.
-        let mut scales = [S::splat(fineness.octave::<S>() * (1u32 << (fineness.down + 15)) as f32); V];
-        for (v, scale) in scales.iter_mut().enumerate() {
-            *scale = S::mul(*scale, S::load(queries.scales.as_ptr().add((vector + v) * S::LANES)));
+        let (mut down, mut scales) = ([S::splat_i32(0); V], [S::splat(0.0); V]);
+        for v in 0..V {
+            let fineness = Fineness::<S>::new(queries, vector + v, block);
+            (down[v], scales[v]) = (S::nearest(fineness.down), fineness.share);
         }
         let mut most = [S::splat_i32(LEAST); V];
         let dots = scratch.scores.as_mut_ptr().cast::<i32>();
@@ -138,7 +157,7 @@ unsafe fn place_keys<S: Simd, P: Products, const V: usize>(
                 let scale = S::splat(*block.head.key_scales.scale.get_unchecked(number * STEP));
                 let mut shares = most;
                 for (share, of_query) in shares.iter_mut().zip(scales) {
-                    *share = S::words([S::mul(of_query, scale); 2]);
+                    *share = S::words([S::min(S::mul(of_query, scale), S::splat(WORD - 1.0)); 2]);
                 }
                 let to = scratch.words.as_mut_ptr().add(number * STEP / 2 * V * S::LANES);
                 most = place_step::<S, P, V>(keys, number, of_step(number), (down, shares), to, most);
@@ -157,7 +176,7 @@ unsafe fn place_step<S: Simd, P: Products, const V: usize>(
     keys: Factors,
     number: usize,
     dots: *const i32,
-    (down, shares): (S::I, [S::I; V]),
+    (down, shares): ([S::I; V], [S::I; V]),
     to: *mut i32,
     mut most: [S::I; V],
 ) -> [S::I; V] {
@@ -168,7 +187,7 @@ unsafe fn place_step<S: Simd, P: Products, const V: usize>(
             let dots = P::strip::<S, V>(keys, first, None, dots.add(strip * STRIP * V * S::LANES));
             for (i, two) in dots.as_chunks::<2>().0.iter().enumerate() {
                 for (v, most) in most.iter_mut().enumerate() {
-                    let words = S::shares([two[0][v], two[1][v]], down, shares[v]);
+                    let words = S::shares([two[0][v], two[1][v]], down[v], shares[v]);
                     *most = S::max_words(*most, words);
                     S::store_i32(to.add(((strip * STRIP / 2 + i) * V + v) * S::LANES), words);
                 }
@@ -178,11 +197,11 @@ unsafe fn place_step<S: Simd, P: Products, const V: usize>(
     }
 }
 
-/// Words less `less` → weights; their sums. Those of the first `hidden` steps weigh nothing.
+/// Words less `less`, moved down by `finer` → weights; their sums. Those of the first `hidden` steps weigh nothing.
 #[inline(always)]
 unsafe fn look_up<S: Simd, const V: usize>(
     less: [S::I; V],
-    fineness: Fineness,
+    finer: [S::I; V],
     hidden: usize,
     words: &[i32],
     weights: &mut [u8],
@@ -190,13 +209,12 @@ unsafe fn look_up<S: Simd, const V: usize>(
     weights[..hidden * STEP * V * S::LANES].fill(0);
     // SAFETY: the instruction set is the caller's; words and weights are a block's.
     unsafe {
-        let finer = S::splat_i32((fineness.finer << 16 | fineness.finer) as i32);
         let mut sums = [S::splat_i32(0); V];
         for four in hidden * STEP / 4..BLOCK / 4 {
             for (v, sum) in sums.iter_mut().enumerate() {
                 let two = |half: usize| S::load_i32(words.as_ptr().add(((2 * four + half) * V + v) * S::LANES));
                 let out = weights.as_mut_ptr().add((four * V + v) * 4 * S::LANES);
-                S::store_looked_up(out, [two(0), two(1)], less[v], finer, four % FOURS);
+                S::store_looked_up(out, [two(0), two(1)], less[v], finer[v], four % FOURS);
                 *sum = S::dot4(*sum, out, 0x0101_0101);
             }
         }

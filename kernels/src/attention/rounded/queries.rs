@@ -17,8 +17,6 @@ pub(super) struct Queries {
     pub(super) codes: Lines<u8>,
     /// (vectors, LANES)
     pub(super) scales: Lines<f32>,
-    /// Of each vector.
-    pub(super) largest_scales: Vec<f32>,
     /// (vectors, head_dim, LANES): not rounded; scores are in units of log₂.
     pub(super) exact: Lines<f32>,
     /// What scores are bent to, in units of log₂ too.
@@ -37,7 +35,6 @@ impl Queries {
             vectors,
             codes: Lines::any(vectors * S::LANES * width),
             scales: Lines::any(vectors * S::LANES),
-            largest_scales: Vec::with_capacity(vectors),
             exact: Lines::any(vectors * S::LANES * head_dim),
             softcap: softcap.map(|cap| cap * std::f32::consts::LOG2_E),
         };
@@ -61,7 +58,6 @@ impl Queries {
             let codes = &mut queries.codes[vector * S::LANES * width..][..S::LANES * width];
             // SAFETY: the instruction set is the caller's.
             unsafe { round_lanes::<S>(&spread, scales, codes) };
-            queries.largest_scales.push(scales.iter().copied().fold(0.0, f32::max));
             if order == Order::Tiles {
                 codes.iter_mut().for_each(|code| *code ^= 128);
             }

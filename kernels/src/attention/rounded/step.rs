@@ -1,8 +1,7 @@
 //! What some queries see in a block of bytes.
 
 use super::{
-    HIDDEN, Head, NEVER, STRIP,
-    places::{self, Fineness},
+    HIDDEN, Head, NEVER, STRIP, places,
     products::{Factors, Products, STEP},
     queries::Queries,
     state::State,
@@ -69,8 +68,8 @@ pub(super) unsafe fn weigh_keys<S: Simd, P: Products, const V: usize>(
 ) {
     // SAFETY: the instruction set and the vectors are the caller's; there is room for a block's scores.
     unsafe {
-        if let Some(fineness) = Fineness::new::<S, P, V>(queries, vector, block) {
-            return places::weigh_keys::<S, P, V>(queries, vector, block, fineness, scratch, state);
+        if places::are_there::<S, P>(queries, block) {
+            return places::weigh_keys::<S, P, V>(queries, vector, block, scratch, state);
         }
         let keys = keys_of::<S>(queries, vector, block);
         let largest = score::<S, P, V>(keys, &block.head, block.hidden, &mut scratch.scores);
