@@ -76,7 +76,7 @@ pub(super) unsafe fn attend<S: Simd>(
         }
     }
 
-    let mut partial = Partial { out: vec![0.0; rows * head_dim], lse: vec![f32::NEG_INFINITY; rows] };
+    let mut partial = Partial::nothing(rows, head_dim);
     for row in 0..rows {
         if sum[row] > 0.0 {
             partial.lse[row] = top[row] + sum[row].ln();

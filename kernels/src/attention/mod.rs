@@ -234,13 +234,7 @@ impl Job<'_> {
     }
 
     fn target(&mut self, shape: Shape) -> Target {
-        let Shape { heads, head_dim, .. } = shape;
-        Target {
-            out: Output { start: self.out.as_mut_ptr(), stride: heads * head_dim },
-            lse: Output { start: self.lse.as_mut_ptr(), stride: heads },
-            group: shape.group(),
-            head_dim,
-        }
+        Target::new(self.out, self.lse, shape.heads, shape)
     }
 }
 
@@ -277,7 +271,8 @@ impl Task {
     }
 }
 
-/// Where results go: (rows, heads, head_dim) and (rows, heads), of which those of one group are meant.
+/// Where results go: (rows, heads, head_dim) and (rows, heads), of which those of one group are meant. Tasks that run side by side
+/// have rows or groups of their own, and none outlives the results.
 #[derive(Clone, Copy)]
 struct Target {
     out: Output,
@@ -288,15 +283,20 @@ struct Target {
 }
 
 impl Target {
-    /// The whole of a task's results.
-    fn within(partial: &mut Partial, shape: Shape) -> Target {
+    /// The first group of results of so many heads.
+    fn new(out: &mut [f32], lse: &mut [f32], heads: usize, shape: Shape) -> Target {
         let (group, head_dim) = (shape.group(), shape.head_dim);
         Target {
-            out: Output { start: partial.out.as_mut_ptr(), stride: group * head_dim },
-            lse: Output { start: partial.lse.as_mut_ptr(), stride: group },
+            out: Output { start: out.as_mut_ptr(), stride: heads * head_dim },
+            lse: Output { start: lse.as_mut_ptr(), stride: heads },
             group,
             head_dim,
         }
+    }
+
+    /// The whole of a task's results.
+    fn within(partial: &mut Partial, shape: Shape) -> Target {
+        Target::new(&mut partial.out, &mut partial.lse, shape.group(), shape)
     }
 
     /// Where those of a task begin.

@@ -2,8 +2,7 @@
 //!
 //! A place is a twelfth of an octave ([`Simd::OCTAVE`]). Until a block's largest score is known, places are counted from the score
 //! that all its keys have in common, and finer, so that it matters little where the largest lies between them. So products become
-//! such words as they come, by integers alone: while tiles are multiplied, half of what vectors do in f32 has to wait. Only a few
-//! steps of products are ever kept.
+//! such words as they come, by integers alone, and only a few steps of products are ever kept.
 
 use super::{
     ALIKE, MOST_DIM, STRIP,
@@ -34,6 +33,7 @@ pub(super) fn are_there<S: Simd, P: Products>(queries: &Queries, block: &Seen) -
 
 /// How products of a vector's queries with a block's keys become words, and words places: each lane by its own scale and the
 /// block's alone, whatever its neighbours are.
+#[derive(Clone, Copy)]
 struct Fineness<S: Simd> {
     /// Bits that products are moved down by.
     down: S::V,
@@ -47,8 +47,8 @@ struct Fineness<S: Simd> {
 
 impl<S: Simd> Fineness<S> {
     /// As fine as it can be while words of a product are fewer than the product that was moved down. Where scores are so large that
-    /// there are fewer than places then, products are moved down less, and those past the words, thousands of octaves from
-    /// what all keys have in common, count as the last of these.
+    /// there are fewer than places then, products are moved down less, and those past the words count as the last of these: more
+    /// than 1,300 octaves from what all keys have in common, for keys of the largest scale in the block.
     #[inline(always)]
     unsafe fn new(queries: &Queries, vector: usize, block: &Seen) -> Fineness<S> {
         let most = down_of(block.head.keys.len() / BLOCK);
@@ -106,10 +106,13 @@ pub(super) unsafe fn weigh_keys<S: Simd, P: Products, const V: usize>(
     let (at, in_scratch) = (vector * S::LANES, lanes_of::<S, V>(vector, block.number));
     // SAFETY: the instruction set and the vectors are the caller's.
     unsafe {
-        let most = place_keys::<S, P, V>(queries, vector, block, scratch);
+        let mut fineness = [Fineness::<S>::new(queries, vector, block); V];
+        for (v, fineness) in fineness.iter_mut().enumerate().skip(1) {
+            *fineness = Fineness::new(queries, vector + v, block);
+        }
+        let most = place_keys::<S, P, V>(keys_of::<S>(queries, vector, block), block, fineness, scratch);
         let (mut less, mut finer) = (most, most);
-        for v in 0..V {
-            let fineness = Fineness::<S>::new(queries, vector + v, block);
+        for (v, fineness) in fineness.into_iter().enumerate() {
             let largest = S::largest_word(most[v]);
             let common = S::load(scratch.common.as_ptr().add(in_scratch + v * S::LANES));
             let octaves = S::div(S::splat(1.0 / S::OCTAVE), fineness.words);
@@ -132,18 +135,16 @@ pub(super) unsafe fn weigh_keys<S: Simd, P: Products, const V: usize>(
 /// Puts words of a block's keys into `scratch`, but for its hidden steps. The largest of each lane.
 #[inline(always)]
 unsafe fn place_keys<S: Simd, P: Products, const V: usize>(
-    queries: &Queries,
-    vector: usize,
+    keys: Factors,
     block: &Seen,
+    fineness: [Fineness<S>; V],
     scratch: &mut Scratch,
 ) -> [S::I; V] {
     const { assert!(STEP == ALIKE, "keys of a step share a scale") };
     // SAFETY: the instruction set and the vectors are the caller's; steps are within the block, and so are its words.
     unsafe {
-        let keys = keys_of::<S>(queries, vector, block);
         let (mut down, mut scales) = ([S::splat_i32(0); V], [S::splat(0.0); V]);
-        for v in 0..V {
-            let fineness = Fineness::<S>::new(queries, vector + v, block);
+        for (v, fineness) in fineness.into_iter().enumerate() {
             (down[v], scales[v]) = (S::nearest(fineness.down), fineness.share);
         }
         let mut most = [S::splat_i32(LEAST); V];

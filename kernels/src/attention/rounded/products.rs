@@ -1,6 +1,6 @@
 //! Products of a block's codes with bytes that lanes hold, four at a time.
 
-use super::{STRIP, Scales};
+use super::{STRIP, block::Scales};
 use crate::{
     Isa,
     amx::{self, Tiles},
@@ -140,13 +140,21 @@ impl Products for InVectors {
 
     #[inline(always)]
     unsafe fn scaled<S: Simd, const V: usize>(scales: Scales, row: usize, dots: [S::I; V]) -> [S::V; V] {
-        // SAFETY: the caller's.
-        unsafe { scales.of_biased::<S, V>(row, dots) }
+        // SAFETY: the instruction set and the row are the caller's.
+        unsafe {
+            let scale = S::splat(*scales.scale.get_unchecked(row));
+            let less = S::splat(*scales.less.get_unchecked(row));
+            let mut scaled = [scale; V];
+            for (scaled, dot) in scaled.iter_mut().zip(dots) {
+                *scaled = S::scaled(dot, scale, less);
+            }
+            scaled
+        }
     }
 }
 
-/// By tiles of 16 rows, 64 of their bytes and 16 lanes; for vectors of 16 lanes and whole tiles. Sums begin with nothing: when
-/// neighbours slow tiles down, loading one costs nearly as much as a product, and setting it to zeros costs nothing.
+/// By tiles of 16 rows, 64 of their bytes and 16 lanes; for vectors of 16 lanes and whole tiles. Sums begin with nothing: a
+/// bias would save turning them into f32, but would have to be loaded.
 pub(super) struct InTiles<T>(PhantomData<T>);
 
 impl<T: Tiles> Products for InTiles<T> {
@@ -213,8 +221,14 @@ impl<T: Tiles> Products for InTiles<T> {
 
     #[inline(always)]
     unsafe fn scaled<S: Simd, const V: usize>(scales: Scales, row: usize, dots: [S::I; V]) -> [S::V; V] {
-        // SAFETY: the caller's.
-        unsafe { scales.of_plain::<S, V>(row, dots) }
+        // SAFETY: the instruction set and the row are the caller's.
+        unsafe {
+            let mut scaled = [S::splat(*scales.scale.get_unchecked(row)); V];
+            for (scaled, dot) in scaled.iter_mut().zip(dots) {
+                *scaled = S::mul(S::to_f32(dot), *scaled);
+            }
+            scaled
+        }
     }
 }
 

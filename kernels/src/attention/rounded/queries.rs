@@ -1,6 +1,10 @@
 //! Queries as attention over bytes takes them.
 
-use super::{key_dim, products::Order, scale::best_of_lanes, spread_out};
+use super::{
+    block::{key_dim, spread_out},
+    products::Order,
+    scale::best_of_lanes,
+};
 use crate::{
     attention::{Shape, Task},
     lines::Lines,

@@ -1,6 +1,6 @@
 //! What is known so far of queries, and what it comes to.
 
-use super::{HIDDEN, value_dim};
+use super::{HIDDEN, block::value_dim};
 use crate::{
     attention::Target,
     lines::Lines,
